@@ -24,6 +24,7 @@ export interface InviteFile {
  * name of `dfs-ROLE.invite`, `dfs-ROLE-2.invite` and so on in this folder is used.
  */
 export async function createInviteFile(path: string | undefined, role: string): Promise<InviteFile> {
+  if (path === '-') throw usage('--out: an invite is never printed: name a file (./- for one with the name -)')
   const names = path === undefined ? namesFor(role) : [path]
   for (const name of names) {
     try {

@@ -32,6 +32,8 @@ const ALIVE_MS = 60_000
 
 /** Runs the daemon. Resolves with the exit code once it has stopped. */
 export function main(args: readonly string[]): Promise<number> {
+  // Libraries create files, such as those of the index, that nobody else on this machine needs to read.
+  process.umask(0o077)
   const isJson = args.includes('--json') || isOn(process.env['DFS_JSON'])
   return runProgram(isJson, async () => {
     const flags = parseDaemonFlags(args)

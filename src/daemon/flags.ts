@@ -68,15 +68,21 @@ export function parseDaemonFlags(args: readonly string[], env: NodeJS.ProcessEnv
   return { ...flags, dataDir: resolve(knownDataDir(flags.dataDir)) }
 }
 
-/** Throws a usage error if the flags name several ways into a network, or a role where no person gives one. */
-function checkWayIn(flags: DaemonFlags): void {
-  const { join, networkKeyFile, recover, new: isNew, role } = flags
+/** Returns the flags that say how a new machine becomes a member. */
+export function waysInOf({ new: isNew, join, networkKeyFile, recover }: DaemonFlags): string[] {
   const ways = [
+    isNew && '--new',
     join !== undefined && '--join',
     networkKeyFile !== undefined && '--network-key-file',
     recover && '--recover'
   ]
-  const given = ways.filter(way => way !== false)
+  return ways.filter(way => way !== false)
+}
+
+/** Throws a usage error if the flags name several ways into a network, or a role where no person gives one. */
+function checkWayIn(flags: DaemonFlags): void {
+  const { join, recover, new: isNew, role } = flags
+  const given = waysInOf({ ...flags, new: false })
   if (given.length > 1) throw usage(`${given.join(' and ')} exclude each other: give one of them`)
   if (isNew && (join !== undefined || recover))
     throw usage(`--new founds a network, and ${given[0]} enters one: give one of them`)

@@ -1,5 +1,5 @@
 import { basename, dirname, resolve } from 'node:path'
-import { checkNodeOptions, type NodeOptions, parseNetworkKey } from '../index.ts'
+import { checkNodeOptions, inviteFactsIn, type NodeOptions, parseNetworkKey } from '../index.ts'
 import { readPassphrase } from '../terminal/passphrase-file.ts'
 import { note } from '../terminal/print.ts'
 import { ask } from '../terminal/prompt.ts'
@@ -57,9 +57,10 @@ export function filesInDataDir({ dataDir, networkKeyFile, passphraseFile, join, 
 async function inviteOf({ join }: DaemonFlags, isFirst: boolean, signal: AbortSignal): Promise<string | undefined> {
   if (join === undefined) return undefined
   const token = await readJoin(join, signal)
-  if (token !== undefined) return token
+  if (token !== undefined && (isFirst || inviteFactsIn(token) !== undefined)) return token
   if (isFirst) throw noSecret({ flag: '--join', what: 'an invite' }, ', which dfs invite makes on another machine')
-  note('the file named by --join is missing: this directory is a member already, so the node starts without it')
+  const what = token === undefined ? 'is missing' : 'holds an invite that was altered or cut'
+  note(`the file named by --join ${what}: this directory is a member already, so the node starts without it`)
   return undefined
 }
 

@@ -1,6 +1,6 @@
 import type { DfsNode } from '../index.ts'
 import { printJson } from '../terminal/print.ts'
-import type { DaemonFlags } from './flags.ts'
+import { type DaemonFlags, waysInOf } from './flags.ts'
 import { type FirstWords, firstWords } from './words.ts'
 
 /** Prints that the daemon is ready, and tells a person what to do next. */
@@ -13,7 +13,13 @@ export async function sayReady(node: DfsNode, api: string, flags: DaemonFlags, w
   }
   const { words, holdsKey } = await node.networkInfo()
   const admins = role === 'admin' ? [] : await adminsOf(node)
-  const lines = firstWords({ name, role, words, way, dataDir, multiaddrs, api, admins, holdsKey })
+  const isRemoved = (await node.status()).state === 'removed'
+  const isAlone = !node.peers().some(({ connected }) => connected)
+  const checkedFlags = way === 'again' ? waysInOf(flags) : []
+  const lines = firstWords({
+    ...{ name, role, words, way, dataDir, multiaddrs, api, admins, holdsKey },
+    ...{ isRemoved, isAlone, checkedFlags }
+  })
   process.stdout.write(`${lines.join('\n')}\n`)
 }
 

@@ -37,28 +37,37 @@ export interface FirstWords {
   /** The names of admins, if this member is none. */
   admins: readonly string[]
   holdsKey: boolean
+  /** True if this machine was a member and is none any more. */
+  isRemoved: boolean
+  /** True if no other member is connected. */
+  isAlone: boolean
+  /** The flags that say how a new machine becomes a member, if they were given to one that is a member already. */
+  checkedFlags: readonly string[]
 }
 
 /** Returns the lines that say that the node is up, and what to do next. */
 export function firstWords(facts: FirstWords): string[] {
-  const { dataDir, multiaddrs, api, role, admins, holdsKey } = facts
+  const { dataDir, multiaddrs, api, holdsKey, checkedFlags } = facts
   const dfs = dfsFor(dataDir)
   return [
     headline(facts),
     `  data in ${dataDir}`,
     ...multiaddrs.map(address => `  listening on ${address}`),
     `  API at ${api}`,
+    ...(checkedFlags.length === 0
+      ? []
+      : [`  only checked, since this directory is that of a member already: ${checkedFlags.join(', ')}`]),
+    ...lonely(facts),
     '',
     `Use it:         ${dfs} status`,
-    ...(role === 'admin'
-      ? admit(dataDir, multiaddrs)
-      : [`Add a machine:  on an admin${named(admins)}: ${DFS_ANYWHERE} invite`]),
+    ...next(facts),
     ...(holdsKey ? [`Keep the key:   ${dfs} network recovery`] : []),
     ''
   ].map(escapeForTerminal)
 }
 
-function headline({ name, role, words, way }: FirstWords): string {
+function headline({ name, role, words, way, isRemoved }: FirstWords): string {
+  if (isRemoved) return `${name} is no member of ${words} any more`
   switch (way) {
     case 'founded':
       return `${name} founded a new network: ${words}`
@@ -69,6 +78,20 @@ function headline({ name, role, words, way }: FirstWords): string {
     case 'again':
       return `${name} is up, as ${role} of ${words}`
   }
+}
+
+/** What to add after a start with the key of a network: its files are on its other members. */
+function lonely({ way, isAlone, isRemoved }: FirstWords): string[] {
+  if (!isAlone || isRemoved || way === 'founded' || way === 'again') return []
+  return ['  no other member has answered yet: the files appear once one does (--bootstrap says where one is)']
+}
+
+function next({ role, admins, dataDir, multiaddrs, isRemoved }: FirstWords): string[] {
+  if (isRemoved)
+    return [
+      `Join again:     stop this node, remove ${shellQuoted(dataDir)}, and start with a new invite or --bootstrap`
+    ]
+  return role === 'admin' ? admit(dataDir, multiaddrs) : [`Add a machine:  on an admin${named(admins)}: ${DFS_ANYWHERE} invite`]
 }
 
 function admit(dataDir: string, multiaddrs: readonly string[]): string[] {

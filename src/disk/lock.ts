@@ -184,10 +184,14 @@ async function create(path: string, self: Self): Promise<boolean> {
   }
 }
 
+/** Writes a new file. Leaves nothing behind if the disk is full. */
 async function write(path: string, text: string): Promise<void> {
   const handle = await open(path, 'wx', 0o600)
   try {
     await handle.writeFile(text)
+  } catch (error) {
+    await rm(path, { force: true })
+    throw error
   } finally {
     await handle.close()
   }

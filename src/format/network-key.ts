@@ -11,6 +11,9 @@ import { FormatError } from './errors.ts'
 export type NetworkKey = Uint8Array
 
 export const NETWORK_KEY_BYTES = 32
+const RECOVERY_WORDS = 24
+/** The words by which people know a network. */
+const NAME_WORDS = 6
 
 const ED25519_PKCS8 = fromHex('302e020100300506032b657004220420')
 const X25519_PKCS8 = fromHex('302e020100300506032b656e04220420')
@@ -58,9 +61,23 @@ export function epochSubkeys(epochKey: Uint8Array): { content: Uint8Array; recor
 export function parseNetworkKey(text: string): NetworkKey {
   const trimmed = text.trim().toLowerCase()
   if (/^[0-9a-f]{64}$/.test(trimmed)) return fromHex(trimmed)
-  const words = trimmed.split(/\s+/).join(' ')
-  if (words.split(' ').length === 24 && validateMnemonic(words, wordlist)) return mnemonicToEntropy(words, wordlist)
-  throw new FormatError('a network key is 64 hex digits or 24 words')
+  // The screen of `dfs network recovery` has a number before each word.
+  const words = trimmed.split(/\s+/).filter(word => !/^\d{1,2}[.):]?$/.test(word))
+  const wrong = whatIsWrong(words)
+  if (wrong !== undefined) throw new FormatError(wrong)
+  return mnemonicToEntropy(words.join(' '), wordlist)
+}
+
+/** Returns why these words are no network key; undefined if they are one. No word is repeated, because they are secret. */
+function whatIsWrong(words: readonly string[]): string | undefined {
+  if (words.filter(word => word !== '').length < 2) return 'a network key is 64 hex digits or 24 words'
+  const unknown = words.findIndex(word => !wordlist.includes(word))
+  if (words.length !== RECOVERY_WORDS)
+    return `these are ${words.length} words: a network key has ${RECOVERY_WORDS}${words.length === NAME_WORDS ? `, and the ${NAME_WORDS} that a network is known by are no key` : ''}`
+  if (unknown !== -1) return `word ${unknown + 1} is not in the list of words: check its spelling`
+  if (!validateMnemonic(words.join(' '), wordlist))
+    return `all ${RECOVERY_WORDS} words are in the list, but they do not belong together: check their order, and each word`
+  return undefined
 }
 
 /** Formats a network key as 64 hex digits. */

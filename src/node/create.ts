@@ -27,6 +27,8 @@ import { rememberPorts, startOnDefaultPorts } from './ports.ts'
 import { type Stack, type StackOptions, startStack } from './stack.ts'
 
 const REPLICAS_DEFAULT = 3
+/** A letter, a digit, or another sign that a person sees. */
+const VISIBLE = /[\p{L}\p{N}\p{P}\p{S}]/u
 /** Founding is never the default: nobody would join a network that its owner did not mean to found. */
 const NO_WAY_IN =
   'this data directory belongs to no network yet: set `found` to found one, or enter one with `join`, `networkKey`, `bootstrap` or `choose`'
@@ -228,6 +230,8 @@ export function checkNodeOptions(options: NodeOptions): void {
     )
   if (name !== undefined && (name === '' || utf8(name).byteLength > LABEL_BYTES_MAX || !name.isWellFormed()))
     throw new InvalidInputError(`the name of a device has 1 to ${LABEL_BYTES_MAX} bytes`)
+  if (name !== undefined && !VISIBLE.test(name))
+    throw new InvalidInputError('the name of a device has at least one character that can be seen')
   if (networkKey !== undefined && networkKey.byteLength !== 32)
     throw new InvalidInputError('a network key has 32 bytes')
   if (join !== undefined) {

@@ -23,5 +23,5 @@ export function findMember<M extends { peer: PeerId; name: string }>(text: strin
   // The message does not repeat the name, because it may reach a log.
   if (all.every(({ name }) => name === text))
     throw new InvalidInputError(`${count} members have this name: give the start of a peer id`)
-  throw new InvalidInputError(`${count} members have a peer id or a name like this: give a whole peer id`)
+  throw new InvalidInputError(`${count} members have a peer id or a name like this: give more of the peer id`)
 }

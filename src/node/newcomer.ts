@@ -196,21 +196,27 @@ export async function prepareEntry(init: EntryInit): Promise<Entry | undefined> 
   const kept = await candidateFileOf(options, files).load()
   const candidate = kept ?? drawCandidate(chance)
   if (wayInOf(options) !== 'look') return new Entry(init, candidate, undefined)
-  const chosen = await chooseNearby(init, candidate)
+  const found = options.mdns === false ? [] : await look(init, candidate)
+  init.logger.forComponent('dfs:node')('networks nearby: %d', found.length)
+  // A member may have let this device in meanwhile, so it founds nothing, and its owner is asked nothing in vain.
+  if (kept !== undefined && found.length === 0) throw hasAsked()
+  const chosen = await choose(found, options)
   if (chosen !== undefined) return new Entry(init, candidate, chosen)
-  // A member may have let this device in meanwhile.
-  if (kept !== undefined)
-    throw new InvalidInputError(
-      'this machine has asked a network to let it in: start it as before, with --bootstrap or --join, or pass --new to found a network of its own'
-    )
+  if (kept !== undefined) throw hasAsked()
   return undefined
 }
 
+function hasAsked(): InvalidInputError {
+  return new InvalidInputError(
+    'this machine has asked a network to let it in: start it as before, with --bootstrap or --join, or pass --new to found a network of its own'
+  )
+}
+
 /** Asks the owner about the networks that answer nearby. Returns undefined if the owner would rather found one. */
-async function chooseNearby(init: EntryInit, candidate: Candidate): Promise<NetworkNearby | undefined> {
-  const { options, logger } = init
-  const found = options.mdns === false ? [] : await look(init, candidate)
-  logger.forComponent('dfs:node')('networks nearby: %d', found.length)
+async function choose(
+  found: readonly NetworkNearby[],
+  options: Pick<NodeOptions, 'choose'>
+): Promise<NetworkNearby | undefined> {
   const choice = (await options.choose?.(found.map(shownNetwork))) ?? 'found'
   return choice === 'found' ? undefined : found.find(({ network }) => equalBytes(network, fromHex(choice.network)))
 }

@@ -69,6 +69,8 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
     await members.load()
     await comparison.load({ isNew })
     passNewsUp(rooms, comparison, options.onEvent)
+    // The log was loaded before anybody listened for this.
+    if (members.standing.isRemoved) options.onEvent({ event: 'removed' })
     await host.start()
     stops.push(() => host.stop())
     await blocks.start({ wasClean: report.wasClean || isNew })

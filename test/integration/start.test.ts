@@ -115,7 +115,13 @@ test('a machine that has asked to be let in founds no network of its own when it
   await asked.promise
   await laptop.stop()
   await refused
-  assert.equal(await codeOfRejection(createNode({ ...options, choose })), 'invalid')
+  let choices = 0
+  const counted: typeof choose = async found => {
+    choices++
+    return choose(found)
+  }
+  assert.equal(await codeOfRejection(createNode({ ...options, choose: counted })), 'invalid')
+  assert.equal(choices, 0, 'it does not say that it founds a network')
   assert.ok((await readdir(dataDir)).includes('candidate'))
   const anew = await createNode({ ...options, choose, found: true })
   await anew.stop()
@@ -126,6 +132,8 @@ test('options that can never work are refused before anything is written', async
   const never: Array<Partial<NodeOptions>> = [
     { bootstrap: ['bogus'] },
     { bootstrap: ['/ip4/10.0.0.1'] },
+    { name: ' ' },
+    { name: '\u200b' },
     { bootstrap: ['/ip4/10.0.0.1/udp/1'] },
     { announce: ['bogus'] },
     { listen: ['/ip4/127.0.0.1'] },

@@ -234,8 +234,12 @@ test('an invite lets in as many machines as it may, by a file and by stdin, and 
     assert.deepEqual((await readdir(folder)).sort(), before, String(args))
   }
 
-  // On the directory of a member the flag is only checked.
+  // On the directory of a member the flag is only checked, and it needs no invite.
   await first.stop()
+  const needless = startProcess(t, ['--data-dir', join(folder, 'first'), '--join', altered])
+  await needless.event('ready')
+  assert.match(needless.stderr, /holds an invite that was altered or cut/)
+  await needless.stop()
   const other = await refusal(join(folder, 'first'), ['--join', elsewhere])
   assert.deepEqual([other.code, /another network than this invite/.test(other.stderr)], [2, true], other.stderr)
   const again = startProcess(t, ['--data-dir', join(folder, 'first'), '--join', join(folder, 'none')])

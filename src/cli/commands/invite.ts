@@ -101,6 +101,10 @@ async function list({ client, isJson }: Session): Promise<void> {
 async function revoke({ client, isJson, signal }: Session, given: string): Promise<void> {
   // A file with such a name can still be given, as `./NAME`.
   const isId = /^[0-9a-f]+$/i.test(given) && given.length >= ID_DIGITS
+  if (!isId && /^[0-9a-f]+$/i.test(given))
+    throw usage(
+      `--revoke: an id has at least ${ID_DIGITS} digits (dfs invite --list shows them), and a file of this name is ./${given}`
+    )
   const result = await client.call('revokeInvite', {
     invite: isId ? given.toLowerCase() : await readInvite(given, signal)
   })

@@ -64,7 +64,10 @@ export class GrantSigner {
     const role = roster.member(self.peerId)?.role ?? self.role
     const error = writeError()
     if (error !== undefined) throw error
-    if (role !== 'admin') throw new NotAllowedError(`only an admin ${what}: this one is a ${role}`)
+    if (role !== 'admin')
+      throw new NotAllowedError(
+        `only an admin ${what}: this machine is ${role === 'storage' ? 'a storage member' : `a ${role}`}`
+      )
   }
 
   /** Throws a `NotAllowedError` if our own grant is too far from the root for another one below it. */

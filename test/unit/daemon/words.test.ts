@@ -33,6 +33,9 @@ const first = (changes: Partial<FirstWords> = {}): string[] =>
     api: 'http://127.0.0.1:3002',
     admins: [],
     holdsKey: true,
+    isRemoved: false,
+    isAlone: true,
+    checkedFlags: [],
     ...changes
   })
 
@@ -53,7 +56,14 @@ test('the first words of a founder say how to let the next machine in, and how t
 })
 
 test('the first words of others send them to an admin, and no line breaks out of its place', () => {
-  const lines = first({ role: 'writer', way: 'joined', admins: ['at\ntic', 'b'], holdsKey: false, dataDir: '/a b' })
+  const lines = first({
+    role: 'writer',
+    way: 'joined',
+    isAlone: false,
+    admins: ['at\ntic', 'b'],
+    holdsKey: false,
+    dataDir: '/a b'
+  })
   assert.equal(lines[0], `attic joined ${WORDS}, as writer`)
   assert.equal(lines[6], `Use it:         ${HERE} --data-dir '/a b' status`)
   assert.equal(lines[7], 'Add a machine:  on an admin (at\\u{a}tic, b): npx -p dfs-node dfs invite')
@@ -63,6 +73,27 @@ test('the first words of others send them to an admin, and no line breaks out of
   )
   assert.equal(first({ way: 'recovered' })[0], `attic recovered the network ${WORDS}, as admin`)
   assert.equal(first({ way: 'again' })[0], `attic is up, as admin of ${WORDS}`)
+})
+
+test('a machine that is no member any more is told so at each start, and how to come back', () => {
+  const lines = first({ way: 'again', role: 'writer', isRemoved: true, holdsKey: false, checkedFlags: ['--join'] })
+  assert.equal(lines[0], `attic is no member of ${WORDS} any more`)
+  assert.ok(lines.includes('  only checked, since this directory is that of a member already: --join'))
+  assert.ok(lines.some(line => line.startsWith('Join again:     stop this node, remove ')))
+  assert.equal(
+    lines.some(line => /Add a machine|has answered/.test(line)),
+    false
+  )
+})
+
+test('a machine that enters a network by its key is told if no other member has answered', () => {
+  const isTold = (changes: Partial<FirstWords>): boolean =>
+    first(changes).some(line => line.includes('no other member has answered yet'))
+  assert.deepEqual([isTold({ way: 'recovered' }), isTold({ way: 'joined' })], [true, true])
+  assert.deepEqual(
+    [isTold({ way: 'recovered', isAlone: false }), isTold({}), isTold({ way: 'again' })],
+    [false, false, false]
+  )
 })
 
 test('a machine that waits shows the words, where they are shown too, and the whole command with the role', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { hash } from 'node:crypto'
 import { once } from 'node:events'
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { LockedError } from '../../../src/disk/errors.ts'
@@ -129,4 +129,15 @@ test('only the owner can read the lock, and its directory must exist', async t =
   assert.equal((await stat(join(folder, 'lock'))).mode & 0o777, 0o600)
   await unlock()
   await assert.rejects(lockDirectory(join(folder, 'missing'), { logger: silentLogger }), { name: 'FileMissingError' })
+})
+
+test('a lock that a full disk does not take leaves no file behind', async t => {
+  const folder = await temporaryFolder(t)
+  const handle = await open(join(folder, 'any'), 'w')
+  t.mock.method(Object.getPrototypeOf(handle), 'writeFile', async () => {
+    throw Object.assign(new Error('full'), { code: 'ENOSPC' })
+  })
+  await assert.rejects(lockDirectory(folder, { logger: silentLogger }), { code: 'no-space' })
+  await handle.close()
+  assert.deepEqual(await readdir(folder), ['any'])
 })

@@ -88,3 +88,32 @@ test('private keys are those of RFC 8032 and RFC 7748', () => {
   const x25519 = privateKey('x25519', nine)
   assert.equal(toHex(rawPublicKey(x25519)), '422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079')
 })
+
+test('words copied from the screen with their numbers are read', () => {
+  const screen = networkKeyWords(key)
+    .split(' ')
+    .map((word, i) => `${String(i + 1).padStart(2)} ${word}${i % 6 === 5 ? '\n' : '  '}`)
+    .join('')
+  assert.deepEqual(Buffer.from(parseNetworkKey(screen)), key)
+})
+
+test('words that are no network key are told apart: how many, which one, or the order; none is repeated', () => {
+  const words = networkKeyWords(key).split(' ')
+  const messageOf = (given: readonly string[]): string => {
+    try {
+      parseNetworkKey(given.join(' '))
+      return 'accepted'
+    } catch (error) {
+      return (error as Error).message
+    }
+  }
+  const [first, second, ...others] = words as [string, string, ...string[]]
+  assert.equal(messageOf(words.slice(1)), 'these are 23 words: a network key has 24')
+  assert.match(messageOf(words.slice(0, 6)), /^these are 6 words: .* the 6 that a network is known by are no key$/)
+  assert.equal(
+    messageOf([...words.slice(0, 6), 'secretword', ...words.slice(7)]),
+    'word 7 is not in the list of words: check its spelling'
+  )
+  assert.match(messageOf([second, first, ...others]), /do not belong together: check their order/)
+  assert.equal(messageOf(['hunter2']), 'a network key is 64 hex digits or 24 words')
+})
