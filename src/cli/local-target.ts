@@ -29,10 +29,9 @@ export interface LocalFile {
 /**
  * Writes the files of one get. It promises:
  *
- * - Nothing that exists is replaced without `--force`, and with it only a file, and only by one of the same name. What
- *   the disk does when a name is made decides this, not a look at it before.
- * - A file gets its name once it is complete. If the get ends early, only a temporary file is left, or nothing; a later
- *   get into the folder removes it.
+ * - Nothing that exists is replaced without `--force`, and with it only a file, and only by one of the same name. The
+ * operation that makes the name decides this, not a check before it. - A file gets its name once it is complete. If the
+ * get ends early, only a temporary file is left, or nothing; a later get into the folder removes it.
  */
 export class LocalTargets {
   readonly #isForced: boolean
@@ -64,7 +63,7 @@ export class LocalTargets {
     )
   }
 
-  /** Writes a file, and returns its path. It is another one than was given if the disk takes two names for one. */
+  /** Writes a file, and returns its path. The path differs from the given one if the disk treats two names as one. */
   async write(target: LocalTarget, file: LocalFile): Promise<string> {
     if (target.kind === 'stream') await this.#stream(target.path, file)
     else return this.#replace(target, file)
@@ -90,7 +89,7 @@ export class LocalTargets {
       if (isLeftover(name)) await this.#disk.rm(join(folder, name), { force: true })
   }
 
-  /** Returns true if it has made the folder, and false if there is one. */
+  /** Returns true if it has made the folder, and false if the folder existed. */
   async #makeFolder(path: string): Promise<boolean> {
     try {
       await this.#disk.mkdir(path)
@@ -150,7 +149,7 @@ export class LocalTargets {
     try {
       await this.#disk.link(temp, path)
     } catch (error) {
-      // Each disk without links says so in another way.
+      // Disks without links report this with different errors.
       return (error as NodeJS.ErrnoException).code === 'EEXIST' ? false : undefined
     }
     await this.#disk.rm(temp)

@@ -87,7 +87,7 @@ async function run(flags: DaemonFlags): Promise<void> {
   }
   if (json) printJson({ event: 'stopped' })
   if (isOutside)
-    throw new CliError('failed', 'nothing was joined: this machine asks no more; start it again to ask again')
+    throw new CliError('failed', 'nothing was joined: this machine no longer asks; start it again to ask again')
 }
 
 async function leaveInviteOf(node: DfsNode, { inviteOut }: DaemonFlags): Promise<void> {
@@ -166,10 +166,10 @@ async function startNode(flags: DaemonFlags, { isFirst, events, logger, stopping
   return { node, screen, way }
 }
 
-/** Tells a person, or a program, that this machine is no member any more. */
+/** Tells a person, or a program, that this machine is no longer a member. */
 function sayRemoved(json: boolean): void {
   if (json) printJson({ event: 'removed' })
-  else note('this machine is no member any more: dfs status says why')
+  else note('this machine is no longer a member: dfs status says why')
 }
 
 /** Tells a person at this machine that another machine asks to be let in. */

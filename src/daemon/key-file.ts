@@ -10,7 +10,7 @@ const FILE = { flag: '--network-key-file', what: 'a network key', bytesMax: KEY_
 
 /**
  * Reads a network key from a file: 64 hex digits or 24 words. Returns undefined if there is no such file. Throws what
- * `readSecretIfThere` throws, and a usage error if the key itself stands where the name of its file should be.
+ * `readSecretIfThere` throws, and a usage error if the key itself was given in place of the name of its file.
  */
 export async function readNetworkKey(file: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
   // With `--new` a missing file is created, and the key would become its name.

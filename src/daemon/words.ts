@@ -34,7 +34,7 @@ export interface FirstWords {
   dataDir: string
   multiaddrs: readonly string[]
   api: string
-  /** The names of admins, if this member is none. */
+  /** The names of admins, if this member is not one. */
   admins: readonly string[]
   holdsKey: boolean
   /** True if this machine was a member and is none any more. */
@@ -136,7 +136,7 @@ export interface PendingWords {
   where: string
 }
 
-/** Returns the lines that a machine shows which asks to be let in. */
+/** Returns the lines that a machine shows while it asks to be let in. */
 export function pendingWords({ name, words, code, role, where }: PendingWords): string[] {
   return [
     `This machine (${name}) asks to join the network`,

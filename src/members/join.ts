@@ -57,10 +57,10 @@ export interface JoinOptions {
 
 /**
  * `/dfs/join/1.0.0`: each side proves that it holds a grant for the peer id that the connection has proven. The dialler
- * shows its proof first. Once the listener has found it valid, it accepts other requests of the dialler. Once the
- * dialler has found the listener's proof valid, it accepts those of the listener. An admission belongs to a peer id and
- * one start of its process, and lasts as long as there is any connection between the two. SPEC.md describes the
- * exchange.
+ * shows its proof first, so that a stranger that dials a member learns only the id of its network. Once the listener
+ * has found it valid, it accepts other requests of the dialler. Once the dialler has found the listener's proof valid,
+ * it accepts those of the listener. An admission belongs to a peer id and one start of its process, and lasts as long
+ * as there is any connection between the two. SPEC.md describes the exchange.
  *
  * `JoiningPeers` holds how far each peer has come, `JoinServer` answers, `JoinClient` asks, and `ProofChecker` decides
  * about proofs. This class makes one attempt for each peer that we dialled.

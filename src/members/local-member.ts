@@ -151,7 +151,7 @@ export class LocalMember {
 }
 
 function noMember(reason: string): string {
-  return `this machine is no member any more: ${reason}. Ask for a new invite and start with an empty data directory`
+  return `this machine is no longer a member: ${reason}. Ask for a new invite and start with an empty data directory`
 }
 
 function tooEarly(hlc: Hlc, { isGrant }: { isGrant: boolean }): ClockOffError {

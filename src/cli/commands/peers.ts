@@ -14,7 +14,7 @@ const AWAY_MS = 60 * 60_000
 
 export const peers: DfsCommand = {
   name: 'peers',
-  summary: 'show the other members, and how this node is connected to them',
+  summary: 'show the other members and their connections',
   exits: [],
   declare(command) {
     command.option('--all', 'also those that were not seen for an hour', false)
