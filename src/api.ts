@@ -1,12 +1,10 @@
 import type { Readable, Writable } from 'node:stream'
 import type { Blockstore } from 'interface-blockstore'
 import type { TypedEventTarget } from 'main-event'
-import type { DiskState } from './disk/monitored-files.ts'
 import type { DfsNodeEvents, NodeEvent } from './events.ts'
 import type { NodeCodec } from './format/manifest.ts'
 import type {
   AbortOptions,
-  Amount,
   Copies,
   CopiesItem,
   EvictResult,
@@ -14,7 +12,6 @@ import type {
   ListItem,
   ListOptions,
   OpenFile,
-  Owed,
   PutOptions,
   PutResult,
   RemoveResult,
@@ -32,10 +29,10 @@ import type {
   Peer,
   Role
 } from './members/types.ts'
+import type { Status } from './status.ts'
 import type { Chance } from './util/chance.ts'
 import type { Clock } from './util/clock.ts'
 import type { ComponentLogger } from './util/logger.ts'
-import type { WorkerStatus } from './util/worker.ts'
 import type { Transports } from './wire/libp2p-host.ts'
 
 /**
@@ -47,6 +44,7 @@ import type { Transports } from './wire/libp2p-host.ts'
 export type * from './events.ts'
 export type * from './fs/types.ts'
 export type * from './members/types.ts'
+export type * from './status.ts'
 export type { ComponentLogger, Logger } from './util/logger.ts'
 export type { WorkerStatus } from './util/worker.ts'
 
@@ -140,51 +138,6 @@ export interface NodeOptions {
 export interface ReadyOptions extends AbortOptions {
   /** The number of other members that must be connected. By default none. */
   members?: number | undefined
-}
-
-/** The state of a node. */
-export interface Status {
-  peerId: string
-  /** The network's id, 64 hex digits. */
-  network: string
-  name: string
-  role: string
-  /** `pending` while it waits to be let in, and `removed` once its grant no longer counts. */
-  state: 'in' | 'draining' | 'full' | 'out' | 'pending' | 'removed'
-  /** Six words by which people compare networks. */
-  words: string
-  /** The code that this node shows while it waits to be let in, if it has one. */
-  code: string | null
-  /** The number of machines that wait until this node lets them in. */
-  waiting: number
-  /** The number of files in the tree. */
-  files: number
-  /** The number of members that are connected and have shown their grants. */
-  peersConnected: number
-  /**
-   * Copies that are not confirmed: those that this node owes but lacks, and those of its own puts that other members
-   * owe. `waitingFor` are these members, and `files` is the number of files that were put here and are not yet on enough
-   * members.
-   */
-  owed: Owed & { files: number }
-  /** Blocks that this node is pulling from other members at the moment. */
-  repairing: Amount
-  /** Always null, because it is not estimated yet. */
-  etaSeconds: number | null
-  /**
-   * Blocks on this node of which no other copy is known any more: the other members that had one are out, and no member
-   * has confirmed a new one since. A block of which no other member ever confirmed a copy counts as owed instead.
-   */
-  atRisk: { blocks: number }
-  /**
-   * The number of bytes that this node holds (blocks, statements, claims and the index), and the number that it may hold.
-   * `state` is `ok` only if changes can be stored. `cache` is always 0, because there is no cache yet.
-   */
-  disk: { used: number; capacity: number; cache: number; state: DiskState }
-  /** What runs in the background, and how its last round ended. */
-  workers: WorkerStatus[]
-  /** Sentences for the owner of the node. */
-  warnings: string[]
 }
 
 /** The verbs of a running member of a network. */
