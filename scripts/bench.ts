@@ -4,7 +4,7 @@ import { globSync } from 'node:fs'
 import { basename, join } from 'node:path'
 
 const folder = join(import.meta.dirname, 'bench')
-/** What the others share. */
+/** The file that the benchmarks share. It is not a benchmark. */
 const SHARED = 'cluster'
 const names = globSync('*.ts', { cwd: folder })
   .map(file => basename(file, '.ts'))

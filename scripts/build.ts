@@ -18,7 +18,10 @@ for (const name of await readdir(join(root, 'src/bin'))) {
   await chmod(join(bin, name), 0o755)
 }
 
-/** What an earlier build made of sources that are gone would be published with the rest: then all is made anew. */
+/**
+ * Removes dist/ if it holds the output of a source that no longer exists, because that would be published with the
+ * rest. Then everything is built again.
+ */
 async function removeStale(): Promise<void> {
   const built = await readdir(join(root, 'dist'), { recursive: true }).catch(() => [])
   for (const name of built) {
@@ -29,6 +32,6 @@ async function removeStale(): Promise<void> {
     await rm(join(root, 'node_modules/.cache/build.tsbuildinfo'), { force: true })
     return
   }
-  // Without its output the compiler's memory of it is wrong.
+  // If the output is gone, the compiler's record of what it has built is wrong.
   if (built.length === 0) await rm(join(root, 'node_modules/.cache/build.tsbuildinfo'), { force: true })
 }

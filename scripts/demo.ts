@@ -72,7 +72,7 @@ async function run(): Promise<void> {
   for (const [i, { data }] of pictures.entries()) await fetchBack(third, rows[i] as Row, data, [second])
 
   printTable(rows, [first, second, third])
-  say(`\nEvery byte came back, twice. On every disk they lie encrypted.`)
+  say(`\nEvery byte came back, twice. On every disk they are encrypted.`)
   if (keeps) await stayUp()
 }
 
@@ -99,7 +99,7 @@ async function startCluster(): Promise<[Daemon, Daemon, Daemon]> {
 async function evictAll(daemon: Daemon): Promise<void> {
   const { left } = await daemon.client.call('evict', { path: '/pictures' }, AbortSignal.timeout(120_000))
   if (left.blocks > 0)
-    throw new Error(`${left.blocks} blocks could not be dropped: the others did not prove to hold them`)
+    throw new Error(`${left.blocks} blocks could not be dropped: the others did not prove that they hold them`)
 }
 
 async function fetchBack(daemon: Daemon, row: Row, data: Buffer, sources: Daemon[]): Promise<void> {
@@ -111,7 +111,7 @@ async function fetchBack(daemon: Daemon, row: Row, data: Buffer, sources: Daemon
   if (!Buffer.concat(parts).equals(data)) throw new Error(`${row.name} came back with other bytes`)
   const from = await download.from()
   const strange = from.find(({ peerId }) => !sources.some(source => source.peerId === peerId))
-  if (strange !== undefined) throw new Error(`${row.name} came from a node that was not to have it`)
+  if (strange !== undefined) throw new Error(`${row.name} came from a node that should not have it`)
   row.fetched.push({ ms, from })
 }
 

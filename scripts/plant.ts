@@ -1,8 +1,8 @@
 /**
- * Plants faults back, one at a time, and says in how many seeds the simulator of whole nodes, or the model of membership, finds each:
- * `node scripts/plant.ts [--seeds N] [--first] [WORD]…`, with words only the faults whose names have one of them, with
- * `--first` only until each is found once. It works on a copy
- * of the sources in a temporary folder.
+ * Puts known faults back into the source, one at a time, and counts the seeds in which the simulator of whole nodes, or
+ * the model of membership, finds each: `node scripts/plant.ts [--seeds N] [--first] [WORD]…`, with words, only the
+ * faults whose names contain one of them; with `--first`, only until each is found once. It works on a copy of the
+ * sources in a temporary folder.
  */
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -16,7 +16,7 @@ const args = process.argv.slice(2)
 const seedsAt = args.indexOf('--seeds')
 const seeds = seedsAt < 0 ? 100 : Number(args[seedsAt + 1])
 const words = args.filter((arg, i) => !arg.startsWith('--') && i !== seedsAt + 1)
-/** A fault may also make a node loop. */
+/** The longest run, because a fault may make a node loop for ever. */
 const MS_MAX = 60 * 60_000
 
 interface Line {

@@ -1,7 +1,7 @@
 /**
  * Runs seeds of the simulator of whole nodes: `node scripts/simulate.ts FROM [TO] [--json] [--first] [--log FILE]`. A
- * single seed prints its trace; with `--log`, what its nodes logged goes to a file, in between. `--json` prints one
- * object a seed; `--first` ends with the first seed that finds something.
+ * single seed prints its trace; with `--log`, the trace and what its nodes logged go to a file, in the order in which
+ * they happened. `--json` prints one object a seed; `--first` ends with the first seed that finds something.
  */
 import { writeFileSync } from 'node:fs'
 import { runSeed } from '../test/simulation/whole/schedule.ts'
@@ -24,7 +24,7 @@ for (let seed = from; seed <= to; seed++) {
   const kind = error === undefined ? null : ((error as { kind?: string }).kind ?? 'unhandled')
   const message = error === undefined ? 'ok' : String((error as Error).message).split('\n')[0]
   if (kind !== null) found.set(kind, [...(found.get(kind) ?? []), seed])
-  // Of the processor, so that seeds can be compared on a machine that does something else too.
+  // Processor time, so that seeds can be compared on a machine that does other work too.
   const { user, system } = process.cpuUsage(before)
   const ms = Math.round((user + system) / 1_000)
   if (isJson) console.log(JSON.stringify({ seed, kind, message, ms, hash }))

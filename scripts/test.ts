@@ -1,6 +1,6 @@
 /**
- * `npm test`: types, lint, then the tests; with `--long` the long versions too, with a pattern only files that match it.
- * Under CI a test that was skipped is a failure: there everything it could lack is there.
+ * `npm test`: types, lint, then the tests; with `--long` the long versions too, with a pattern only files that match
+ * it. Under CI a skipped test is a failure, because everything that a test may need is there.
  */
 import { spawnSync } from 'node:child_process'
 import { globSync } from 'node:fs'

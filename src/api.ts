@@ -1,12 +1,10 @@
 import type { Readable, Writable } from 'node:stream'
 import type { Blockstore } from 'interface-blockstore'
 import type { TypedEventTarget } from 'main-event'
-import type { DiskState } from './disk/monitored-files.ts'
 import type { DfsNodeEvents, NodeEvent } from './events.ts'
 import type { NodeCodec } from './format/manifest.ts'
 import type {
   AbortOptions,
-  Amount,
   Copies,
   CopiesItem,
   EvictResult,
@@ -14,7 +12,6 @@ import type {
   ListItem,
   ListOptions,
   OpenFile,
-  Owed,
   PutOptions,
   PutResult,
   RemoveResult,
@@ -32,10 +29,10 @@ import type {
   Peer,
   Role
 } from './members/types.ts'
+import type { Status } from './status.ts'
 import type { Chance } from './util/chance.ts'
 import type { Clock } from './util/clock.ts'
 import type { ComponentLogger } from './util/logger.ts'
-import type { WorkerStatus } from './util/worker.ts'
 import type { Transports } from './wire/libp2p-host.ts'
 
 /**
@@ -47,6 +44,7 @@ import type { Transports } from './wire/libp2p-host.ts'
 export type * from './events.ts'
 export type * from './fs/types.ts'
 export type * from './members/types.ts'
+export type * from './status.ts'
 export type { ComponentLogger, Logger } from './util/logger.ts'
 export type { WorkerStatus } from './util/worker.ts'
 
@@ -57,8 +55,8 @@ export interface NodeOptions {
    */
   dataDir: string
   /**
-   * Names of files that the owner has put into a new data directory, such as one with a passphrase. With any other file
-   * in it, the directory is refused. A name that the node itself uses there, such as `lock`, is refused too.
+   * Names of files that the owner has put into a new data directory, such as one with a passphrase. A directory with
+   * any other file in it is refused. A name that the node itself uses there, such as `lock`, is refused too.
    */
   ownersFiles?: readonly string[] | undefined
   /**
@@ -114,7 +112,10 @@ export interface NodeOptions {
    * members; any other node can only ask for more than the network's. By default 10 minutes; 1 second to 30 days.
    */
   outAfterMs?: number | undefined
-  /** Called with events inside the node. They contain no paths or secrets. Some name a member, and `asking` has a name that a stranger chose. */
+  /**
+   * Called with events inside the node. They contain no paths or secrets. Some contain the name of a member, and
+   * `asking` contains a name that a stranger chose.
+   */
   onEvent?: ((event: NodeEvent) => void) | undefined
 
   /**
@@ -137,51 +138,6 @@ export interface NodeOptions {
 export interface ReadyOptions extends AbortOptions {
   /** The number of other members that must be connected. By default none. */
   members?: number | undefined
-}
-
-/** The state of a node. */
-export interface Status {
-  peerId: string
-  /** The network's id, 64 hex digits. */
-  network: string
-  name: string
-  role: string
-  /** `pending` while it waits to be let in, and `removed` once its grant does not count any more. */
-  state: 'in' | 'draining' | 'full' | 'out' | 'pending' | 'removed'
-  /** Six words by which people compare networks. */
-  words: string
-  /** The code that this node shows while it waits to be let in, if it has one. */
-  code: string | null
-  /** The number of machines that wait until this node lets them in. */
-  waiting: number
-  /** The number of files in the tree. */
-  files: number
-  /** The number of members that are connected and have shown their grants. */
-  peersConnected: number
-  /**
-   * Copies that are not confirmed: those that this node owes but lacks, and those of its own puts that other members
-   * owe. `waitingFor` are these members, and `files` is the number of files that were put here and are not yet on enough
-   * members.
-   */
-  owed: Owed & { files: number }
-  /** Blocks that this node is pulling from other members at the moment. */
-  repairing: Amount
-  /** Always null, because it is not estimated yet. */
-  etaSeconds: number | null
-  /**
-   * Blocks on this node of which no other copy is known any more: the other members that had one are out, and no member
-   * has confirmed a new one since. A block of which no other member ever confirmed a copy counts as owed instead.
-   */
-  atRisk: { blocks: number }
-  /**
-   * The number of bytes that this node holds (blocks, statements, claims and the index), and the number that it may hold.
-   * `state` is `ok` only if changes can be stored. `cache` is always 0, because there is no cache yet.
-   */
-  disk: { used: number; capacity: number; cache: number; state: DiskState }
-  /** What runs in the background, and how its last round ended. */
-  workers: WorkerStatus[]
-  /** Sentences for the owner of the node. */
-  warnings: string[]
 }
 
 /** The verbs of a running member of a network. */
@@ -249,33 +205,33 @@ export interface DfsVerbs {
   /** Returns the other members that are known. */
   peers(): Peer[]
   /**
-   * Resolves once this node is a member and holds the key of the network, which it gets from another member when it is
-   * new, and as many others are connected as `members` says. If no key has come within 10 seconds, it goes on all the
-   * same, and `status` warns until the key is there. A storage member needs no key. Rejects with the reason if this node
-   * will never be a member, for example because it was turned away.
+   * Resolves once this node is a member, holds the key of the network, and is connected to as many others as `members`
+   * says. A new node gets the key from another member. If the key has not arrived within 10 seconds, this no longer
+   * waits for it, and `status` warns until the key is there. A storage member needs no key. Rejects with the reason if
+   * this node will never be a member, for example because it was turned away.
    */
   ready(options?: ReadyOptions): Promise<void>
   /** Returns all members, this one included, and the machines that wait to be let in at any admin that is connected. */
   members(options?: AbortOptions): Promise<MemberItem[]>
   /**
-   * Lets in the machine that shows this code, here or at another admin that is connected. By default as a reader,
-   * or as a storage member if it asked for that.
-   * Throws `not-found` if no machine waits with it, and `not-allowed` unless this node is an admin.
+   * Lets in the machine that shows this code, here or at another admin that is connected. It becomes a reader by
+   * default, or a storage member if it asked for that. Throws `not-found` if no machine waits with this code, and
+   * `not-allowed` unless this node is an admin.
    */
   approve(code: string, options?: AbortOptions & { role?: Role | undefined }): Promise<Admitted>
   /** Turns away the machine that shows this code. Throws as `approve` does. */
   deny(code: string, options?: AbortOptions): Promise<Admitted>
   /**
-   * Gives a member a higher role. `member` is a peer id, a start or an end of one that no other member has, or a name
-   * that only one member has. Throws `not-found` or `invalid` if it is not, `unsupported` for a lower role, and
-   * `not-allowed` unless this node is an admin.
+   * Gives a member a higher role. `member` is a peer id, the first or last characters of one, or a name. Throws
+   * `not-found` if it fits no member, `invalid` if it fits several, `unsupported` for a lower role, and `not-allowed`
+   * unless this node is an admin.
    */
   setRole(member: string, role: Role, options?: AbortOptions): Promise<Admitted>
   /** Makes an invite. Throws `not-allowed` unless this node is an admin. */
   invite(options?: AbortOptions & InviteOptions): Promise<MadeInvite>
   /** Returns the invites that this node knows of, the newest first. */
   invites(options?: AbortOptions): Promise<InviteItem[]>
-  /** Ends an invite, which is given by its id, by a start of it, or by its token. Those whom it let in stay. */
+  /** Ends an invite, named by its id, by the start of its id, or by its token. Members that it let in stay. */
   revokeInvite(invite: string, options?: AbortOptions): Promise<{ id: string }>
   networkInfo(options?: AbortOptions): Promise<NetworkInfo>
   /** Removes the network key from the keystore of this node. `forgotten` is false if it did not hold the key. */
@@ -285,7 +241,7 @@ export interface DfsVerbs {
 }
 
 /**
- * A running member of a network. It is an `EventTarget`: `addEventListener('admitted', ({ detail }) => …)` tells what
+ * A running member of a network. It is an `EventTarget`: `addEventListener('admitted', ({ detail }) => …)` reports what
  * happens inside it. `onEvent` of the options also gets the events of the start itself.
  */
 export interface DfsNode extends DfsVerbs, TypedEventTarget<DfsNodeEvents> {
@@ -294,8 +250,8 @@ export interface DfsNode extends DfsVerbs, TypedEventTarget<DfsNodeEvents> {
   /** Opens a file or a range of it as a stream, which ends with the errors of `get`. */
   createReadStream(path: string, options?: GetOptions): Readable
   /**
-   * Stores what is written. `finish` comes once the file is stored as `put` promises. A stream that is destroyed before
-   * its end stores nothing. It ends with the errors of `put`.
+   * Stores what is written. `finish` is emitted once the file is stored as `put` promises. A stream that is destroyed
+   * before its end stores nothing. It ends with the errors of `put`.
    */
   createWriteStream(path: string, options?: PutOptions): Writable
   /** Stops the node, for `await using node = await createNode(…)`. */

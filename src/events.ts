@@ -3,7 +3,7 @@ import type { RejectionReason, Role } from './members/types.ts'
 
 /** Something that happened inside a node, for a log. */
 export type NodeEvent =
-  /** A member is connected and has proven itself, or is connected no more. `name` is null if it is no member any more. */
+  /** A member is connected and has proven itself, or has disconnected. `name` is null if it is no longer a member. */
   | { event: 'admitted' | 'departed'; peerId: string; name: string | null }
   /**
    * A node that answered and this one do not accept each other. `name` is null if our log has no such member. If the
@@ -21,8 +21,8 @@ export type NodeEvent =
   /** A node of another network answered at this address. The words are those of its network. */
   | { event: 'foreign'; peerId: string; words: string | null; address: string | null }
   /**
-   * This member and another have told each other everything, and still do not have the same statements. All statements
-   * are compared once more.
+   * This member and another have exchanged everything, and still do not have the same statements. They compare all
+   * statements once more.
    */
   | { event: 'differs'; peerId: string }
   /** The index was rebuilt from this many rows of the segments. */
@@ -40,13 +40,14 @@ export type NodeEvent =
   /** This node waits until a person on an admin's machine approves this code. Reported again if the code changes. */
   | { event: 'pending'; code: string; network: string; words: string; role: Role; expires: Date }
   /**
-   * This node is not a member yet, and whoever answers at this address did not let it in. It goes on trying. `reason` is a
-   * word such as `busy`, `denied` or `used-up`; `message` is a sentence for the owner. Reported once for each such answer.
+   * This node is not a member yet, and the peer that answers at this address did not let it in. It goes on trying.
+   * `reason` is a word such as `busy`, `denied` or `used-up`; `message` is a sentence for the owner. Reported once for
+   * each such answer.
    */
   | { event: 'turned-away'; peerId: string; address: string; reason: string; message: string }
   /** A machine asks this node to be let in. Only the code may be logged, because the name is the stranger's. */
   | { event: 'asking'; code: string; name: string; role: Role }
-  /** This node is no member any more. */
+  /** This node is no longer a member. */
   | { event: 'removed' }
   /** Another node runs with the identity of this peer, which is this node itself if `isSelf`: a data directory was copied. */
   | { event: 'duplicate'; peerId: string; name: string | null; isSelf: boolean }

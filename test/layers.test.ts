@@ -15,7 +15,7 @@ const COLUMN: string[][] = [
   ['index'],
   ['node'],
   ['api'],
-  ['events'],
+  ['events', 'status'],
   ['fs'],
   ['catalog'],
   ['blocks'],

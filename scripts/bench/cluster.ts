@@ -107,7 +107,7 @@ async function embedded(dataDir: string, networkKey: Uint8Array): Promise<BenchN
   }
 }
 
-/** Times a piece of work, with the processor seconds that each node spent on it; here too if one is in this process. */
+/** Measures how long a piece of work takes, and how many processor seconds each node spends on it. */
 export async function measured(
   nodes: readonly BenchNode[],
   work: () => Promise<void>
@@ -120,13 +120,16 @@ export async function measured(
   return { s, cpu: after.map((seconds, i) => (seconds - (before[i] as number)).toFixed(2)).join(' + ') }
 }
 
-/** A stream of so many random bytes, made from one random buffer: what is measured is not the generator. */
+/**
+ * Yields this many random bytes. They are made from one random buffer, so that the benchmark does not measure the
+ * generator.
+ */
 export async function* randomStream(bytes: number, random: Buffer, seed = 0): AsyncGenerator<Buffer> {
   const slice = 256 << 10
   for (let sent = 0; sent < bytes; sent += slice) {
     const at = sent % random.byteLength
     const piece = Buffer.from(random.subarray(at, at + Math.min(slice, bytes - sent)))
-    // So that no two chunks are equal: neither of the file, nor of one with another seed.
+    // Makes each chunk differ from all others of this file, and from those of a file with another seed.
     piece.writeDoubleBE(sent, 0)
     piece.writeDoubleBE(seed, 8)
     yield piece

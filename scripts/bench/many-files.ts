@@ -1,7 +1,7 @@
 /**
- * What many files cost a node that does nothing: `node scripts/bench/many-files.ts [COUNT]`. One node gets COUNT
- * files of 5 bytes, and a second one fetches them all. The second is then started again, reconnects, and rebuilds its
- * index. Run it in a network namespace of its own (`unshare -n`, as root), so that only its own bytes are counted.
+ * Measures what many files cost an idle node: `node scripts/bench/many-files.ts [COUNT]`. One node gets COUNT files of
+ * 5 bytes, and a second one fetches them all. The second is then started again, reconnects, and rebuilds its index. Run
+ * it in a network namespace of its own (`unshare -n`, as root), so that only its own bytes are counted.
  */
 import { execFileSync } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'

@@ -1,6 +1,6 @@
 /**
- * The most memory that a process takes under loads that pile up what nobody reads. `node scripts/bench/memory.ts
- * [puts|uploads|deaf|paused|directory]…`; without names, all of them. Linux.
+ * Measures the most memory that a process takes under loads that produce more than anybody reads. `node
+ * scripts/bench/memory.ts [puts|uploads|deaf|paused|directory]…`; without names, all of them. Linux.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,6 +1,6 @@
 /**
- * How many bytes do two members in step send each other when they meet again? Two members in one process, on disks and
- * connections in memory, with a log of so many entries:
+ * Measures how many bytes two members that have the same log send each other when they reconnect. Both are in one
+ * process, on disks and connections in memory, with a log of ENTRIES entries:
  *
  *     node scripts/bench/reconnect.ts [ENTRIES …]
  *
@@ -66,7 +66,7 @@ async function measure(entries: number): Promise<void> {
   const isCompared = (): boolean => both.every(({ members }) => members.compared.size === 1)
   const wait = { stepMs: 20, msMax: 10 * 60 * 60_000 }
   await timePassesUntil(clock, 'compared', isCompared, wait)
-  // Some rounds later, each of them has seen that the other has it all.
+  // After some rounds, each of them has seen that the other has every entry.
   const end = clock.now() + 2 * 60_000
   await timePassesUntil(clock, 'later', () => clock.now() >= end)
   network.cut(a.plain, b.plain)

@@ -1,12 +1,12 @@
 /**
  * Workload c: a thousand files of 4 KiB, acknowledged by one other node. `node scripts/bench/small-files.ts [COUNT]
- * [--library|--single]`. Every process is new: a good part of what it measures is code that is not compiled yet.
+ * [--library|--single]`. All processes are new, so much of the measured time goes into code that is not compiled yet.
  */
 import { randomBytes } from 'node:crypto'
 import { measured, numbers, withPair } from './cluster.ts'
 
 const [count = 1000] = numbers
-/** As many as `dfs put FOLDER` has under way. */
+/** The number of files that `dfs put FOLDER` puts at the same time. */
 const AT_ONCE = 128
 
 await withPair(async (a, b) => {

@@ -1,7 +1,7 @@
 /**
  * Workload a: one file to one other node, and back from there. `node scripts/bench/transfer.ts [MiB] [ROUNDS]
  * [--library]`. The first round pays for memory that the machine has not touched yet and code that is not compiled yet;
- * the next shows the node.
+ * later rounds show the speed of the node.
  */
 import { randomBytes } from 'node:crypto'
 import { measured, numbers, randomStream, withPair } from './cluster.ts'

@@ -3,8 +3,8 @@ import { crc32, deflateSync } from 'node:zlib'
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])
 
 /**
- * A picture of about so many bytes, as a PNG (ISO/IEC 15948): a gradient under grain, the same for the same seed. The
- * grain is what keeps it from being compressed, so the size is that of its pixels.
+ * Returns a picture of about this many bytes, as a PNG (ISO/IEC 15948): a gradient with grain, the same for the same
+ * seed. The grain cannot be compressed, so the size is that of the pixels.
  */
 export function makePng(bytes: number, seed: number): Buffer {
   const side = Math.max(8, Math.round(Math.sqrt(bytes / 3)))

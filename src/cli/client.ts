@@ -26,7 +26,7 @@ import {
   Transport
 } from './transport.ts'
 
-/** No token is longer. */
+/** The most bytes of a token. */
 const TOKEN_BYTES_MAX = 4096
 
 /** How to reach a daemon and its token: by its data directory, or by an address and a file with the token. */
@@ -212,8 +212,8 @@ export class Client {
 }
 
 /**
- * Reads the file by which a node says how to reach it. Throws a `NoAnswerError` if there is none, or if it came here with
- * a copy of the data directory, and `not-allowed` if the directory belongs to another user.
+ * Reads the file in which a node says how to reach it. Throws a `NoAnswerError` if there is none, or if the file was
+ * copied with the data directory, and `not-allowed` if the directory belongs to another user.
  */
 export async function readApiFile(dataDir: string): Promise<ApiFile> {
   try {

@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import { usage } from '../terminal/errors.ts'
 import { type Example, examplesText } from '../terminal/examples.ts'
 import { EXIT_NAMES, type ExitName, exitLine } from '../terminal/exit.ts'
@@ -87,6 +87,11 @@ function refuseBelow(above: Command, name: string): void {
  * would act on the root.
  */
 export function nonEmpty(text: string): string {
-  if (text === '') throw usage('an argument is empty: was a variable not set?')
+  if (text === '') throw new InvalidArgumentError('')
   return text
+}
+
+/** The same for each of several arguments. */
+export function eachNonEmpty(value: string, before: readonly string[] = []): string[] {
+  return [...before, nonEmpty(value)]
 }

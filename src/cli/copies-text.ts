@@ -11,7 +11,7 @@ type Copies = Pick<Json<PutResult>, 'reached' | 'confirmed' | 'wanted'> & {
   owed: { waitingFor: ReadonlyArray<Json<AwaitedMember>> }
 }
 
-/** Says on how many machines a file is that has just been put, and whom it waits for, such as `on 2 of 3`. */
+/** Says on how many machines a file that has just been put is, and whom it waits for, such as `on 2 of 3`. */
 export function copiesText({ reached, confirmed, wanted, owed }: Copies, nowMs: number): string {
   // A file can have more copies than are wanted, since this machine may keep one that it does not owe.
   if (confirmed >= wanted) return `on ${wanted} of ${wanted}`
@@ -19,7 +19,7 @@ export function copiesText({ reached, confirmed, wanted, owed }: Copies, nowMs: 
   return owed.waitingFor.length === 0 ? where : `${where}, waiting for ${namesText(owed.waitingFor, nowMs)}`
 }
 
-/** Says on how many machines a file is that is on too few, and whom it waits for. */
+/** Says on how many machines a file that is on too few is, and whom it waits for. */
 export function whereText(
   { confirmed, wanted, waitingFor }: Pick<AnswerOf<'copies'>, 'confirmed' | 'wanted' | 'waitingFor'>,
   nowMs: number
@@ -28,7 +28,7 @@ export function whereText(
   return waitingFor.length === 0 ? where : `${where}, waiting for ${namesText(waitingFor, nowMs)}`
 }
 
-/** Names members that are waited for, and when those were seen that are away. */
+/** Names members that are waited for, and says when those that are away were last seen. */
 export function namesText(members: ReadonlyArray<Json<AwaitedMember>>, nowMs: number): string {
   const named = members
     .slice(0, NAMED_MAX)

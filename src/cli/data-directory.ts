@@ -12,8 +12,9 @@ const FORMAT_BYTES_MAX = 4 << 10
 const formatSchema = z.object({ layout: z.number(), storeId: z.string() })
 
 /**
- * Returns true if a folder is the data directory of a node; `has` says which names are in it. Such a folder holds the keystore and blocks that
- * are stored already, so it must never be put. If the format file has been lost, the other two names tell.
+ * Returns true if a folder is the data directory of a node; `has` says which names are in it. Such a folder holds the
+ * keystore and blocks that are stored already, so it must never be put. If the format file has been lost, the names of
+ * two other files show it.
  */
 export async function isDataDirectory(folder: string, has: (name: string) => boolean): Promise<boolean> {
   if (has('keystore') && has('segments')) return true

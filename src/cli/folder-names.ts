@@ -3,8 +3,8 @@ import { basename, dirname, extname, join } from 'node:path'
 import type { LocalDisk } from './local-disk.ts'
 
 /**
- * Answers which names a local folder really has. Some disks take `README` and `readme` for one name, or the composed and
- * the decomposed form of a letter, so what is found under a name may have another one.
+ * Answers which names a local folder really has. Some disks treat `README` and `readme`, or the composed and the
+ * decomposed form of a letter, as one name, so the item that is found under a name may have another one.
  */
 export class FolderNames {
   readonly #disk: LocalDisk
@@ -15,7 +15,7 @@ export class FolderNames {
     this.#disk = disk
   }
 
-  /** Returns true if what is at a path has exactly this name, or if there is nothing any more. */
+  /** Returns true if the item at a path has exactly this name, or if it is gone. */
   async isExact(path: string): Promise<boolean> {
     // Reading a whole folder takes long. It is needed only if the disk finds the same thing under another spelling.
     const name = basename(path)
@@ -51,11 +51,11 @@ export class FolderNames {
   }
 }
 
-/** Returns a name of its own for something whose name the disk takes for that of something else. */
+/** Returns a different name for an item whose name the disk cannot tell from that of another. */
 export function ownName(path: string): string {
   const name = basename(path)
   const end = extname(name)
-  // The same name always gets the same one, so that a repeated get finds it.
+  // An item always gets the same one, so that a repeated get finds it.
   const tag = createHash('sha256').update(name).digest('hex').slice(0, 8)
   return join(dirname(path), `${name.slice(0, name.length - end.length)} (case ${tag})${end}`)
 }

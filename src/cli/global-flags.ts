@@ -1,11 +1,11 @@
 import type { Command } from 'commander'
-import { defaultDataDir } from '../terminal/data-dir.ts'
+import { defaultDataDir, knownDataDir } from '../terminal/data-dir.ts'
 import { usage } from '../terminal/errors.ts'
 import type { Where } from './client.ts'
 
 /** The flags that come before the command. */
 export interface GlobalFlags {
-  dataDir: string
+  dataDir?: string
   api?: string
   tokenFile?: string
   json: boolean
@@ -29,6 +29,6 @@ export function whereOf(program: Command): Where {
   const { dataDir, api, tokenFile } = program.opts<GlobalFlags>()
   const isGiven = (flag: keyof GlobalFlags): boolean => program.getOptionValueSource(flag) === 'cli'
   if (isGiven('dataDir') && isGiven('api')) throw usage('--data-dir and --api exclude each other: give one of them')
-  if (api === undefined || isGiven('dataDir')) return { dataDir }
+  if (api === undefined || isGiven('dataDir')) return { dataDir: knownDataDir(dataDir) }
   return { dataDir, api, ...(tokenFile === undefined ? {} : { tokenFile }) }
 }

@@ -1,7 +1,7 @@
 import ignore, { type Ignore } from 'ignore'
 import { CliError, usage } from '../terminal/errors.ts'
 
-/** The file in a folder that says what of the folder is not stored. Its patterns are those of a `.gitignore`. */
+/** The file in a folder that says which of its items are not stored. Its patterns are those of a `.gitignore`. */
 export const IGNORE_FILE = '.dfsignore'
 
 interface Level {

@@ -5,7 +5,7 @@ import { systemWords } from '../util/system-words.ts'
 
 /** The most names that are tried for a file whose name nobody gave. */
 const NAMES_MAX = 1_000
-/** No invite is longer. */
+/** The most bytes of an invite. */
 const INVITE_BYTES_MAX = 32 << 10
 const INVITE_START = 'dfsinvite1.'
 
@@ -20,7 +20,7 @@ export interface InviteFile {
 
 /**
  * Creates a file for an invite. A file that exists is never replaced. It is created before the invite is made, because
- * an invite that could not be written would count without anybody having it. If `path` is not given, the first free
+ * an invite that could not be written would be valid, but nobody would have it. If `path` is not given, the first free
  * name of `dfs-ROLE.invite`, `dfs-ROLE-2.invite` and so on in this folder is used.
  */
 export async function createInviteFile(path: string | undefined, role: string): Promise<InviteFile> {

@@ -60,7 +60,7 @@ export function factsOfStats({ size, mtime, mode }: Stats): LocalFacts {
  * it was read. Links are not followed.
  */
 export async function readLocal(path: string, found: LocalFacts, options: ReadOptions): Promise<LocalRead> {
-  // A pipe that has taken the place of the file must not keep us waiting.
+  // If a pipe has replaced the file, opening it must not block.
   const flags = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)
   const handle = await open(path, flags)
   try {
@@ -135,7 +135,7 @@ async function isUnchanged(handle: FileHandle, { size, modified }: LocalFacts): 
   return now.isFile() && now.size === size && Object.is(now.mtime.getTime(), modified.getTime())
 }
 
-/** Throws if a file that has more bytes than it had before does not say so, as the files of /proc do not. */
+/** Throws if a file yields more bytes than its stated size, as the files of /proc do. */
 async function assertOnlyGrew(handle: FileHandle, size: number): Promise<void> {
   const now = await handle.stat()
   if (!now.isFile() || now.size < size) throw new LocalChangedError()

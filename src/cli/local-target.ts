@@ -29,10 +29,9 @@ export interface LocalFile {
 /**
  * Writes the files of one get. It promises:
  *
- * - Nothing that exists is replaced without `--force`, and with it only a file, and only by one of the same name. What
- *   the disk does when a name is made decides this, not a look at it before.
- * - A file gets its name once it is complete. If the get ends early, only a temporary file is left, or nothing; a later
- *   get into the folder removes it.
+ * - Nothing that exists is replaced without `--force`, and with it only a file, and only by one of the same name. The
+ * operation that makes the name decides this, not a check before it. - A file gets its name once it is complete. If the
+ * get ends early, only a temporary file is left, or nothing; a later get into the folder removes it.
  */
 export class LocalTargets {
   readonly #isForced: boolean
@@ -52,18 +51,19 @@ export class LocalTargets {
   async look(path: string, { isNamed }: { isNamed: boolean }): Promise<LocalTarget> {
     const found = await this.#find(path)
     if (found === undefined) return { path, kind: 'file', isNamed }
-    if (found.isDirectory()) throw exists(`${path}: a local folder has this name already: name another target`)
+    if (found.isDirectory()) throw exists(path, `a local folder has this name already: name another target`)
     if (!this.#isForced) throw await this.#taken(path, 'file')
     if (found.isFile()) return { path, kind: 'file', isNamed }
-    if (!isNamed) throw exists(`${path}: what has this name is not a file, so it is not replaced`)
+    if (!isNamed) throw exists(path, `what has this name is not a file, so it is not replaced`)
     if (found.isSymbolicLink()) return this.look(await this.#follow(path), { isNamed })
     if (found.isFIFO() || found.isCharacterDevice()) return { path, kind: 'stream', isNamed }
     throw exists(
-      `${path}: this is ${found.isSocket() ? 'a socket' : 'a disk'}, which get does not write into: see dfs cat`
+      path,
+      `this is ${found.isSocket() ? 'a socket' : 'a disk'}, which get does not write into: see dfs cat`
     )
   }
 
-  /** Writes a file, and returns its path. It is another one than was given if the disk takes two names for one. */
+  /** Writes a file, and returns its path. The path differs from the given one if the disk treats two names as one. */
   async write(target: LocalTarget, file: LocalFile): Promise<string> {
     if (target.kind === 'stream') await this.#stream(target.path, file)
     else return this.#replace(target, file)
@@ -89,7 +89,7 @@ export class LocalTargets {
       if (isLeftover(name)) await this.#disk.rm(join(folder, name), { force: true })
   }
 
-  /** Returns true if it has made the folder, and false if there is one. */
+  /** Returns true if it has made the folder, and false if the folder existed. */
   async #makeFolder(path: string): Promise<boolean> {
     try {
       await this.#disk.mkdir(path)
@@ -99,7 +99,7 @@ export class LocalTargets {
         await this.sweep(path)
         return false
       }
-      throw exists(`${path}: what has the name of this folder is not a folder`)
+      throw exists(path, `what has the name of this folder is not a folder`)
     }
     this.#names.add(path)
     return true
@@ -132,7 +132,7 @@ export class LocalTargets {
     if (own !== path && (await this.#placeNew(temp, own))) return own
     if (own !== path && !(await this.#names.isExact(own))) throw await this.#taken(own, 'file')
     const found = await this.#find(own)
-    if (found?.isFile() === false) throw exists(`${own}: what has this name is not a file, so it is not replaced`)
+    if (found?.isFile() === false) throw exists(own, `what has this name is not a file, so it is not replaced`)
     await this.#disk.rename(temp, own)
     return own
   }
@@ -149,7 +149,7 @@ export class LocalTargets {
     try {
       await this.#disk.link(temp, path)
     } catch (error) {
-      // Each disk without links says so in another way.
+      // Disks without links report this with different errors.
       return (error as NodeJS.ErrnoException).code === 'EEXIST' ? false : undefined
     }
     await this.#disk.rm(temp)
@@ -203,15 +203,16 @@ export class LocalTargets {
       return await this.#disk.realpath(path)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-      throw exists(`${path}: this is a link to nothing: remove it, or name another target`)
+      throw exists(path, `this is a link to nothing: remove it, or name another target`)
     }
   }
 
   async #taken(path: string, what: 'file' | 'folder'): Promise<CliError> {
     if (await this.#names.isExact(path))
-      return exists(`${path}: a local file has this name already: give --force to replace it`)
+      return exists(path, `a local file has this name already: give --force to replace it`)
     return exists(
-      `${path}: this disk takes its name for that of another ${what}, which differs only in case or accents: give --force to store it under a name of its own`
+      path,
+      `this disk takes its name for that of another ${what}, which differs only in case or accents: give --force to store it under a name of its own`
     )
   }
 
@@ -225,8 +226,8 @@ export class LocalTargets {
   }
 }
 
-function exists(message: string): CliError {
-  return new CliError('exists', message)
+function exists(about: string, message: string): CliError {
+  return new CliError('exists', message, { about })
 }
 
 /** Sets permissions, unless the disk has none, such as that of a memory stick. */

@@ -115,7 +115,7 @@ async function lookInto(
       return undefined
     }
     const hasRules = names.some(name => name.equals(IGNORE_NAME))
-    // If the patterns cannot be read, nothing of the folder is put, since it may be what they were to keep out.
+    // If the patterns cannot be read, nothing of the folder is put, because the patterns may exclude any of it.
     const text = hasRules ? await readRules(join(folder, IGNORE_FILE)) : undefined
     return { names, rules: text === undefined ? rules : rules.within(parts.length, text) }
   } catch (error) {

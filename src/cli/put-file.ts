@@ -11,7 +11,7 @@ import type { Session } from './session.ts'
 
 /** A file to store. */
 export interface PutItem extends LocalFacts {
-  /** The name by which messages call it. */
+  /** The name under which messages show it. */
   shown: string
   local: string
   /** The path to store it at. */
@@ -27,8 +27,8 @@ export interface PutFileDeps {
 }
 
 /**
- * Stores a file. If it changes while it is read, it is read once more; then, if it has only been appended to, what it had
- * at the start is stored. Throws a `LocalChangedError` if it has changed in another way.
+ * Stores a file. If it changes while it is read, it is read once more; then, if it has only been appended to, its
+ * content at the start is stored. Throws a `LocalChangedError` if it has changed in another way.
  */
 export async function putFile(deps: PutFileDeps, item: PutItem): Promise<Json<PutResult>> {
   if (item.size > FILE_BYTES_MAX) throw new LocalError('invalid', 'it is larger than a file may be (64 TiB)')
@@ -73,7 +73,7 @@ async function readAndPut(
   }
 }
 
-/** Returns the time of a file, or undefined if it is one that nothing here can express. */
+/** Returns the time of a file, or undefined if it is out of the range that can be stored. */
 function timeOf(shown: string, { modified }: LocalFacts): Date | undefined {
   if (!Number.isNaN(modified.getTime())) return modified
   note(`${shown}: its time is beyond the years that can be stored: it is stored with the time of now`)

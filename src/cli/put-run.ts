@@ -77,8 +77,8 @@ export class PutRun {
   }
 
   /**
-   * Makes `root` what the folder is, or with `isInto` puts all sources into it under their own names. Throws a `CliError`
-   * at the end if any file could not be put, and at once if no later file could be put either.
+   * Puts the contents of a folder at `root`, or with `isInto` all sources into it under their own names. Throws a
+   * `CliError` at the end if any file could not be put, and at once if no later file could be put either.
    */
   async put(sources: readonly Source[], root: string, isInto: boolean): Promise<void> {
     const { session, isDryRun } = this.#options
@@ -179,7 +179,7 @@ export class PutRun {
 
   #skip(shown: string, why: Skipped): void {
     this.#tally.skip(why)
-    // Somebody may believe that a backup of this folder has the keys of the node.
+    // This is always said, because somebody may rely on this folder as a backup of the node's keys.
     if (why === 'data-directory') note(`${shown}: skipped, it is the data directory of a dfs-node`)
     else if (this.#options.isVerbose) this.#say(`${shown}  skipped: ${why}`)
   }
@@ -225,8 +225,8 @@ export function showPut(
   }
 }
 
-/** Says why members do not take what is stored here. */
-function noteWarnings({ warnings }: Json<PutResult>, warned: Set<string>): void {
+/** Prints why members do not accept what is stored here. */
+function noteWarnings({ warnings }: Pick<PutResult, 'warnings'>, warned: Set<string>): void {
   for (const warning of warnings) if (!warned.has(warning)) note(`warning: ${warning}`)
   for (const warning of warnings) warned.add(warning)
 }

@@ -58,7 +58,7 @@ async function isLocal(path: string): Promise<boolean> {
     await lstat(path)
     return true
   } catch {
-    // If it cannot even be looked at, it is no source.
+    // An item that cannot be looked at is not a source.
     return false
   }
 }

@@ -9,9 +9,9 @@ export type RemoteItem = Pick<AnswerOf<'list'>, 'kind' | 'size' | 'modified' | '
 const NOTHING: ReadonlyMap<string, RemoteItem> = new Map()
 
 /**
- * What the network has in the directories that a walk passes through. It is asked once for each of them, and not at all
- * below one that does not exist, so that the first put of a folder costs one question. It remembers only the directories
- * on the way down, so the walk must be in order, each folder before its contents.
+ * Knows what the network has in the directories that a walk passes through. It asks once for each of them, and not at
+ * all below one that does not exist, so that the first put of a folder costs one question. It remembers only the
+ * directories on the way down, so the walk must be in order, each folder before its contents.
  */
 export class RemoteFolders {
   readonly #client: Pick<Client, 'stream'>

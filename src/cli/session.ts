@@ -8,7 +8,7 @@ export interface Call {
   signal: AbortSignal
 }
 
-/** What a command has that talks to the node. */
+/** What a command that talks to the node gets. */
 export interface Session extends Call {
   client: Client
 }

@@ -1,6 +1,6 @@
 import { formatDuration } from '../terminal/units.ts'
 
-/** A moment that lies less than this in the past is `now`, because members say that they are there only now and then. */
+/** A moment that lies less than this in the past is `now`, because members report only from time to time. */
 const NOW_MS = 10_000
 const DAY_MS = 86_400_000
 

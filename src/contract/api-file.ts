@@ -7,7 +7,10 @@ export const apiFileSchema = z.object({
   url: z.string(),
   socket: z.string(),
   token: z.string(),
-  /** The directory that this was written for. A copy of the directory has a copy of this file, and is another one. */
+  /**
+   * The directory that this file was written for. In a copy of the directory it shows that the file belongs to the
+   * original.
+   */
   directory: z.string(),
   /** The file that the node was started with and that holds the network key. */
   keyFile: z.string().optional()

@@ -2,7 +2,7 @@ import { z } from 'zod'
 
 /**
  * The form in which answers describe a failure: a stable code for programs and a sentence for people. `path` says what
- * the sentence is about, if it is something else than what the request names.
+ * the sentence is about, unless it is the path that the request names.
  */
 export const failureSchema = z.object({ code: z.string(), message: z.string(), path: z.string().optional() })
 export type Failure = z.infer<typeof failureSchema>

@@ -7,9 +7,9 @@ import type { DaemonFlags } from './flags.ts'
 import { joinCommand } from './words.ts'
 
 /**
- * Returns how the owner chooses the network to join. On a terminal a person compares the words. Without one, a network
- * nearby is never joined, because anyone may announce one; and whoever answers at an address that the owner gave is
- * believed, with a warning if the address does not say who that must be.
+ * Returns how the owner chooses the network to join. On a terminal a person compares the words. Without a terminal, a
+ * network nearby is never joined, because anyone may announce one. A peer that answers at an address that the owner
+ * gave is believed, with a warning if the address does not name the peer.
  */
 export function chooserFor(flags: DaemonFlags, signal: AbortSignal): NonNullable<NodeOptions['choose']> {
   const canAsk = isInteractive() && !flags.json

@@ -24,6 +24,7 @@ import { componentLogger, openLog } from './log.ts'
 import { filesInDataDir, nodeOptionsOf } from './node-options.ts'
 import { PendingScreen } from './pending.ts'
 import { sayReady } from './ready.ts'
+import { stopSignal } from './stop-signal.ts'
 import { askingWords, type FirstWords, nearbyWords } from './words.ts'
 
 /** How often the timer fires that keeps the process alive during a start. It does nothing. */
@@ -86,7 +87,7 @@ async function run(flags: DaemonFlags): Promise<void> {
   }
   if (json) printJson({ event: 'stopped' })
   if (isOutside)
-    throw new CliError('failed', 'nothing was joined: this machine asks no more; start it again to ask again')
+    throw new CliError('failed', 'nothing was joined: this machine no longer asks; start it again to ask again')
 }
 
 async function leaveInviteOf(node: DfsNode, { inviteOut }: DaemonFlags): Promise<void> {
@@ -165,10 +166,10 @@ async function startNode(flags: DaemonFlags, { isFirst, events, logger, stopping
   return { node, screen, way }
 }
 
-/** Tells a person, or a program, that this machine is no member any more. */
+/** Tells a person, or a program, that this machine is no longer a member. */
 function sayRemoved(json: boolean): void {
   if (json) printJson({ event: 'removed' })
-  else note('this machine is no member any more: dfs status says why')
+  else note('this machine is no longer a member: dfs status says why')
 }
 
 /** Tells a person at this machine that another machine asks to be let in. */
@@ -187,20 +188,4 @@ function endOnUncaught(logger: ComponentLogger, isJson: boolean): void {
     report(error, isJson)
     process.exit(EXIT.failed)
   })
-}
-
-/**
- * Resolves at the first signal to stop. Call it before the start, which takes a while, because signals are handled only
- * from this call on. A second signal ends the process immediately.
- */
-function stopSignal(): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  let signals = 0
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      if (++signals > 1) process.exit(EXIT.interrupted)
-      resolve()
-    })
-  }
-  return promise
 }

@@ -64,7 +64,7 @@ function lineOf(event: NodeEvent, isAlone: boolean): EventLine {
       return ofPeer(event, 'info', `${event.name ?? 'a member'} ${what} (…${event.peerId.slice(-8)})`)
     }
     case 'foreign':
-      // What a person should do about it is said apart from the log.
+      // The advice to the person is printed apart from the log.
       return ofPeer(event, 'warn', undefined)
     case 'rejected': {
       const clocks = event.aheadMs === null ? '' : `: its clock is ${difference(event.aheadMs)} this machine's`
@@ -113,10 +113,10 @@ function lineOf(event: NodeEvent, isAlone: boolean): EventLine {
         fields: { code: event.code }
       }
     case 'turned-away':
-      // The screen says it, with its address, which must not be in a log.
+      // The screen shows it with its address, which must not be in a log.
       return ofPeer(event, 'info', undefined)
     case 'removed':
-      return { level: 'error', scope: 'dfs:members', message: 'this machine is no member any more' }
+      return { level: 'error', scope: 'dfs:members', message: 'this machine is no longer a member' }
     case 'duplicate': {
       const who = event.isSelf ? "this machine's identity" : `the identity of ${peerWords(event.peerId, event.name)}`
       return {

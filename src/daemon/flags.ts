@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { defaultDataDir } from '../terminal/data-dir.ts'
+import { defaultDataDir, knownDataDir } from '../terminal/data-dir.ts'
 import { usage } from '../terminal/errors.ts'
 import { examplesText } from '../terminal/examples.ts'
 import { EXIT_NAMES, exitLine } from '../terminal/exit.ts'
@@ -65,7 +65,7 @@ export function parseDaemonFlags(args: readonly string[], env: NodeJS.ProcessEnv
   checkWayIn(flags)
   if (flags.dataDir === '') throw usage('--data-dir is empty: name a directory')
   // The path is made absolute, because the daemon records it for programs that run in other folders.
-  return { ...flags, dataDir: resolve(flags.dataDir) }
+  return { ...flags, dataDir: resolve(knownDataDir(flags.dataDir)) }
 }
 
 /** Returns the flags that say how a new machine becomes a member. */

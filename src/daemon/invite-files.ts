@@ -1,13 +1,14 @@
-import { link, open, rename, rm } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { type DfsNode, inviteFactsIn } from '../index.ts'
 import { CliError, messageOf, usage } from '../terminal/errors.ts'
 import { readSecretIfThere } from '../terminal/secret-file.ts'
 import { readStdin } from '../terminal/stdin.ts'
+import { publishFile } from './publish-file.ts'
 
-/** No invite is longer. */
+/** The most bytes of an invite. */
 const INVITE_BYTES_MAX = 32 << 10
 const INVITE_START = 'dfsinvite1.'
-/** An invite for compose and other scripts counts for a year. */
+/** How long an invite for compose and other scripts is valid: a year. */
 const INVITE_OUT_MS = 365 * 24 * 60 * 60_000
 
 /**
@@ -28,10 +29,10 @@ export async function readJoin(file: string, signal?: AbortSignal): Promise<stri
 }
 
 /**
- * Leaves an invite for any number of writers in a file that only its owner can read, unless there is one that still
- * counts and whose addresses of this machine are still right. One that is replaced is revoked. A program that waits for
- * the file never sees it half written. Throws `not-allowed` unless this node is an admin, and a usage error for a file
- * that is no invite, which is not touched.
+ * Writes an invite for any number of writers into a file that only its owner can read, unless the file has one that is
+ * still valid and has the current addresses of this machine. An invite that is replaced is revoked. A program that
+ * waits for the file never sees it half written. Throws `not-allowed` unless this node is an admin, and a usage error
+ * for a file that is no invite, which is not touched.
  */
 export async function leaveInvite(node: DfsNode, file: string): Promise<void> {
   if (node.role !== 'admin')
@@ -56,7 +57,7 @@ async function openInviteIn(token: string, node: DfsNode): Promise<{ id: string;
   const facts = inviteFactsIn(token)
   const isOpen = (await node.invites()).some(invite => invite.id === facts?.id && invite.state === 'open')
   if (facts === undefined || !isOpen) return undefined
-  // What a machine far away can reach is what counts, unless there is only this machine.
+  // Only addresses that another machine can reach count, unless this machine has none.
   const own = node.multiaddrs.map(address => address.replace(/\/p2p\/[^/]+$/, ''))
   const beyond = own.filter(address => !/^\/(ip4\/127\.|ip6\/::1\/)/.test(address))
   const shared = (beyond.length > 0 ? beyond : own).slice(0, facts.addresses.length)
@@ -78,9 +79,9 @@ async function writeWhole(file: string, token: string, mayReplace: boolean): Pro
     } finally {
       await handle.close()
     }
-    // A file that has appeared meanwhile is not ours to replace.
+    // A file that has appeared meanwhile may belong to somebody else, so it is not replaced.
     if (mayReplace) await rename(temp, file)
-    else await link(temp, file)
+    else await publishFile(temp, file)
   } catch (error) {
     throw new CliError('io', `--invite-out: ${messageOf(error)}`, { cause: error })
   } finally {

@@ -1,7 +1,8 @@
-import { link, open, rm } from 'node:fs/promises'
+import { open, rm } from 'node:fs/promises'
 import { formatNetworkKey, generateNetworkKey, parseNetworkKey } from '../index.ts'
 import { usage } from '../terminal/errors.ts'
 import { readSecretIfThere } from '../terminal/secret-file.ts'
+import { publishFile } from './publish-file.ts'
 
 const KEY_FILE_BYTES_MAX = 4096
 
@@ -9,7 +10,7 @@ const FILE = { flag: '--network-key-file', what: 'a network key', bytesMax: KEY_
 
 /**
  * Reads a network key from a file: 64 hex digits or 24 words. Returns undefined if there is no such file. Throws what
- * `readSecretIfThere` throws, and a usage error if the key itself stands where the name of its file should be.
+ * `readSecretIfThere` throws, and a usage error if the key itself was given in place of the name of its file.
  */
 export async function readNetworkKey(file: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
   // With `--new` a missing file is created, and the key would become its name.
@@ -35,7 +36,7 @@ export async function makeNetworkKey(file: string): Promise<Uint8Array> {
     await handle.close()
   }
   try {
-    await link(temp, file)
+    await publishFile(temp, file)
     return key
   } catch (error) {
     const there = (error as NodeJS.ErrnoException).code === 'EEXIST' ? await readNetworkKey(file) : undefined

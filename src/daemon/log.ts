@@ -17,6 +17,8 @@ export interface DaemonLog {
  */
 export function openLog({ logLevel, json }: { logLevel: LogLevel; json: boolean }): DaemonLog {
   const stderr = pino.destination({ dest: 2, sync: true })
+  // If stderr cannot be written, such as after its terminal was closed, nobody can be told of it.
+  stderr.on('error', () => {})
   const isForPeople = !json && process.stderr.isTTY === true
   return { log: pino({ level: logLevel, base: null }, isForPeople ? textTo(stderr) : stderr), isForPeople }
 }

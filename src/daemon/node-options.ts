@@ -43,8 +43,8 @@ export async function nodeOptionsOf(flags: DaemonFlags, isFirst: boolean, signal
 }
 
 /**
- * Returns the names of the files in the data directory that the flags name. In spite of them, the directory counts as
- * the owner's.
+ * Returns the names of the files in the data directory that the flags name. A directory that holds only these may still
+ * be used for a first start.
  */
 export function filesInDataDir({ dataDir, networkKeyFile, passphraseFile, join, inviteOut }: DaemonFlags): string[] {
   return [networkKeyFile, passphraseFile, join === '-' ? undefined : join, inviteOut]

@@ -20,7 +20,7 @@ const SILENCE_MS = 10_000
 type TurnedAwayEvent = Extract<NodeEvent, { event: 'turned-away' }>
 type PendingEvent = Extract<NodeEvent, { event: 'pending' }>
 
-/** The screen of a machine that waits to be let in: its code, and on a terminal how long that code counts. */
+/** The screen of a machine that waits to be let in: its code, and on a terminal how long that code is valid. */
 export class PendingScreen {
   readonly #flags: DaemonFlags
   readonly #name: () => string
@@ -36,7 +36,7 @@ export class PendingScreen {
     this.#name = name
   }
 
-  /** Must be called with every event since the start. Returns true for one of which the owner has been told here. */
+  /** Must be called with every event since the start. Returns true if this screen has told the owner of the event. */
   onEvent(event: NodeEvent): boolean {
     switch (event.event) {
       case 'seeking':
@@ -73,7 +73,10 @@ export class PendingScreen {
     this.#show()
   }
 
-  /** Waits until the node is ready. Throws why it never will be. Resolves to false if the process must stop first. */
+  /**
+   * Waits until the node is ready. Throws the reason if it never will be. Resolves to false if the process must stop
+   * first.
+   */
   async wait(node: DfsNode, stopping: Promise<void>): Promise<boolean> {
     const silence = setTimeout(() => void this.#saySilence(node), SILENCE_MS)
     try {
@@ -98,7 +101,7 @@ export class PendingScreen {
     this.#sayAside(message)
   }
 
-  /** Says a line above the one that counts down. */
+  /** Prints a line above the one that counts down. */
   #sayAside(message: string): void {
     this.#hasAnswer = true
     if (this.#flags.json) return

@@ -1,26 +1,27 @@
 import { defaultDataDir } from '../terminal/data-dir.ts'
 import { escapeForTerminal } from '../terminal/escape.ts'
+import { DFS_ANYWHERE, programHere } from '../terminal/program-here.ts'
 import { shellQuoted } from '../terminal/shell.ts'
 import { formatDuration } from '../terminal/units.ts'
 
 /** What the daemon says to a person. Everything is text without control characters of others. */
 
-const DFS = 'npx -p dfs-node dfs'
-
-/** Returns the command line of `dfs` for a data directory of this machine; by default it finds the usual one. */
-function dfsFor(dataDir: string | undefined): string {
-  return dataDir === undefined || dataDir === defaultDataDir() ? DFS : `${DFS} --data-dir ${shellQuoted(dataDir)}`
+/** Returns the command line of `dfs` on this machine, for its data directory; by default it finds the usual one. */
+function dfsFor(dataDir: string): string {
+  const dfs = programHere('dfs')
+  return dataDir === defaultDataDir() ? dfs : `${dfs} --data-dir ${shellQuoted(dataDir)}`
 }
 
-/** Returns the command that lets a machine in, on a member with this data directory. */
+/** Returns the command that lets a machine in: on this member with its data directory, else on another machine. */
 export function approveCommand(code: string, role: string, dataDir?: string): string {
-  return `${dfsFor(dataDir)} members approve ${code} --role ${role}`
+  const dfs = dataDir === undefined ? DFS_ANYWHERE : dfsFor(dataDir)
+  return `${dfs} members approve ${code} --role ${role}`
 }
 
 /** Returns the command that starts a node on this data directory which asks at an address to be let in. */
 export function joinCommand(address: string, dataDir: string): string {
   const place = dataDir === defaultDataDir() ? '' : ` --data-dir ${shellQuoted(dataDir)}`
-  return escapeForTerminal(`npx dfs-node${place} --bootstrap ${address}`)
+  return escapeForTerminal(`${programHere('dfs-node')}${place} --bootstrap ${address}`)
 }
 
 export interface FirstWords {
@@ -33,7 +34,7 @@ export interface FirstWords {
   dataDir: string
   multiaddrs: readonly string[]
   api: string
-  /** The names of admins, if this member is none. */
+  /** The names of admins, if this member is not one. */
   admins: readonly string[]
   holdsKey: boolean
   /** True if this machine was a member and is none any more. */
@@ -90,7 +91,9 @@ function next({ role, admins, dataDir, multiaddrs, isRemoved }: FirstWords): str
     return [
       `Join again:     stop this node, remove ${shellQuoted(dataDir)}, and start with a new invite or --bootstrap`
     ]
-  return role === 'admin' ? admit(dataDir, multiaddrs) : [`Add a machine:  on an admin${named(admins)}: ${DFS} invite`]
+  return role === 'admin'
+    ? admit(dataDir, multiaddrs)
+    : [`Add a machine:  on an admin${named(admins)}: ${DFS_ANYWHERE} invite`]
 }
 
 function admit(dataDir: string, multiaddrs: readonly string[]): string[] {
@@ -106,7 +109,9 @@ function named(admins: readonly string[]): string {
 
 /** Returns the address of a node that is most likely to work from another machine. */
 function reachable(multiaddrs: readonly string[]): string {
-  return multiaddrs.find(address => !/^\/ip4\/127\.|^\/ip6\/::1\//.test(address)) ?? multiaddrs[0] ?? 'MULTIADDR'
+  return (
+    multiaddrs.find(address => !/^\/ip4\/127\.|^\/ip6\/(::1\/|fe80:)/.test(address)) ?? multiaddrs[0] ?? 'MULTIADDR'
+  )
 }
 
 /** The number of places that a line names. */
@@ -133,7 +138,7 @@ export interface PendingWords {
   where: string
 }
 
-/** Returns the lines that a machine shows which asks to be let in. */
+/** Returns the lines that a machine shows while it asks to be let in. */
 export function pendingWords({ name, words, code, role, where }: PendingWords): string[] {
   return [
     `This machine (${name}) asks to join the network`,
@@ -177,5 +182,5 @@ interface Nearby {
 
 /** Returns the line that tells the founder of a network that there is another one, which may be the one to join. */
 export function nearbyWords({ words, address }: Nearby, dataDir: string): string {
-  return `another network is nearby${words === null ? '' : `: ${words}`}. To join that one instead: stop this node, remove ${shellQuoted(dataDir)}, and start npx dfs-node --bootstrap ${address ?? 'ADDRESS'}`
+  return `another network is nearby${words === null ? '' : `: ${words}`}. To join that one instead: stop this node, remove ${shellQuoted(dataDir)}, and start ${joinCommand(address ?? 'ADDRESS', dataDir)}`
 }

@@ -18,7 +18,10 @@ const FOLDERS: ReadonlyArray<readonly [folder: RegExp, name: RegExp]> = [
   [/^$/, /^(segments|index|blocks)$/],
   [/^blocks$/, /^(tmp|[0-9a-f]{2})$/]
 ]
-/** The files of the lock, and the mark of a first start. A process that is killed at once leaves no others. */
+/**
+ * The files of the lock, and the mark of a first start. A process that is killed right after its start leaves only
+ * these.
+ */
 const FIRST_FILES = /^(lock(\.[0-9a-f]{16,32})*|first-start(\.new)?|format\.json\.new)$/
 
 /** The text of the files of the lock. A power cut may leave them empty, or with zeros. */

@@ -15,3 +15,6 @@ export const COPIES_MAX = REPLICAS_MAX
 export const PUSH_WAIT_MS = 5_000
 /** The most appends of one verb whose pushes to the members may wait for their answers. */
 export const PUSHES_AHEAD = 2
+
+/** A member that was not seen for this long is not named as one that a deletion waits for. It learns of it all the same. */
+export const AWAY_MS = 60 * 60_000

@@ -28,11 +28,11 @@ export interface FsContext {
    * member; undefined means the default.
    */
   defaults: { replicas: number; ack: number | undefined }
-  /** Returns when a member was last seen that is not connected; null if it never was. */
+  /** Returns when a member that is not connected was last seen; null if it never was. */
   lastSeen: (peer: PeerId) => Date | null
 }
 
-/** Names the members that something is waited for. */
+/** Returns the names of members that are waited for, and since when. */
 export function awaited(
   { members, lastSeen }: Pick<FsContext, 'members' | 'lastSeen'>,
   peers: readonly PeerId[]

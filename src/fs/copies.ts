@@ -18,12 +18,12 @@ export async function* copiesBelow(fs: FsContext, path: Path, options: AbortOpti
     yield await itemOf(fs, node)
     return
   }
-  // Asking is waiting for members, so several files are asked for at a time.
+  // Each file takes a wait for members' answers, so several files are asked for at a time.
   const asked: Array<Promise<CopiesItem>> = []
   for await (const child of nodesBelow(fs, node, { signal, recursive: true })) {
     if (child.kind === 'directory') continue
     const item = itemOf(fs, child)
-    // If the caller has gone, or an earlier one has failed, nobody waits for this one.
+    // If the caller has gone, or an earlier file has failed, nobody waits for this one.
     item.catch(() => {})
     asked.push(item)
     if (asked.length >= TREE_AT_ONCE) yield await raceSignal(asked.shift() as Promise<CopiesItem>, signal)

@@ -50,7 +50,7 @@ class TreeCopy {
   #copied = 0
   /** The number of single files, or directories with all that is in them, that were left out. */
   #failed = 0
-  /** Why the first of them was. */
+  /** Why the first of them was left out. */
   #failure: DfsError | undefined
 
   constructor(fs: FsContext, options: CopyOptions) {

@@ -138,7 +138,8 @@ class FileReader implements OpenFile {
     const { onStalled = () => {} } = this.#options
     for await (const { result, lease } of source) {
       const { ref, bytes, from, release } = result
-      // From here on the lease stands for the text. Opening takes both for a moment, and nothing else runs meanwhile.
+      // From here on the lease covers the text. Opening needs memory for the sealed bytes and the text, but only for a
+      // moment in which nothing else runs.
       const text = openChunkOf(ref, bytes).subarray(ref.from, ref.to)
       release()
       this.#noteBytes(from, text.byteLength)

@@ -19,14 +19,14 @@ export async function* listPath(fs: FsContext, path: Path, options: ListOptions 
   else for await (const child of nodesBelow(fs, node, options)) yield withHere(child)
 }
 
-/** Yields the nodes of a directory as `listPath` does its items. */
+/** Yields the nodes below a directory, in the order in which `listPath` yields its items. */
 export async function* nodesBelow(
   fs: Pick<FsContext, 'tree'>,
   node: DirectoryNode,
   { recursive = false, signal }: ListOptions
 ): AsyncGenerator<ListedNode> {
-  // The open listings of the directories on the way down. With a generator for each level, every item would pass
-  // through all.
+  // The open listings of the directories on the way down. This list is used because, with nested generators, every item
+  // would pass through one for each level above it.
   const way = [fs.tree.list(node, { signal })]
   try {
     for (let listing = way.at(-1); listing !== undefined; listing = way.at(-1)) {

@@ -57,7 +57,7 @@ export class MemberPushes {
     return [...(this.#members ?? [])]
   }
 
-  /** Pushes to all members, and gives up those that refuse or do not answer in time. */
+  /** Pushes to all members, and drops those that refuse or do not answer in time. */
   async #pushToAll(members: Set<PeerId>, statements: readonly Statement[]): Promise<void> {
     const { clock } = this.#fs
     const silent = new Set(members)

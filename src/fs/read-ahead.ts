@@ -26,9 +26,9 @@ const NOT_NEEDED = new StoppedError('the result is not needed now')
 
 /**
  * Maps a stream, working on several items concurrently, and yields the results in order. It waits for memory for the
- * result that the reader asks for. It works on further items only while there is memory that nobody else wants: it gives
- * that back as soon as others have to wait, and then begins again when the reader has come that far. If the reader stops
- * early, the work under way is aborted.
+ * result that the reader asks for. It works on further items only while there is memory that nobody else wants. As soon
+ * as others have to wait for memory, it drops that work, and it starts it again once the reader asks for its result. If
+ * the reader stops early, the work under way is aborted.
  */
 export function readAhead<In, Out>(
   options: ReadAheadOptions<In, Out>
@@ -119,7 +119,10 @@ class Task<In, Out> {
     this.#underWay = { lease, controller, result }
   }
 
-  /** The reader is here: from now on it is not dropped for others. The caller owns the lease. */
+  /**
+   * Called when the reader asks for the result, so that the work is no longer dropped for others. The caller owns the
+   * lease.
+   */
   keep(): Lease {
     return this.#running().lease.take()
   }

@@ -69,7 +69,7 @@ async function handOff(
     await fs.blocks.handOff(ref, { owed: owedBlocks, eachBytes: chunkBytes, by: owedBy })
   } catch (error) {
     // The file exists, so this must not look as if the put had failed. The members that owe the copies have the record,
-    // and make them without being asked. This node just does not count what they owe.
+    // and make them without being asked. Only this node's count of what they owe is missing.
     fs.logger.forComponent('dfs:fs:put')('the copies that are owed could not be noted: %s', reasonOf(error))
   }
 }

@@ -30,7 +30,7 @@ export interface UploadPart {
   size: number
   /** The most bytes of text in one of its chunks. */
   chunkBytesMax: number
-  /** The number of the put that kept the part, which its claims bear. */
+  /** The number of the put that kept the part. The claims of the part carry it. */
   number: Uint8Array
 }
 
@@ -38,19 +38,20 @@ export interface UploadPart {
 export type UploadFacts = Pick<Content, 'mtime' | 'mode' | 'type'>
 
 /**
- * The only way in which content comes into the network: `append` keeps a part of it, `commit` makes a file of parts, and
- * `abort` gives it up. A put appends one part and commits it; a copy commits what is stored. An upload in many parts may
- * append them in any order, also concurrently, and commits them in the order of the file.
+ * The only way in which content comes into the network: `append` keeps a part of it, `commit` makes a file of parts,
+ * and `abort` gives it up. A put appends one part and commits it; a copy commits what is stored. An upload in many
+ * parts may append them in any order, also concurrently, and commits them in the order of the file.
  *
  * Each part has a manifest of its own, so a part of any size is a few bytes of plain data, and memory is bounded by a
  * window of blocks. One part is the file as it is. A commit of several parts reads their manifests, builds the manifest
  * of the file, and asks the owners of the blocks to keep them once more; they do not pull blocks that they have.
  *
- * Nothing is visible before the commit. The state of an upload is its parts, which the caller stores. Each part has a put
- * and claims of its own. While the object is open, it renews the claims of the parts that it has appended and that no
- * commit has taken yet. After a restart of the node, a new object can commit them. Claims that are not renewed expire
- * (`PUT_CLAIM_MS`). A commit claims all blocks of the file again. If it comes so late that a block is neither here nor on
- * a member that can be reached, it throws a `BlockUnreachableError`, and the caller has to append the parts again.
+ * Nothing is visible before the commit. The state of an upload is its parts, which the caller stores. Each part has a
+ * put and claims of its own. While the object is open, it renews the claims of the parts that it has appended and that
+ * have not been committed yet. After a restart of the node, a new object can commit them. Claims that are not renewed
+ * expire (`PUT_CLAIM_MS`). A commit claims all blocks of the file again. If it comes so late that a block is neither
+ * here nor on a member that can be reached, it throws a `BlockUnreachableError`, and the caller has to append the parts
+ * again.
  *
  * The caller must close the upload. Closing it frees nothing: claims on blocks that no record refers to expire.
  */
@@ -124,8 +125,8 @@ export class Upload {
   }
 
   /**
-   * Gives these parts up: their claims here end soon. Those of the keepers expire. The blocks of a part stay if a file
-   * needs them.
+   * Gives up these parts. Their claims on this disk end soon, and those on other members expire. The blocks of a part
+   * stay if a file needs them.
    */
   abort(parts: readonly UploadPart[]): void {
     this.close()

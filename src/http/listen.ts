@@ -51,11 +51,11 @@ export async function listenOnLoopback(
       if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
     }
   }
-  throw portTaken(port)
+  throw portTaken({ host, port })
 }
 
-function portTaken(port: number): ApiPortTakenError {
-  return new ApiPortTakenError(`port ${port} is taken by another program: stop it, or name another port with --api`)
+function portTaken({ host, port }: Address): ApiPortTakenError {
+  return new ApiPortTakenError(`${host}:${port}: another program is using this port: stop it, or give another --api`)
 }
 
 /**
@@ -66,22 +66,54 @@ export async function checkPortFree(address: Address): Promise<void> {
   try {
     await listenOn(server, address)
   } catch (error) {
-    throw (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? portTaken(address.port) : error
+    throw (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? portTaken(address) : error
   }
   await closeServer(server)
 }
 
 /**
- * Listens on a socket in the data directory and returns its path. If that path is too long for the operating system,
- * the socket is in a temporary folder that only this user can open.
+ * Listens on a socket in the data directory and returns its path. If that path is too long for the operating system, or
+ * the disk has no sockets, the socket is in a temporary folder that only this user can open.
  */
 export async function listenOnSocket(server: Server, dataDir: string): Promise<string> {
-  const isWindows = process.platform === 'win32'
-  const path = isWindows ? `\\\\.\\pipe\\dfs-${randomBytes(8).toString('hex')}` : await socketPath(dataDir)
-  // We hold the lock on the data directory, so the process that left a socket behind has ended.
-  if (!isWindows) await rm(path, { force: true })
+  if (process.platform === 'win32') {
+    const path = `\\\\.\\pipe\\dfs-${randomBytes(8).toString('hex')}`
+    await listenOn(server, { path })
+    return path
+  }
+  const beside = join(dataDir, SOCKET_FILE)
+  let why: unknown = new InvalidInputError('its path is too long for a socket')
+  if (Buffer.byteLength(beside) <= SOCKET_PATH_BYTES_MAX) {
+    // We hold the lock on the data directory, so the process that left a socket behind has ended.
+    await rm(beside, { force: true })
+    try {
+      return await listenPrivately(server, beside)
+    } catch (error) {
+      // Memory sticks and some network drives have no sockets.
+      why = error
+    }
+  }
+  for (const parent of [process.env['XDG_RUNTIME_DIR'], tmpdir(), '/tmp']) {
+    const folder = join(parent || '/tmp', `dfs-${randomBytes(8).toString('hex')}`)
+    const path = join(folder, SOCKET_FILE)
+    if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) continue
+    try {
+      await mkdir(folder, { mode: 0o700 })
+      return await listenPrivately(server, path)
+    } catch (error) {
+      why = error
+      await rm(folder, { recursive: true, force: true })
+    }
+  }
+  throw new InvalidInputError(
+    'there is no place for the socket of the API: set XDG_RUNTIME_DIR to a folder of your own with a short path, or give a shorter --data-dir',
+    { cause: why }
+  )
+}
+
+async function listenPrivately(server: Server, path: string): Promise<string> {
   await listenOn(server, { path })
-  if (!isWindows) await chmod(path, 0o600)
+  await chmod(path, 0o600)
   return path
 }
 
@@ -131,14 +163,6 @@ async function rememberedPort(dataDir: string, log: LogError): Promise<number | 
   })
   const port = Number(text)
   return Number.isInteger(port) && port > 0 && port < 65_536 ? port : undefined
-}
-
-async function socketPath(dataDir: string): Promise<string> {
-  const beside = join(dataDir, SOCKET_FILE)
-  if (Buffer.byteLength(beside) <= SOCKET_PATH_BYTES_MAX) return beside
-  const folder = join(process.env['XDG_RUNTIME_DIR'] || tmpdir(), `dfs-${randomBytes(8).toString('hex')}`)
-  await mkdir(folder, { mode: 0o700 })
-  return join(folder, SOCKET_FILE)
 }
 
 function listenOn(server: Server, where: Address | { path: string }): Promise<void> {

@@ -29,7 +29,7 @@ export interface ApiOptions {
   dataDir: string
   /**
    * Where to listen on loopback. By default on the port used last time, else on the usual port, or on a free port if
-   * those are taken. Port 0 stands for any free port.
+   * those are taken. Port 0 means any free port.
    */
   listen?: Address | undefined
   /** The file that holds the network key, if the owner named one. Only `api.json` repeats it. */
@@ -147,7 +147,7 @@ function guard(app: FastifyInstance, token: string, hosts: ReadonlySet<string>):
   })
 }
 
-/** Node takes the first of several `Host` headers, so another program in between may have taken another one. */
+/** Node uses the first of several `Host` headers, but a proxy in front of it may have checked another one. */
 function hostCount({ raw: { rawHeaders } }: FastifyRequest): number {
   let count = 0
   for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === 'host') count++

@@ -15,14 +15,14 @@ export interface Target {
  * would end the path. Bytes beyond ASCII must be percent-encoded, since Node would read them as Latin-1.
  */
 const PLAIN = /^\/[!"$-~]*$/
-/** Where the open end of a route begins. */
+/** Matches where the open end of a route begins. */
 const OPEN_END = /[*:]/
 
 /**
  * Parses the target of a request that the router has matched. Nothing else reads the raw URL. The router decodes a path
- * before it compares, so it matches `/v1/%66iles/a` too. Here the fixed part of the route must stand in the target as it
- * is, so that what was matched is what is used. Throws an `HttpError`: 400 for a target in another form, and 404 for a
- * route that is written differently.
+ * before it compares, so it matches `/v1/%66iles/a` too. Here the fixed part of the route must appear in the target
+ * exactly, so that the path that was matched is the one that is used. Throws an `HttpError`: 400 for a target in
+ * another form, and 404 for a route that is written differently.
  */
 export function targetOf({ raw, routeOptions }: FastifyRequest): Target {
   const url = raw.url ?? ''

@@ -81,7 +81,7 @@ export class Positions {
   readonly #index: PositionsOptions['index']
   readonly #chance: PositionsOptions['chance']
   readonly #log: Logger
-  /** The newest starts, the oldest of them first. */
+  /** The lineages of the latest starts of this member, in the order of the starts. */
   #lineages: Lineage[] = []
   #next = 0
   /** How many sequences each reservation holds, by its first sequence. The least comes first. */

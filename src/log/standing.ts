@@ -47,8 +47,8 @@ export class Standing {
   }
 
   /**
-   * Returns what is left of this standing after the connection has ended. A comparison that still runs keeps the old
-   * one.
+   * Returns the standing for the next connection, which keeps only what outlives this one. A comparison that still runs
+   * goes on with the old standing.
    */
   renewed(): Standing {
     const standing = new Standing()
@@ -86,8 +86,9 @@ export class Standing {
 
 /**
  * The result of comparing two totals. They are `moving` while they may differ only because the two members are still
- * exchanging statements. If the difference stays, the other member may not have taken everything from us, and we `ask`
- * it once to compare. If the difference is still there after that, it is a `doubt`, and all ids should be listed again.
+ * exchanging statements. If the difference stays, the other member may not have received everything from us, and we
+ * `ask` it once to compare. If the difference is still there after that, it is a `doubt`, and all ids should be listed
+ * again.
  */
 export type Judgement = 'equal' | 'moving' | 'ask' | 'doubt'
 

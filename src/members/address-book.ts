@@ -50,7 +50,7 @@ export class AddressBook {
     try {
       return rowSchema.parse(JSON.parse(Buffer.from(value).toString('utf8')))
     } catch (error) {
-      this.#log('a row of the address book cannot be read, taking it as empty: %s', reasonOf(error))
+      this.#log('a row of the address book cannot be read, treating it as empty: %s', reasonOf(error))
       return []
     }
   }
@@ -61,7 +61,8 @@ export class AddressBook {
  * another machine they lead to that machine itself.
  */
 export function shareableAddresses(addresses: readonly string[]): string[] {
-  const usable = addresses.filter(address => address.length <= ADDRESS_LENGTH_MAX)
+  // Nobody can dial an IPv6 address of one link.
+  const usable = addresses.filter(address => address.length <= ADDRESS_LENGTH_MAX && !address.startsWith('/ip6/fe80:'))
   const beyond = usable.filter(address => !isLoopback(address))
   return (beyond.length > 0 ? beyond : usable).slice(0, ADDRESSES_MAX)
 }

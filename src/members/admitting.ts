@@ -87,8 +87,8 @@ export class Admitting implements Entrance {
   }
 
   /**
-   * The machines that wait here, and at the connected admins. Only an admin is told of the others. An admin that does
-   * not answer within `ASK_ADMIN_MS` is left out.
+   * Returns the machines that wait here and, if this member is an admin, those that wait at the other connected admins.
+   * An admin that does not answer within `ASK_ADMIN_MS` is left out.
    */
   async attempts({ signal }: AbortOptions = {}): Promise<AttemptItem[]> {
     const { admitted } = this.#options
@@ -100,10 +100,10 @@ export class Admitting implements Entrance {
   }
 
   /**
-   * Lets in the machine that shows this code. Without a role it may do the least: it becomes a reader, or a storage member
-   * if that is what it asked for, because a key that was handed out cannot be taken back. Resolves once its grant is
-   * durable here. If the machine is in already, this says so and changes nothing. Throws an `UnknownCodeError`, an
-   * `InvalidInputError`, a `NotAllowedError` or a `ClockOffError`.
+   * Lets in the machine that shows this code. If the caller gives no role, the machine becomes a reader, or a storage
+   * member if that is what it asked for. More is never the default, because neither a role nor a key can be taken back.
+   * Resolves once its grant is durable here. If the machine is a member already, changes nothing and returns `already`.
+   * Throws an `UnknownCodeError`, an `InvalidInputError`, a `NotAllowedError` or a `ClockOffError`.
    */
   async approve(
     text: string,
@@ -135,7 +135,7 @@ export class Admitting implements Entrance {
     const code = codeIn(text)
     const found = await this.#find(code, signal)
     const [first] = found
-    if (first === undefined) throw new UnknownCodeError(code, this.#ended.of(code))
+    if (first === undefined) throw new UnknownCodeError(this.#ended.of(code))
     for (const { peer, at } of found) {
       if (at === undefined) this.#options.decide(peer, 'denied')
       else await this.#options.client().deny(at, code, signal)
@@ -173,7 +173,10 @@ export class Admitting implements Entrance {
     return this.#invites.list()
   }
 
-  /** Ends an invite, which is given by its id, by a start of it, or by its token. Those whom it let in stay. */
+  /**
+   * Ends an invite. The caller names it by its id, by the first characters of the id, or by its token. Devices that it
+   * let in stay.
+   */
   revokeInvite(invite: string): Promise<{ id: string }> {
     return this.#invites.revoke(invite)
   }
@@ -204,7 +207,7 @@ export class Admitting implements Entrance {
     return this.#signer.handover(member, epoch)
   }
 
-  /** Must be called when a code of a machine that waits here counts no more. */
+  /** Must be called when the code of a machine that waits here is no longer valid. */
   onCodeEnded({ code, peer, name }: Attempt, how: CodeEnd): void {
     this.#ended.note(code, { peer, name, how })
   }
@@ -213,7 +216,7 @@ export class Admitting implements Entrance {
   #admittedBy(code: string): Admitted {
     const ended = this.#ended.of(code)
     const member = ended === undefined ? undefined : this.#options.roster.member(ended.peer)
-    if (member === undefined) throw new UnknownCodeError(code, ended)
+    if (member === undefined) throw new UnknownCodeError(ended)
     return { peerId: member.peer, name: member.name, role: member.role, already: true }
   }
 
@@ -247,6 +250,6 @@ export class Admitting implements Entrance {
 function codeIn(text: string): string {
   const code = readCode(text)
   if (code === undefined)
-    throw new InvalidInputError('this is no code: a machine that waits shows 6 letters and digits')
+    throw new InvalidInputError('this is not a code: a machine that waits shows 6 letters and digits')
   return code
 }

@@ -44,14 +44,16 @@ export interface InviteFacts {
 export interface Authority extends Authorizer {
   /** All devices that are members now. */
   readonly members: Member[]
-  /** Devices that have grants, all of them void: they were let in, and are no members any more. */
+  /** Devices whose grants are all void: they were let in, and are no longer members. */
   readonly removed: Member[]
   /** All invites that the log has. */
   readonly invites: InviteFacts[]
   member(peer: PeerId): Member | undefined
-  /** Returns whether a grant takes effect, or why it does not, apart from its end; undefined if the grant is unknown. */
+  /**
+   * Returns `effective`, or why a grant is void; undefined if the grant is unknown. A grant that has ended is not void.
+   */
   standingOf(grant: Uint8Array): Standing | undefined
-  /** Returns true if the grant takes effect, apart from its end. */
+  /** Returns true if the grant is not void. It may have ended. */
   isEffective(grant: Uint8Array): boolean
   /** Returns the chain of the grant of a member that takes effect now; undefined if the device is no member. */
   chainOf(peer: PeerId): GrantChain | undefined
@@ -135,7 +137,8 @@ function signerOf(
   if (grant === undefined) return { refused: 'unknown-grant' }
   const { subject, role } = grant.statement.fields
   const isInTime = hlc >= grant.statement.hlc && (grant.end === undefined || hlc <= grant.end)
-  // Nobody knows what a statement of an unknown kind says, so those who may write may also sign these.
+  // This version cannot know what a statement of an unknown kind means. It keeps and passes on those of members that
+  // may write.
   const isAllowed = kind === 'unknown' ? isWriter(role) : KINDS_OF[role].has(kind)
   if (!isInTime || !isAllowed) return { refused: 'forbidden' }
   if (kind === 'grant' && grant.depth + 1 >= CHAIN_MAX) return { refused: 'forbidden' }
@@ -160,7 +163,7 @@ function authorizeGrant(
   const invite = known.invite(toHex(admit.invite))
   if (invite === undefined) return { refused: 'unknown-grant' }
   const isInTime = statement.hlc > invite.hlc && statement.hlc <= decodeHlc(invite.fields.notAfter)
-  // Neither a zone nor a capacity stands in the invite, so only an admin can grant it.
+  // An invite names neither a zone nor a capacity, so only an admin can grant these.
   const isOfWriter = signerRole === 'writer' && role !== 'admin' && zone === undefined && capacityMax === undefined
   const maySign = signerRole === 'admin' || isOfWriter
   if (!maySign || role !== invite.fields.role || !isInTime || known.restsOn(statement) >= SUPPORT_STATEMENTS_MAX)

@@ -36,7 +36,7 @@ export class ClockCheck {
   #askedAtMs = Number.NEGATIVE_INFINITY
   /** How far the wall clock was ahead of the monotonic clock when we last looked. */
   #offsetMs: number
-  /** The admitted members whose clocks were found to differ. */
+  /** The admitted members whose clocks are known to differ. */
   #differing = new Set<PeerId>()
   /** Peers with which the clocks have prevented an admission, and when that was; monotonic time. */
   readonly #refusals = new Map<PeerId, ClockDifference & { atMs: number }>()
@@ -100,8 +100,8 @@ export class ClockCheck {
   }
 
   /**
-   * Asks the others for the time if our clock was set since the last call. Then nothing that we knew of theirs holds any
-   * more, and an owner who has just set the clock should not have to wait. Returns true if it was.
+   * Asks the others for the time if our clock was set since the last call. What we knew of their clocks is then wrong,
+   * and an owner who has just set the clock should not have to wait. Returns true if the clock was set.
    */
   noticeJump(): boolean {
     const { clock, log } = this.#options
@@ -116,7 +116,7 @@ export class ClockCheck {
     return true
   }
 
-  /** Asks the others for the time now, unless we did so a short while ago. */
+  /** Asks the others for the time now, unless we did so a short while ago. Call this when one refused a stamp of ours. */
   askSoon(): void {
     const { clock, log } = this.#options
     const nowMs = clock.monotonic()

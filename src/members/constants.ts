@@ -60,7 +60,10 @@ export const STRANGER_AGAIN_MS = 10 * 60_000
 
 /** How often we ask the others for the time. */
 export const CLOCK_CHECK_MS = 5 * 60_000
-/** The number of members whose clocks must disagree with ours before we regard our clock as wrong. */
+/**
+ * The number of members whose clocks must disagree with ours before we regard our clock as wrong. If only one
+ * disagrees, its clock is as likely to be the wrong one.
+ */
 export const CLOCK_WITNESSES_MIN = 2
 /** When a member refuses a stamp of ours, we ask for the time immediately, but at most once per this interval. */
 export const CLOCK_RECHECK_MS = 30_000
@@ -94,7 +97,7 @@ export const KEY_REQUEST_MS = 30_000
  */
 export const KEY_WAIT_MS = 10_000
 /**
- * The most handovers for this member that wait in memory until they can be used: far more than there are members and
- * epochs to come. Any member that reads may sign any number of them.
+ * The most handovers for this member that wait in memory until they can be used: far more than a network has members
+ * and epochs. Any member that reads may sign any number of them.
  */
 export const HANDOVERS_MAX = 1_024

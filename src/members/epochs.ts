@@ -75,7 +75,10 @@ export class Epochs implements Projection, EpochOrder {
     return this.#depths
   }
 
-  /** Goes from the first epoch to those that follow it: an epoch's turn comes once all of its predecessors have one. */
+  /**
+   * Goes from the first epoch to those that follow it. An epoch gets its depth once all of its predecessors have
+   * theirs.
+   */
   #computeDepths(): Map<string, number> {
     const depths = new Map([[this.#first, 0]])
     const missing = new Map<string, number>()
@@ -97,7 +100,7 @@ export class Epochs implements Projection, EpochOrder {
         missing.set(after, (missing.get(after) as number) - 1)
         if (missing.get(after) === 0) ready.push(after)
       }
-    // What has a depth although not all of its predecessors are known would get a greater one later.
+    // The depth of an epoch is not certain while some of its predecessors are unknown: they may still raise it.
     for (const [id, count] of missing) if (count > 0) depths.delete(id)
     return depths
   }

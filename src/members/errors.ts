@@ -58,10 +58,8 @@ export class UnknownCodeError extends DfsError {
   override readonly name = 'UnknownCodeError'
   override readonly code = 'not-found'
 
-  constructor(code: string, ended?: EndedCode) {
-    super(
-      ended === undefined ? `${code}: no machine waits with this code: see dfs members` : `${code}: ${endOf(ended)}`
-    )
+  constructor(ended: EndedCode | undefined) {
+    super(ended === undefined ? 'no machine waits with this code: see dfs members' : endOf(ended))
   }
 }
 
@@ -72,19 +70,19 @@ function endOf({ name, how }: EndedCode): string {
     case 'denied':
       return `${name} was turned away: to ask again it has to be started again`
     case 'expired':
-      return `this code of ${name} counts no more: ${name} shows a new one while it waits`
+      return `this code of ${name} is no longer valid: ${name} shows a new one while it waits`
     case 'withdrawn':
-      return `${name} was stopped and asks no more: start it again, and it shows a new code`
+      return `${name} was stopped and no longer asks: start it again, and it shows a new code`
   }
 }
 
-/** No member, or no invite, is known by what the caller gave. */
+/** No member or invite matches what the caller gave. */
 export class UnknownMemberError extends DfsError {
   override readonly name = 'UnknownMemberError'
   override readonly code = 'not-found'
 }
 
-/** Somebody was to get a lower role. */
+/** The caller asked for a lower role than the member has. */
 export class LowerRoleError extends DfsError {
   override readonly name = 'LowerRoleError'
   override readonly code = 'unsupported'

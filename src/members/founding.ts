@@ -58,8 +58,8 @@ export function becomeAdmin(options: FoundingOptions): Secrets {
 }
 
 /**
- * The settings of a network that is founded. The keystore holds them, so that a crash right after the keystore was
- * written loses none: at each start the log gets what it lacks of the keystore's statements.
+ * The settings of a network that is founded. They are in the keystore, so that a crash right after it was written loses
+ * none of them: at each start, statements of the keystore that the log lacks are added to it.
  */
 function settingsOf(
   { outAfterMs = OUT_AFTER_MS }: FoundingOptions,

@@ -9,22 +9,24 @@ export type Handover = AcceptedStatement<'handover'>
 
 /**
  * The handovers that are for this member, and that have not been used yet: the last one of each signer for each epoch.
- * The log keeps the others and those for other members, and nothing of them is in memory. If there are too many, those
- * that came first are forgotten: the key is asked for again.
+ * All other handovers are only in the log. If there are too many, the oldest are forgotten, and this member asks for
+ * the key again.
  */
 export class Handovers implements Projection {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['handover'])
   readonly #recipients: ReadonlySet<string>
-  /** By epoch and signer, in the order in which they came. */
+  /** By epoch and signer, in the order of arrival. */
   readonly #unused = new Map<string, Handover>()
   readonly #listeners: Array<() => void> = []
 
-  /** `recipients` are the keys under which this member is handed over keys: its own, and maybe the recovery key. */
+  /**
+   * `recipients` are the public keys that handovers to this member name: its own and, if it has it, the recovery key.
+   */
   constructor(recipients: readonly Uint8Array[]) {
     this.#recipients = new Set(recipients.map(toHex))
   }
 
-  /** The listener is called when a handover for this member has come. It must not throw. */
+  /** The listener is called when a handover for this member has arrived. It must not throw. */
   onChange(listener: () => void): void {
     this.#listeners.push(listener)
   }
@@ -34,7 +36,7 @@ export class Handovers implements Projection {
     return [...this.#unused.values()].filter(({ statement }) => equalBytes(statement.fields.epoch, epoch))
   }
 
-  /** Forgets a handover that has been used, or that cannot be. */
+  /** Forgets a handover that has been used, or cannot be used. */
   drop(handover: Handover): void {
     const key = keyOf(handover)
     if (this.#unused.get(key)?.statement === handover.statement) this.#unused.delete(key)

@@ -16,7 +16,10 @@ const signature = bytesOf(64)
 /** The lengths of the statements in a body, in the order in which each can be checked. */
 const lengths = z.array(z.number().int().positive().max(STATEMENT_BYTES_MAX)).max(SUPPORT_STATEMENTS_MAX)
 
-/** The roles that a machine may ask for. The role admin takes an invite, or a later change by an admin. */
+/**
+ * The roles that a machine may ask for. A machine becomes an admin only with an invite, or later, when an admin changes
+ * its role.
+ */
 export const ASKED_ROLES = ['writer', 'reader', 'storage'] as const
 export type AskedRole = (typeof ASKED_ROLES)[number]
 
@@ -58,9 +61,9 @@ export const aliveReply = z.object({ instance: bytesOf(INSTANCE_BYTES), now })
 
 /** The fields of `busy` if a member has no place for another machine that waits. */
 export const placesFields = z.object({
-  /** How many wait there of those that take the places of this machine. */
+  /** The number of machines that wait there and use up the bound that keeps this machine out. */
   waiting: z.number().int().nonnegative().max(ATTEMPTS_MAX),
-  /** In how many ms the first of their places is free. */
+  /** The time until the first of their places is free. */
   freeMs: z.number().int().nonnegative().max(ATTEMPT_MS)
 })
 

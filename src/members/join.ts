@@ -45,11 +45,11 @@ export interface JoinOptions {
   onFault: (peer: PeerId) => void
   /** See `JoinServer`. */
   onClockOff?: (peer: PeerId, aheadMs: number) => void
-  /** Lets machines in that are no members yet. Without it, none is. */
+  /** Lets in machines that are not members yet. Without it, no machine is let in. */
   entrance?: Entrance
   /** Called when a machine begins to wait for a person. */
   onAsked?: (attempt: Attempt) => void
-  /** Called when the code of a machine that waited counts no more. */
+  /** Called when the code of a machine that waited is no longer valid. */
   onCodeEnded?: (attempt: Attempt, how: CodeEnd) => void
   /** Called when two processes run with the identity of a peer, which may be our own. */
   onDuplicate?: (peer: PeerId) => void
@@ -57,10 +57,10 @@ export interface JoinOptions {
 
 /**
  * `/dfs/join/1.0.0`: each side proves that it holds a grant for the peer id that the connection has proven. The dialler
- * shows its proof first. Once the listener has found it valid, it accepts other requests of the dialler. Once the
- * dialler has found the listener's proof valid, it accepts those of the listener. An admission belongs to a peer id and
- * one start of its process, and lasts as long as there is any connection between the two. SPEC.md describes the
- * exchange.
+ * shows its proof first, so that a stranger that dials a member learns only the id of its network. Once the listener
+ * has found it valid, it accepts other requests of the dialler. Once the dialler has found the listener's proof valid,
+ * it accepts those of the listener. An admission belongs to a peer id and one start of its process, and lasts as long
+ * as there is any connection between the two. SPEC.md describes the exchange.
  *
  * `JoiningPeers` holds how far each peer has come, `JoinServer` answers, `JoinClient` asks, and `ProofChecker` decides
  * about proofs. This class makes one attempt for each peer that we dialled.
@@ -147,8 +147,8 @@ export class Join {
   }
 
   /**
-   * Answers the machines that have become members, and ends the admissions of peers that are no members any more. Call
-   * it when the roster has changed.
+   * Answers the machines that have become members, and ends the admissions of peers that are no longer members. Call it
+   * when the roster has changed.
    */
   recheck(): void {
     const { isMember = () => true, isKnown = () => false } = this.#options
@@ -198,7 +198,7 @@ export class Join {
       },
       onDeparted: peer => {
         if (host.isConnected(peer)) this.#log('the admission of %s has ended', peer)
-        else this.#log('%s has gone; it must show its grant again', peer)
+        else this.#log('%s has disconnected; it must show its grant again', peer)
         onDeparted(peer)
       },
       onExpired: peer => this.#log('the grant of %s has expired', peer),

@@ -23,7 +23,7 @@ export interface EpochKey {
   key: Uint8Array
 }
 
-/** What this member holds of epoch keys, and how it passes them on. */
+/** The epoch keys that this member holds, and how it hands them over. */
 export interface KeyKeeper {
   readonly held: readonly EpochKey[]
   /** Returns a handover of a key that is held, which the caller signs; undefined for a device that may not read. */
@@ -33,7 +33,7 @@ export interface KeyKeeper {
   ): Fields<'handover'> | undefined
 }
 
-/** A name under which keys are handed over to this member, and the private key that opens them. */
+/** A public key that handovers to this member name, and the private key that opens them. */
 export interface Recipient {
   /** Its device key, or the recovery key of the network. */
   key: Uint8Array
@@ -53,8 +53,8 @@ export interface KeyReceiverOptions {
   chance: Chance
   logger: ComponentLogger
   /**
-   * Returns false if the records of an epoch that are here say that this is not its key. Needed for the first epoch, of
-   * whose key no statement has the hash.
+   * Returns false if this key does not open the records of the epoch that are here. The first epoch needs this check,
+   * because no statement has the hash of its key.
    */
   opensAny: (epoch: Uint8Array, key: Uint8Array) => Promise<boolean>
   /** Writes a key to the keystore. */
@@ -114,7 +114,7 @@ export class KeyReceiver implements KeyKeeper {
 
   /**
    * Resolves once this member holds a key to write and read with, and at once for a storage member, which gets none.
-   * Returns false if no key has come within `KEY_WAIT_MS`. Throws only the reason of the signal.
+   * Returns false if no key has arrived within `KEY_WAIT_MS`. Throws only the reason of the signal.
    */
   async received(signal: AbortSignal): Promise<boolean> {
     const { self, clock } = this.#options
@@ -124,7 +124,7 @@ export class KeyReceiver implements KeyKeeper {
       return true
     } catch (error) {
       signal.throwIfAborted()
-      this.#log('no key has come yet: %s', reasonOf(error))
+      this.#log('no key has arrived yet: %s', reasonOf(error))
       return false
     }
   }
@@ -140,13 +140,13 @@ export class KeyReceiver implements KeyKeeper {
     return { epoch, recipient: key, box: sealHandover(facts, chance.bytes(32)) }
   }
 
-  /** Opens what has been handed over of the keys that are missing, and asks a member for one that was not. */
+  /** Opens the handovers of keys that are missing, and asks a member for each key that nobody has handed over. */
   async #receiveMissing(signal: AbortSignal): Promise<void> {
     const { self, keys, epochs, clock } = this.#options
     if (self.role === 'storage') return
     for (const epoch of epochs.ids) {
       if (keys.has(epoch) || (await this.#openAny(epoch))) continue
-      // What wakes this worker need not have to do with the keys that are missing.
+      // This worker also wakes for reasons that have nothing to do with a missing key, so it limits its own requests.
       const askedAtMs = this.#askedAtMs.get(toHex(epoch)) ?? Number.NEGATIVE_INFINITY
       if (clock.monotonic() - askedAtMs >= KEY_REQUEST_MS) await this.#ask(epoch, signal)
     }
@@ -197,7 +197,7 @@ export class KeyReceiver implements KeyKeeper {
     const expected = epochs.hashOf(epoch)
     if (expected === undefined) return false
     if (equalBytes(hash('sha256', key, 'buffer'), expected)) return true
-    this.#log('a handover has another key than that of its epoch')
+    this.#log('a handover does not hold the key of its epoch')
     handovers.drop(handover)
     return false
   }

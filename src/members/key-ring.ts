@@ -12,7 +12,9 @@ export interface Epoch {
 
 /** Says where each epoch is in the chain of epochs. */
 export interface EpochOrder {
-  /** Returns how many epochs are before this one, at most; undefined while that is not known. The first epoch has none. */
+  /**
+   * Returns the length of the longest chain of epochs before this one; undefined if it is not known. The first has 0.
+   */
   depthOf(id: Uint8Array): number | undefined
 }
 
@@ -44,9 +46,9 @@ export class KeyRing {
   }
 
   /**
-   * The epoch under which this member writes: of those whose key it holds, the deepest, and of equally deep ones that
-   * with the greatest id. So all members that hold the same keys write under the same epoch, in whatever order the keys
-   * reached them. Undefined if it holds no key, or knows of no key where its epoch belongs.
+   * The epoch under which this member writes: the deepest one whose key it holds, and of equally deep ones the one with
+   * the greatest id. So all members that hold the same keys write under the same epoch, in whatever order the keys
+   * reached them. Undefined if it holds no key, or does not know the depth of any of its epochs.
    */
   get newest(): Epoch | undefined {
     let newest: { epoch: Epoch; depth: number } | undefined

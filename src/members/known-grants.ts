@@ -39,8 +39,8 @@ export class KnownGrants {
   }
 
   /**
-   * Adds accepted statements. Returns those that are known from now on, each after everything that it names. Statements
-   * of other kinds are ignored, and so are those that are known already.
+   * Adds accepted statements. Returns those for which everything that they name is known now, each after what it names.
+   * Statements of other kinds are ignored, and so are those that are known already.
    */
   add(statements: ReadonlyArray<AnyStatement | SomeStatement>): Known[] {
     const added: Known[] = []
@@ -85,7 +85,7 @@ export class KnownGrants {
     return found.size
   }
 
-  // No grant rests on more than `SUPPORT_STATEMENTS_MAX` statements, so neither depth nor cost of this can grow.
+  // No grant rests on more than `SUPPORT_STATEMENTS_MAX` statements, so this recursion is neither deep nor costly.
   #collect(grant: ChainedGrant, found: Map<string, Statement<'grant'> | Statement<'invite'>>): void {
     if (found.has(grant.id)) return
     this.#collectNamed(grant.statement, found)

@@ -24,8 +24,8 @@ export interface Loaded extends Pick<Projection, 'kinds'> {
 }
 
 /**
- * Loads what the log holds about membership into memory, and adds to the log what it lacks of the statements in our
- * keystore. Call it once, before anything is received.
+ * Loads what the log holds about membership into memory, and adds to the log the statements of our keystore that it
+ * lacks. Call it once, before anything is received.
  */
 export async function loadMembership(parts: MembershipParts): Promise<void> {
   const { log, roster, settings, statuses, self, alsoLoad = [] } = parts

@@ -17,7 +17,7 @@ import type { Standing } from './membership-fold.ts'
 
 const MINUTE_MS = 60_000
 const GRANT_ENDED = 'the grant of this device has ended: ask an admin of the network for a new one'
-/** Why this device is no member any more, and what its owner can do. */
+/** Why this device is no longer a member, and what its owner can do. */
 const GRANT_VOID: Record<Exclude<Standing, 'effective'>, string> = {
   'used-up': noMember('another machine used the invite before it'),
   'invite-void': noMember('its invite was revoked before it was used'),
@@ -37,7 +37,7 @@ export class LocalMember {
   readonly #clock: Clock
   #support: Support
   #chain: GrantChain
-  /** Why nothing may be signed under the grant; undefined if it takes effect, or if only its end tells. */
+  /** Why nothing may be signed under the grant; undefined if it takes effect. Its end is checked elsewhere. */
   #refusal: string | undefined
 
   constructor(secrets: Secrets, clock: Clock, chance: Chance) {
@@ -81,14 +81,15 @@ export class LocalMember {
   }
 
   /**
-   * From now on signs under the grant of this device that takes effect. An admin may have renewed our grant, or given us
-   * another role. If no grant takes effect, the last one is kept, so that it can still be named, and `nextHlc` throws.
+   * Signs from now on under the grant of this device that takes effect. An admin may have renewed our grant, or given
+   * us another role. If no grant takes effect, the last one is kept, so that it can still be named, and `nextHlc`
+   * throws.
    */
   follow(authority: Pick<Authority, 'chainOf' | 'supportOf' | 'standingOf'>): void {
     const grant = authority.chainOf(this.peerId)?.at(-1)
     if (grant === undefined) {
       const standing = authority.standingOf(this.grant.id)
-      // A grant that is not in the log yet is about to be added, and one that is over is known by its end.
+      // A grant that is not in the log yet will be added soon, and a grant that is over is recognized by its end.
       this.#refusal = standing === undefined || standing === 'effective' ? undefined : GRANT_VOID[standing]
       return
     }
@@ -98,10 +99,10 @@ export class LocalMember {
   }
 
   /**
-   * Returns the stamp of our next statement. It is not before our clock and our grant, and after all of `past`: every
-   * head that we hold of the entry, or what we hold of the same kind and subject. It does not depend on anything else,
-   * in particular not on our own earlier stamps. Otherwise one edit of a file from a fast machine, or one jump of our
-   * clock, would move everything that we sign afterwards into the future.
+   * Returns the stamp of our next statement. It is not earlier than our clock and our grant, and it is later than all
+   * of `past`: every head that we hold of the entry, or what we hold of the same kind and subject. It does not depend
+   * on anything else, in particular not on our own earlier stamps. Otherwise one edit of a file from a fast machine, or
+   * one jump of our clock, would move everything that we sign afterwards into the future.
    *
    * Throws a `ClockOffError` if the others would let a statement with this stamp wait, and a `NotAllowedError` if our
    * grant has ended before it or is void.
@@ -150,7 +151,7 @@ export class LocalMember {
 }
 
 function noMember(reason: string): string {
-  return `this machine is no member any more: ${reason}. Ask for a new invite and start with an empty data directory`
+  return `this machine is no longer a member: ${reason}. Ask for a new invite and start with an empty data directory`
 }
 
 function tooEarly(hlc: Hlc, { isGrant }: { isGrant: boolean }): ClockOffError {

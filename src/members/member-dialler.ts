@@ -100,7 +100,7 @@ export class MemberDialler {
 
   /** Stops dialling a peer that belongs to another network. */
   dropForeign(peer: PeerId): void {
-    this.#log('%s is of another network: ignoring what it announces for %d ms', peer, FOREIGN_MS)
+    this.#log('%s belongs to another network: ignoring its announcements for %d ms', peer, FOREIGN_MS)
     this.#foreign.add(peer)
     this.#redialler.dropPeer(peer)
   }

@@ -33,7 +33,9 @@ export interface MembersOptions
   outAfterMs: number | undefined
   /** The bytes that this member offers, and whether it is full. */
   capacity: () => { weight: number; isFull: boolean }
-  /** Hands over the keys that this member holds. Without it, those whom we let in get their keys from others. */
+  /**
+   * Hands over the keys that this member holds. Without it, devices that we let in get their keys from other members.
+   */
   handovers?: Handovers | undefined
   onFault: (peer: PeerId) => void
 }
@@ -54,5 +56,5 @@ export type MembershipEvent =
   | { event: 'asking'; peer: PeerId; code: string; name: string; role: Role }
   /** Two processes run with the identity of this peer, which may be our own: a data directory was copied. */
   | { event: 'duplicate'; peer: PeerId }
-  /** We are no member any more. */
+  /** We are no longer a member. */
   | { event: 'removed'; peer: PeerId }

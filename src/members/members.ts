@@ -28,10 +28,10 @@ export type { MembershipEvent, MembersOptions } from './members-options.ts'
 
 /**
  * Decides who is in. This class owns the parts of membership and starts and stops them: `Join` proves grants,
- * `MemberDialler` dials every member until it is connected, `Admitting` lets new members in, `Comparisons` fetches what a
- * newly admitted member has and we lack, `OwnStatus` publishes this member's state, `OwnStanding` follows what becomes of
- * its membership, `ClockCheck` compares clocks, `WithheldNews` notices what does not arrive, and `Rejections` deals with
- * peers that refuse us or that we refuse. Other rooms ask this class who is admitted, who is a member, and what this
+ * `MemberDialler` dials every member until it is connected, `Admitting` lets new members in, `Comparisons` fetches what
+ * a newly admitted member has and we lack, `OwnStatus` publishes this member's state, `OwnStanding` knows whether it is
+ * still a member, `ClockCheck` compares clocks, `WithheldNews` notices news that does not arrive, and `Rejections` deals
+ * with peers that refuse us or that we refuse. Other rooms ask this class who is admitted, who is a member, and what this
  * member may do.
  */
 export class Members {
@@ -228,11 +228,6 @@ export class Members {
   /** Tells the others that our state has changed, if it has. */
   async announceIfChanged(): Promise<void> {
     await this.#status.renewIfChanged()
-  }
-
-  /** Asks the others for the time. Call this when one of them has refused a stamp of ours. */
-  askForTime(): void {
-    this.clocks.askSoon()
   }
 
   /** Resolves once a member has answered, however busy its disk is. Rejects if it fails to. */

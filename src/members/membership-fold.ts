@@ -10,21 +10,21 @@ export type Standing = 'effective' | 'issuer-void' | 'invite-void' | 'used-up'
 
 /** The devices that an invite has let in. */
 interface Uses {
-  /** The grant by which each of them took its place, by its key in hex. */
+  /** The grant with which each device was counted, by the device's public key in hex. */
   grants: Map<string, ChainedGrant>
-  /** The last of their first grants, or one after it, in the order in which grants are judged. */
+  /** No counted grant comes after this one in the order in which grants are judged. */
   last: ChainedGrant | undefined
 }
 
 /**
  * Computes which grants take effect. The result depends only on the set of statements that were added.
  *
- * Grants are judged in the order (hlc, depth, id). Everything that a grant depends on comes before it in this order: its
- * issuer is stamped no later and has a shorter chain, and its invite, the invite's issuer and every revocation that
+ * Grants are judged in the order (hlc, depth, id). Everything that a grant depends on comes before it in this order:
+ * its issuer is stamped no later and has a shorter chain, and its invite, the invite's issuer and every revocation that
  * matters are stamped earlier. So one pass is enough. An invite that may let in a number of devices lets in the first
- * ones in this order. A grant that is void for another reason takes no place.
+ * ones in this order. A grant that is void for another reason uses up none of that number.
  *
- * The notAfter of grants is left out here, since it depends on the clock.
+ * The `notAfter` of grants is ignored here, because whether it is past depends on the clock.
  */
 export class MembershipFold {
   readonly #grants: ChainedGrant[] = []
@@ -115,7 +115,7 @@ export class MembershipFold {
     return 'effective'
   }
 
-  /** Returns true if a grant may take the place that another device has in the uses of an invite. */
+  /** Returns true if a grant may use an invite in place of another device that was counted before. */
   #mayDisplace(grant: ChainedGrant): boolean {
     const { statement, invite } = grant
     if (invite === undefined) return false

@@ -3,21 +3,21 @@ import { roughDuration } from '../util/rough-duration.ts'
 import type { ClockDifference } from './clock-check.ts'
 import type { Members } from './members.ts'
 
-/** How many machines are named whose clocks differ. */
+/** The most machines with differing clocks that are named. */
 const NAMED_MAX = 3
-const UNTIL_SET = 'set the one that is wrong; until then, what the one that is ahead changes waits on the other'
+const UNTIL_SET = 'set the one that is wrong; until then, changes made by the one that is ahead wait on the other'
 
 type MembersSeen = Pick<Members, 'standing' | 'self' | 'clocks' | 'writeError' | 'member'>
 
 /**
- * Yields sentences that say why other members do not take what this node stores: it is no member any more, another node
- * runs with its identity, or clocks differ.
+ * Yields sentences that say why other members do not accept what this node stores: it is no longer a member, another
+ * node runs with its identity, or clocks differ.
  */
 export function* obstaclesOf(members: MembersSeen): Generator<string> {
   const { standing, self, clocks, writeError } = members
   if (standing.isRemoved)
     yield self.stampError?.message ??
-      'this machine is no member any more. Ask for a new invite and start with an empty data directory'
+      'this machine is no longer a member. Ask for a new invite and start with an empty data directory'
   else if (writeError !== undefined) yield writeError.message
   if (standing.isDuplicated)
     yield "another node runs with this machine's identity: was the data directory copied? Stop one of them, and let the other machine in anew"

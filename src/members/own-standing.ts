@@ -37,7 +37,7 @@ export class OwnStanding {
     this.#options = options
   }
 
-  /** True if this device was a member, and is none any more. */
+  /** True if this device was a member and no longer is. */
   get isRemoved(): boolean {
     return this.#isRemoved
   }
@@ -64,7 +64,7 @@ export class OwnStanding {
     )
   }
 
-  /** Follows the roster, which has changed. */
+  /** Must be called when the roster has changed. */
   follow(): void {
     const { roster, self, emit } = this.#options
     self.follow(roster)

@@ -143,9 +143,9 @@ export class OwnStatus {
   }
 
   /**
-   * The stamps that a new status must come after: our last status, and the median of all statuses, so that members whose
-   * clocks differ by minutes agree on who lags behind. If our last status is too far ahead, we signed it while our clock
-   * was ahead. The others do not count such a status yet, so the next one may have an earlier stamp.
+   * The stamps that a new status must come after: our last status, and the median of all statuses, so that members
+   * whose clocks differ by minutes agree on who is late. If our last status is too far ahead, we signed it while our
+   * clock was ahead. The others do not count such a status yet, so the next one may have an earlier stamp.
    */
   get #pastHlcs(): Hlc[] {
     const { statuses, clock, self } = this.#options

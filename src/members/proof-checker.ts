@@ -56,9 +56,9 @@ export class ProofChecker {
       peer
     )
     if (verdicts.some(isForClock))
-      throw new ClockOffError('its grant is stamped later than now: one of our clocks is off')
+      throw new ClockOffError('its grant is stamped in the future: its clock or ours is off')
     if (verdicts.some(verdict => verdict !== 'ok')) throw new GrantError('our log refuses the grant')
-    // What it shows proves that the grant was signed. The log may know why it is void.
+    // The proof shows only that the grant was signed. Our log may know that it is void.
     if (!isMember(peer)) throw new GrantError('the grant is void')
     return proven
   }

@@ -136,6 +136,6 @@ function cut(body: Uint8Array, lengths: readonly number[]): Uint8Array[] {
     parts.push(body.subarray(offset, offset + length))
     offset += length
   }
-  if (offset !== body.byteLength) throw new GrantError('a proof has another length than it states')
+  if (offset !== body.byteLength) throw new GrantError('a proof does not have the length that it states')
   return parts
 }

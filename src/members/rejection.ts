@@ -3,8 +3,8 @@ import { ClockOffError, DuplicateError } from './errors.ts'
 import type { RejectionReason } from './types.ts'
 
 /**
- * Returns why an attempt to join a peer failed. Undefined if that is no refusal: a peer at which too many are joining
- * says `busy`, and is dialled again later.
+ * Returns why an attempt to join a peer failed. Returns undefined if it was not refused: a peer that too many are
+ * joining answers `busy`, and we dial it again later.
  */
 export function rejectionOf(error: unknown): RejectionReason | undefined {
   const status = error instanceof RefusedError ? error.status : undefined

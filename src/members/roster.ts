@@ -108,7 +108,7 @@ export class Roster implements Projection, Authority {
 
   check(statement: Statement): void {
     if (statement.kind === 'root' && (statement.hlc !== 0n || statement.grant !== null)) {
-      throw new FormatError('the root statement is signed without a grant, and its stamp is zero')
+      throw new FormatError('a root statement must be signed without a grant and be stamped 0')
     }
   }
 
@@ -133,9 +133,8 @@ export class Roster implements Projection, Authority {
   }
 
   /**
-   * Computes again which grants take effect, and calls the listeners if that has changed. With the passing of time
-   * alone, a grant ends and an earlier or later one takes its place. If our clock was set back, a grant may be in force
-   * again.
+   * Computes again which grants take effect, and calls the listeners if that has changed. Time alone can change it: a
+   * grant ends, and an earlier or later one takes its place. If our clock was set back, a grant may be in force again.
    */
   refresh(): void {
     let hasChanged = false
@@ -159,7 +158,7 @@ export class Roster implements Projection, Authority {
 
   /** Lets a new grant take effect if it is better than the one that does. */
   #compete(device: Device, grant: ChainedGrant): void {
-    // Of the others, one may have ended by now.
+    // The grant that takes effect may have ended by now, so all of them are compared.
     if (this.#ending.has(device)) this.#choose(device)
     else if (this.#isInForce(grant) && (device.best === undefined || better(device.best, grant) === grant))
       this.#setBest(device, grant)
@@ -195,7 +194,9 @@ export class Roster implements Projection, Authority {
   }
 }
 
-/** Returns the grant that takes effect before the other: the higher role, the shorter chain, the earlier grant. */
+/**
+ * Returns the better of two grants: that of the higher role, then the one with the shorter chain, then the earlier one.
+ */
 function better(a: ChainedGrant, b: ChainedGrant): ChainedGrant {
   const [rankA, rankB] = [RANK_OF[a.statement.fields.role], RANK_OF[b.statement.fields.role]]
   if (rankA !== rankB) return rankA > rankB ? a : b

@@ -21,8 +21,8 @@ export interface TimePassingOptions {
 }
 
 /**
- * The worker that computes again what changes with the passing of time alone: a grant ends and another takes its place,
- * an admission ends with its grant, and a member becomes out. It also notices that our clock was set.
+ * Returns the worker that recomputes what changes with time alone: a grant ends and another takes its place, an
+ * admission ends with its grant, and a member becomes out. It also notices that our clock was set.
  */
 export function timePassing({
   roster,

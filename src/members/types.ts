@@ -11,6 +11,8 @@ export interface Peer {
   role: string
   /** True if the member is connected and has shown its grant. */
   connected: boolean
+  /** Now, if the member is connected. Null if it has never been seen. */
+  lastSeen: Date | null
   /** The round trip of the last ping; null if there was none, or while not connected. */
   latencyMs: number | null
   /** Transport and security layer, such as `tcp+tls`; null while not connected. */
@@ -39,7 +41,10 @@ export interface MemberItem {
   lastSeen: Date | null
   /** Where it was last reached, as multiaddr text without its peer id; null if that is not known. */
   address: string | null
-  /** The member that let it in. Null if the network key did, and for a machine that waits. A later role changes nothing. */
+  /**
+   * The member that let it in. Null if it joined by the network key, and for a machine that waits. Stays if the role
+   * changes.
+   */
   admittedBy: { peerId: string; name: string } | null
   /** The id of the invite that it used; null if it used none. */
   invite: string | null
@@ -61,7 +66,7 @@ export interface Admitted {
 }
 
 export interface InviteOptions {
-  /** The role of those who use it. By default writer. */
+  /** The role of the devices that use it. By default writer. */
   role?: Role | undefined
   /** How long it counts. By default 24 hours; from 1 minute to 365 days. */
   expiresMs?: number | undefined
@@ -75,7 +80,7 @@ export interface MadeInvite {
   token: string
   role: Role
   expires: Date
-  /** Null for any number. */
+  /** Null if the number is not limited. */
   uses: number | null
 }
 
@@ -84,7 +89,7 @@ export interface InviteItem {
   id: string
   role: Role
   expires: Date
-  /** How many devices may use it; null for any number. */
+  /** How many devices may use it; null if the number is not limited. */
   uses: number | null
   /** How many devices have used it. */
   used: number

@@ -34,10 +34,10 @@ interface Missing {
  * Notices news that does not reach this member. Each status names the newest stamp of its author, so a member that
  * passes on statuses and withholds other statements is noticed.
  *
- * News is missing if its author's status names it, it is still not here after a grace, and the logs have been compared
- * with some member meanwhile. Then whole logs are compared, with the author if it is here and with others. If that does
- * not help either, `missing` lists the author. A stamp that is too far ahead is not missing: the log lets such statements
- * wait, and counts them from their time on.
+ * News is missing if its author's status names it, it is still not here after a grace period, and the logs have been
+ * compared with some member meanwhile. Then whole logs are compared, with the author if it is here and with others. If
+ * that does not help either, `missing` lists the author. A stamp that is too far ahead is not missing: the log lets
+ * such statements wait, and counts them once their time has come.
  */
 export class WithheldNews {
   readonly worker: Worker
@@ -77,15 +77,15 @@ export class WithheldNews {
     if (overdue.length === 0 || clock.monotonic() - this.#comparedAllAtMs < NEWS_COMPARE_MS) return
     const peers = this.#peersFor(overdue)
     if (peers.length === 0) return
-    log('news that statuses name has not come, authors: %d; comparing whole logs', overdue.length)
+    log('news that statuses name has not arrived, authors: %d; comparing whole logs', overdue.length)
     for (const peer of peers) await this.#compareAll(peer, signal)
-    // An attempt that failed counts too. Otherwise a member that breaks off would make us list everything at each
-    // check.
+    // An attempt that failed counts too. Otherwise a member that breaks off each comparison would make us list our
+    // whole log at each check.
     this.#comparedAllAtMs = clock.monotonic()
     await this.#look()
   }
 
-  /** Notes what the statuses name and the log lacks. */
+  /** Notes the news that statuses name and the log lacks. */
   async #look(): Promise<void> {
     const { roster, statuses, newest, clock, self } = this.#options
     const members = roster.members.filter(({ peer }) => peer !== self)
@@ -97,15 +97,15 @@ export class WithheldNews {
       const head = status === undefined ? 0n : decodeHlc(status.fields.head)
       const before = this.#missing.get(peer)
       // While a member goes on writing, each status names later news. So we measure how long the same news has been
-      // missing. A member that was restored from a backup names earlier news again: then nobody may have the later news
-      // any more.
+      // missing. If a status names earlier news than before, its member was restored from a backup, and perhaps nobody
+      // has the later news any more. Then the time starts again.
       if (before !== undefined && before.head > here && before.head <= head) continue
       this.#missing.delete(peer)
       if (head > here && !isFarAhead(head, clock.now())) this.#missing.set(peer, { head, sinceAtMs: clock.monotonic() })
     }
   }
 
-  /** The authors of news that should have come by now. */
+  /** The authors of news that should have arrived by now. */
   #overdue(): PeerId[] {
     const { clock } = this.#options
     return [...this.#missing.keys()].filter(peer => {
@@ -118,7 +118,7 @@ export class WithheldNews {
     return this.#missing.get(peer)?.sinceAtMs ?? Number.POSITIVE_INFINITY
   }
 
-  /** Chooses the members to compare whole logs with: an author if one is here, and others by chance. */
+  /** Chooses the members to compare whole logs with: one of the authors if any is connected, and others at random. */
   #peersFor(authors: readonly PeerId[]): PeerId[] {
     const { admitted, chance } = this.#options
     const shuffled = admitted()

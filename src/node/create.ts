@@ -29,7 +29,7 @@ import { type Stack, type StackOptions, startStack } from './stack.ts'
 const REPLICAS_DEFAULT = 3
 /** A letter, a digit, or another sign that a person sees. */
 const VISIBLE = /[\p{L}\p{N}\p{P}\p{S}]/u
-/** A network that nobody asked for is one that nobody joins. */
+/** Founding is never the default: nobody would join a network that its owner did not mean to found. */
 const NO_WAY_IN =
   'this data directory belongs to no network yet: set `found` to found one, or enter one with `join`, `networkKey`, `bootstrap` or `choose`'
 
@@ -44,9 +44,9 @@ const NO_WAY_IN =
  * machine that waits to be let in keeps its keys meanwhile.
  *
  * Throws a `DfsError` with one of these codes: `locked` if another process has the directory; `wrong-key` for the
- * passphrase; `invalid` for options that can never work, for a directory of another network, and for a path that can be
- * no data directory or that belongs to somebody else, in which nothing is changed; `port-taken`; `unsupported` for a
- * directory of an unknown layout, or for one that has lost its keystore; the codes of the disk; and for an invite
+ * passphrase; `invalid` for options that can never work, and for a directory that belongs to another network or to
+ * somebody else, or cannot be a data directory, in which case nothing in it is changed; `port-taken`; `unsupported` for
+ * a directory of an unknown layout, or for one that has lost its keystore; the codes of the disk; and for an invite
  * `corrupt`, `expired`, `used-up`, `revoked`, `wrong-network`, `clock-off`, and `unreachable` if no member that answers
  * may let this device in. It also throws what `confirmFirstStart` and `choose` throw.
  */
@@ -71,7 +71,8 @@ async function startNode(options: NodeOptions): Promise<DfsNode> {
     const { onEvent = () => {} } = options
     const listenFor = (event: NodeEvent): void => {
       firstStart.onEvent(event)
-      // The listener belongs to the program that embeds the node. If it throws, what the event reports must go on.
+      // The listener belongs to the program that embeds the node. If it throws, the work that the event reports on must
+      // go on.
       try {
         onEvent(event)
         node?.announce(event)
@@ -159,7 +160,8 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
           measuredBytes,
           defaults,
           onDoubt,
-          // While it asked to be let in, over any number of starts, there was nothing yet that could be lost.
+          // A device that was still asking to be let in had nothing yet that could be lost, however often it was
+          // started.
           isNew: (isNew || start.entry !== undefined) && !replaces,
           listen
         })
@@ -174,13 +176,14 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
 interface Identified {
   secrets: Secrets | undefined
   entry: Entry | undefined
-  /** Where members answer, apart from the addresses that the owner gave for good. */
+  /** Addresses at which members answer, besides those of `bootstrap`. */
   addresses: string[]
 }
 
 async function identify(around: EntryInit): Promise<Identified> {
   const { options, files } = around
-  // A member that has just been let in may not have connected yet when it stopped.
+  // A member that stopped right after it was let in may never have connected, so it still needs the addresses of its
+  // invite.
   const addresses = options.join === undefined ? [] : decodeInviteToken(options.join).addresses
   let secrets = await memberSecrets(options, files)
   // The process was killed between the two writes that made it a member.

@@ -32,7 +32,7 @@ import { PutStream, readStreamOf } from './file-streams.ts'
 
 /** The verbs of a node that act on files and directories. Each is passed to the rooms that are running. */
 export abstract class FileVerbs extends TypedEventEmitter<DfsNodeEvents> {
-  /** Returns the rooms, once they run. Throws for a node that is no member, and for one that has been stopped. */
+  /** Returns the rooms, once they run. Throws for a node that is not a member, and for one that has been stopped. */
   protected abstract fs(): Promise<FsContext>
 
   async put(path: string, source: Source, options: PutOptions = {}): Promise<PutResult> {

@@ -7,8 +7,8 @@ const ID_CHARACTERS_MIN = 6
 
 /**
  * Finds a member by its peer id, by a start or an end of it that no other member has, or by a name that only one member
- * has. Members choose their names, so a name that looks like a part of another's id names neither of the two. Throws an
- * `UnknownMemberError`, and an `InvalidInputError` if it could be several.
+ * has. Members choose their names, so a name that is also a part of another member's id finds neither of the two.
+ * Throws an `UnknownMemberError`, and an `InvalidInputError` if it fits several.
  */
 export function findMember<M extends { peer: PeerId; name: string }>(text: string, members: readonly M[]): M {
   const exact = members.find(({ peer }) => peer === text)

@@ -26,8 +26,8 @@ export interface FullComparisonOptions {
  * doubt and the members that were compared since are in the index, so that they survive a crash.
  *
  * The doubt ends once this member has compared with every other member that is not out. A member of which no status has
- * arrived counts too, until one comparison is complete: the member that was compared would have had its status. A
- * network with no other member is compared at once.
+ * arrived counts too, until one comparison is complete: if there were a status, the compared member would have had it.
+ * If there is no other member, the doubt ends at once.
  */
 export class FullComparison {
   readonly #options: FullComparisonOptions
@@ -37,7 +37,7 @@ export class FullComparison {
   /** When the doubt began; monotonic time. A comparison that began earlier may have missed what is in doubt. */
   #doubtAtMs = Number.NEGATIVE_INFINITY
   #isInDoubt = true
-  /** How often a doubt began, so that the end of an earlier one, which is still being written, does not end a new one. */
+  /** Counts the doubts, so that the end of an earlier one, which is still being written, does not end a new one. */
   #begun = 0
 
   constructor(options: FullComparisonOptions) {

@@ -100,7 +100,7 @@ export function keystoreOf(
   return new Keystore({ files, chance, logger, passphrase })
 }
 
-/** Returns the file with the keys of a device that is no member yet. */
+/** Returns the file with the keys of a device that is not a member yet. */
 export function candidateFileOf({ chance = systemChance, passphrase }: KeystoreInit, files: Files): CandidateFile {
   return new CandidateFile({ files, chance, passphrase })
 }

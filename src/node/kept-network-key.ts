@@ -23,7 +23,7 @@ export class KeptNetworkKey {
     return this.#isHeld
   }
 
-  /** True if whoever takes the disk has the key. */
+  /** True if anyone who takes the disk has the key. */
   get isExposed(): boolean {
     return this.#isHeld && !this.#isSealed
   }

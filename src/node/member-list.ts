@@ -19,7 +19,7 @@ export interface MemberListOptions {
   clock: Pick<Clock, 'now'>
 }
 
-/** What is looked up for each member, collected once for the whole list. */
+/** The facts that are looked up for each member, collected once for the whole list. */
 interface Known {
   members: ReadonlyMap<PeerId, Member>
   states: ReadonlyMap<PeerId, MemberItem['state']>
@@ -28,7 +28,7 @@ interface Known {
   addresses: ReadonlyMap<PeerId, string>
 }
 
-/** Everybody who is in, was in, or waits to be let in, as people see them. */
+/** Lists members, former members, and machines that wait to be let in, as people see them. */
 export class MemberList {
   readonly #options: MemberListOptions
   /** When the connection to a member ended, in this process. Only members are in it, so it has a bound. */
@@ -89,7 +89,7 @@ export class MemberList {
     const effective = grants.filter(({ id }) => roster.isEffective(id))
     const isEarlier = (a: Statement, b: Statement): boolean =>
       a.hlc === b.hlc ? compareBytes(a.id, b.id) < 0 : a.hlc < b.hlc
-    // A device that was removed has only void ones.
+    // A device that was removed has only void grants.
     const candidates = effective.length > 0 ? effective : grants
     return candidates.reduce<Statement<'grant'> | undefined>(
       (first, grant) => (first === undefined || isEarlier(grant, first) ? grant : first),
@@ -98,7 +98,7 @@ export class MemberList {
   }
 
   /**
-   * Returns when a member was last seen that is not connected: the later of its last status and the end of its last
+   * Returns when a member that is not connected was last seen: the later of its last status and the end of its last
    * connection here. A stamp ahead of our clock counts as now.
    */
   lastSeen(peer: PeerId): Date | null {
@@ -117,7 +117,7 @@ function stateOf({ isOut, isDraining, isFull }: ViewMember): MemberItem['state']
   return isFull ? 'full' : 'in'
 }
 
-/** A member has the name of its grant that takes effect now. One that is no member any more keeps its old name. */
+/** A member has the name in its grant that takes effect now. A former member keeps its old name. */
 function named(grant: Fields<'grant'>, { members }: Known): NonNullable<MemberItem['admittedBy']> {
   const peer = peerIdOf(grant.subject)
   return { peerId: peer, name: members.get(peer)?.name ?? grant.name }

@@ -2,7 +2,7 @@ import type { NodeEvent } from '../api.ts'
 import { networkWords } from '../format/approval.ts'
 import type { Members, MembershipEvent } from '../members/members.ts'
 
-/** Returns the event for the owner of the node that tells of what has happened with a peer. */
+/** Returns the event that reports to the owner of the node what has happened with a peer. */
 export function nodeEventOf(
   news: Exclude<MembershipEvent, { event: 'compared' }>,
   members: Pick<Members, 'self' | 'member'>

@@ -27,7 +27,7 @@ export class MembershipVerbs {
     this.#list = list
   }
 
-  /** Returns when a member was last seen that is not connected; null if it never was. */
+  /** Returns when a member that is not connected was last seen; null if it never was. */
   lastSeen(peer: PeerId): Date | null {
     return this.#list.lastSeen(peer)
   }

@@ -45,8 +45,8 @@ export class Entry implements Waiting {
   readonly peerId: PeerId
   readonly name: string
   /**
-   * Resolves once there is nothing more to wait for before the node can answer its owner. With an invite, most of the
-   * time a member answers within a second, so this waits until nobody has for a while.
+   * Resolves once there is nothing more to wait for before the node can answer its owner. With an invite, a member
+   * usually answers within a second, so this waits for that, or until nobody has answered for a while.
    */
   readonly settled: Promise<void>
   readonly #init: EntryInit
@@ -161,7 +161,7 @@ export class Entry implements Waiting {
     })
   }
 
-  /** The node can answer its owner, since it has something to say. */
+  /** Reports an answer that did not let this machine in. From then on the node can answer its owner. */
   #tellTurnedAway(answer: TurnedAway): void {
     const { peer, address, reason } = answer
     this.#trouble = turnedAwayText(answer)
@@ -175,7 +175,7 @@ export class Entry implements Waiting {
     this.#init.onEvent({ event: 'unreachable', address: place, reason })
   }
 
-  /** The question to the owner whether the network at an address without a peer id is the right one. */
+  /** Returns the function that asks the owner whether the network at an address without a peer id is the right one. */
   #chooseOf(): ((network: Uint8Array, target: Target) => Promise<boolean>) | undefined {
     const { choose } = this.#init.options
     if (choose === undefined) return undefined

@@ -29,9 +29,9 @@ import { Supervisor, type SupervisorOptions } from './supervisor.ts'
 export interface NodeInit extends SupervisorOptions {
   /** Releases the lock of the data directory. */
   unlock: () => Promise<void>
-  /** Undefined while it is not known. */
+  /** Undefined while the network is not known. */
   network: Uint8Array | undefined
-  /** What makes this device a member first; undefined for a member. */
+  /** The first phase, which makes this device a member; undefined for a device that is a member already. */
   entry?: NodeEntry | undefined
   /** Called once the first stack runs. */
   onUp?: (() => Promise<void>) | undefined
@@ -54,7 +54,7 @@ export class Node extends FileVerbs implements DfsNode {
   #entering: Promise<void> = Promise.resolve()
   /** The first phase, until it is over. */
   #entry: NodeEntry | undefined
-  /** Why this node is no member and never will be. */
+  /** Why this node is not a member and never will be. */
   #failure: unknown
   #network: Uint8Array | undefined
   #isStopped = false
@@ -106,12 +106,12 @@ export class Node extends FileVerbs implements DfsNode {
     if (entry === undefined) await this.#up()
     this.#entering = this.#getReady(entry)
     this.#entering.catch(() => {
-      // Whoever waits for `ready` gets this error.
+      // The callers of `ready` get this error.
     })
     if (entry !== undefined) await Promise.race([this.#entering, entry.waiting.settled])
   }
 
-  /** Verbs that need the key of the network would fail before it has come, so whoever waits for `ready` waits for it. */
+  /** Also waits for the key of the network, because verbs that need it would fail before it has arrived. */
   async #getReady(entry: NodeEntry | undefined): Promise<void> {
     if (entry !== undefined) await this.#enter(entry)
     await this.#supervisor.last.keys.received(this.#stopping.signal)
@@ -145,7 +145,7 @@ export class Node extends FileVerbs implements DfsNode {
   }
 
   peers(): Peer[] {
-    return this.#entry === undefined ? peersOf(this.#supervisor.last.fs.members) : []
+    return this.#entry === undefined ? peersOf(this.#supervisor.last.fs) : []
   }
 
   async ready({ members = 0, signal }: ReadyOptions = {}): Promise<void> {
@@ -218,7 +218,7 @@ export class Node extends FileVerbs implements DfsNode {
     return this.#supervisor.last.fs.members.self
   }
 
-  /** Returns the stack that is running, once there is one. Throws for a node that is no member. */
+  /** Returns the stack that is running, once there is one. Throws for a node that is not a member. */
   async #stack(): Promise<Stack> {
     this.#assertRunning()
     if (this.#entry !== undefined) throw this.#failure ?? new PendingError(pendingText(this.#entry.waiting))

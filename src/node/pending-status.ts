@@ -4,7 +4,7 @@ import type { Files } from '../disk/files.ts'
 import type { MonitoredFiles } from '../disk/monitored-files.ts'
 import type { AskedRole } from '../members/join-messages.ts'
 
-/** What a machine that waits to be let in shows. Null is what it does not know yet. */
+/** What a machine that waits to be let in shows. A field is null while the machine does not know it. */
 export interface Pending {
   code: string | null
   /** The network's id in hex. */
@@ -16,7 +16,7 @@ export interface Pending {
   trouble: string | null
 }
 
-/** A device that is no member yet. */
+/** A device that is not a member yet. */
 export interface Waiting {
   readonly peerId: string
   readonly name: string

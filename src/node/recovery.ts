@@ -23,8 +23,8 @@ export async function readRecoveryWords(place: KeystorePlace): Promise<string | 
 
 /**
  * Removes the network key from the keystore in this directory. `forgotten` is false if it did not hold the key. Durable
- * when it resolves. Throws `locked` if a node runs on the directory, since that node has to do it (`DfsNode`), and as
- * `readRecoveryWords`.
+ * when it resolves. Throws `locked` if a node runs on the directory, because then that node must remove it
+ * (`DfsNode.forgetNetworkKey`), and what `readRecoveryWords` throws.
  */
 export async function forgetNetworkKey(place: KeystorePlace): Promise<{ forgotten: boolean }> {
   const { dataDir, logger = debugLogger } = place

@@ -1,7 +1,7 @@
 import type { Peer, Status } from '../api.ts'
 import { NO_KEY } from '../catalog/errors.ts'
 import { networkWords } from '../format/approval.ts'
-import { awaited } from '../fs/context.ts'
+import { awaited, type FsContext } from '../fs/context.ts'
 import type { AsidesReport } from '../log/log.ts'
 import type { Members } from '../members/members.ts'
 import { obstaclesOf } from '../members/obstacles.ts'
@@ -61,16 +61,20 @@ function owedOf(fs: Stack['fs']): Status['owed'] {
   return { ...owed, waitingFor: awaited(fs, by) }
 }
 
-/** Returns the other members, and how this member is connected to them. */
-export function peersOf(members: Members): Peer[] {
+/** Returns the other members, when they were last seen, and how this member is connected to them. */
+export function peersOf({ members, lastSeen, clock }: Pick<FsContext, 'members' | 'lastSeen' | 'clock'>): Peer[] {
   const admitted = new Set(members.admitted)
   const connections = new Map(members.connections().map(connection => [connection.peer, connection]))
   return members.all
     .filter(({ peer }) => peer !== members.self.peerId)
     .map(({ peer, name, role }) => {
       const connection = admitted.has(peer) ? connections.get(peer) : undefined
-      const latencyMs = connection?.latencyMs ?? null
-      return { peerId: peer, name, role, connected: admitted.has(peer), latencyMs, via: connection?.via ?? null }
+      const connected = admitted.has(peer)
+      return {
+        ...{ peerId: peer, name, role, connected, lastSeen: connected ? new Date(clock.now()) : lastSeen(peer) },
+        latencyMs: connection?.latencyMs ?? null,
+        via: connection?.via ?? null
+      }
     })
 }
 
@@ -108,7 +112,7 @@ function* warningsOf(
   if (fs.sync.inDoubt.length > 0)
     yield `members have other statements than this one, although everything has been exchanged (${fs.sync.inDoubt.length}): one of them may refuse or withhold some; check that all run the same release of dfs-node`
   if (log.lostCount > 0)
-    yield `statements on this disk are damaged (${log.lostCount}): this node asks the other members for them; until they have come, the files that they describe are shown as damaged`
+    yield `statements on this disk are damaged (${log.lostCount}): this node asks the other members for them; until they arrive, the files that they describe are shown as damaged`
   if (report.damagedStretches > 0)
     yield `damaged stretches were found in the store (${report.damagedStretches}): the disk may be wearing out`
   if (!comparison.isWhole)

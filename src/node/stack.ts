@@ -107,7 +107,8 @@ function passNewsUp(
   membership.members.on(news => {
     const { event, peer } = news
     if (event === 'admitted' || (event === 'compared' && news.isFirst)) blocks.retry()
-    // Whoever holds a key that this member lacks would have handed it over by now.
+    // The other member would have handed over any key that this one lacks by now. If it has not, this member asks for
+    // it.
     if (event === 'compared') membership.keyReceiver.worker.wake()
     if (event === 'compared') void comparison.noteCompared(peer, news.beganAtMs)
     else onEvent(nodeEventOf(news, membership.members))

@@ -16,9 +16,9 @@ export interface BoundedReadOptions {
 }
 
 /**
- * Reads a whole small file, which may also be a pipe (as in `--join <(ssh …)`) or a device. Returns undefined if it holds
- * more than `bytesMax`, of which no more is read. Waits for whoever writes into a pipe; throws a usage error if nobody
- * does for a minute, and the reason of the signal. Also throws the errors of the system.
+ * Reads a whole small file, which may also be a pipe (as in `--join <(ssh …)`) or a device. Returns undefined if it
+ * holds more than `bytesMax`, and reads no further than that. Waits for a program that writes into a pipe. Throws a
+ * usage error if none does for a minute, and the reason of the signal. Also throws the errors of the system.
  */
 export async function readBounded(
   file: string,
@@ -46,7 +46,7 @@ export async function readBounded(
   }
 }
 
-/** Returns the number of bytes that were read; undefined if there are none yet, and there may be some later. */
+/** Returns the number of bytes that were read; undefined if there are none yet but may be some later. */
 async function readSome(handle: FileHandle, into: Buffer): Promise<number | undefined> {
   try {
     return (await handle.read(into, 0, into.byteLength, null)).bytesRead

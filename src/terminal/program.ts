@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander'
+import { closest } from './closest.ts'
 import { usage } from './errors.ts'
 import { EXIT, exitOf, report } from './exit.ts'
 import { watchOutput } from './stdout.ts'
@@ -26,14 +27,10 @@ export function newProgram(name: string, description: string): Command {
 export function throwUsage(command: Command): Command {
   return command.exitOverride(error => {
     if (error.exitCode === 0) throw error
-    const below = command.createHelp().visibleCommands(command)
-    throw usage(
-      usageWords(
-        error,
-        fullName(command),
-        below.map(other => other.name()).filter(other => other !== 'help')
-      )
-    )
+    const visible = command.createHelp().visibleCommands(command)
+    const below = visible.map(other => other.name()).filter(name => name !== 'help')
+    const [first = ''] = command.args
+    throw usage(usageWords(error, { name: fullName(command), below, meant: closest(first, below) }))
   })
 }
 

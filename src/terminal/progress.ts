@@ -14,7 +14,7 @@ export function hideProgress(): void {
   shown?.hide()
 }
 
-/** How far a transfer is. */
+/** How far a transfer has come. */
 export interface Amounts {
   bytes: number
   /** Undefined for a transfer of one file. */
@@ -32,7 +32,7 @@ export class Progress {
   #done: Amounts
   /** What was done at some moments of the last seconds. Times are monotonic. */
   readonly #marks: Array<{ atMs: number; bytes: number }> = [{ atMs: performance.now(), bytes: 0 }]
-  /** Monotonic. A transfer that is over before the first line is due shows none. */
+  /** When the line was last drawn; monotonic time. A transfer that ends before the first line is due shows none. */
   #drawnAtMs = performance.now()
 
   /** `total` is the number of bytes to transfer, if that is known, or `files` if there are many files. */
@@ -111,7 +111,7 @@ export function progressText(verb: string, done: Amounts, total: Amounts | undef
   const bytes =
     total === undefined ? formatBytes(done.bytes) : `${formatBytes(done.bytes)} of ${formatBytes(total.bytes)}`
   const rate = `${formatBytes(Math.round(bytesPerSecond))}/s`
-  // A transfer that stands still would never end.
+  // Without progress there is no time left to show.
   const left =
     total === undefined || bytesPerSecond < 1
       ? []

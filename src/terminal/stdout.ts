@@ -25,5 +25,7 @@ export async function writeOut(body: AsyncIterable<Uint8Array>): Promise<void> {
 }
 
 function isClosedPipe(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === 'EPIPE'
+  const { code } = error as NodeJS.ErrnoException
+  // A terminal that was closed fails with EIO.
+  return code === 'EPIPE' || (code === 'EIO' && process.stdout.isTTY === true)
 }

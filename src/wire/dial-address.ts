@@ -60,15 +60,17 @@ function checkParts(given: string, address: Multiaddr): void {
   if (!after.every(({ name }) => AFTER_PORT.includes(name))) throw wrong(given, 'is no address for TCP or WebSockets')
   if (port.value === '0') throw wrong(given, 'has port 0, where nobody can be reached')
   if (first.name.startsWith('dns') && !HOST_NAME.test(first.value ?? '')) throw wrong(given, 'has no valid host name')
-  if (!isLinkLocal(first.value ?? '')) return
-  if (parts[0]?.name !== 'ip6zone')
-    throw wrong(given, 'is an address of one link only, so it must name the interface: [fe80::7%eth0]:3000', '')
-  if (after.some(({ name }) => name === 'ws' || name === 'wss'))
-    throw wrong(given, 'names an interface, which works for TCP but not for WebSockets', '')
+  // libp2p drops the interface when it dials, and cannot name the remote when it is dialled.
+  if (parts[0]?.name === 'ip6zone' || isLinkLocal(first.value ?? ''))
+    throw wrong(
+      given,
+      'is an IPv6 address of one link only (fe80…), over which nodes cannot connect: give another address of that machine',
+      ''
+    )
 }
 
 /** Returns true for an IPv6 address that counts on one link only. */
-export function isLinkLocal(ip: string): boolean {
+function isLinkLocal(ip: string): boolean {
   return /^fe[89ab][0-9a-f]:/i.test(ip)
 }
 

@@ -530,7 +530,7 @@ test('a member that is full frees surplus chunks at once', async t => {
   assert.equal(await writer.count(), owned.length + 1)
 })
 
-test('surplus that a put still claims is tried again later', async t => {
+test('surplus that a put still claims is not freed at once, but tried again later', async t => {
   const { clock, cluster, members } = await start(t, 4)
   const [writer] = members
   const bytes = bytesOf(12)

@@ -216,7 +216,7 @@ test('a hold is granted and proven under the same view, for records that the kee
   assert.ok(isProof({ proof: body, nonce }, peer, member.peer, block))
 })
 
-test('a keep passes over fields that it does not know, in each of its forms', async t => {
+test('a keep ignores fields that it does not know, in each of its forms', async t => {
   const { keep, call } = await setup(t)
   const later = { chain: ['a', 'b'], priority: 3 }
   assert.deepEqual(await keep({ lengths: [3_000], ...later }, [small]), ['kept'])

@@ -353,7 +353,7 @@ for (const step of ['block', 'root', 'record'] as const)
     assert.deepEqual(outcome.reached, [writer.peer, spare.peer])
   })
 
-test('a put whose own copy is gone brings it back before it says yes to it', async t => {
+test('a put whose own copy is gone brings it back before it counts that copy', async t => {
   const { clock, members } = await start(t, 2)
   const [writer, keeper] = members
   const { statement, kept, root } = await keptFile(t, { clock, writer, replicas: 2 })
@@ -401,7 +401,7 @@ test('a member that may not store is refused, and has the only copy of its file'
   assert.equal(keeper.faults.length, 0)
 })
 
-test('a put takes no more blocks from its source than its window while no member takes them', async t => {
+test('a put reads no more from its source than a window of blocks while no member accepts them', async t => {
   const { clock, cluster, members } = await start(t, 2)
   const [writer, silent] = members
   cluster.silence(silent)

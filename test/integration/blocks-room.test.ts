@@ -37,7 +37,7 @@ async function holdsAll(member: BlockMember, { root }: RecordRef): Promise<boole
   return true
 }
 
-test('what a put that was cut off has left on a full disk makes way for the next put, and nothing else does', async t => {
+test('blocks that a put which was cut off left on a full disk make way for the next put, and nothing else does', async t => {
   const { clock, members } = await start(t, 1)
   const [writer] = members
   const options = { replicas: 1 }
@@ -69,7 +69,7 @@ test('a put that is under way loses nothing to another one that finds the disk f
   assert.ok(await holdsAll(writer, record))
 })
 
-test('a keeper whose disk is full frees what a put of another member left that has ended without a record', async t => {
+test('a keeper whose disk is full frees what it kept for a put of another member that ended without a record', async t => {
   const { clock, members } = await start(t, 2)
   const [writer, keeper] = members as [BlockMember, BlockMember]
   const options = { replicas: 2, ack: 2 }

@@ -77,7 +77,7 @@ test('a newcomer that meets three members at once is handed each statement by on
   assert.ok(total < 1.5 * FILES, `${total} statements were handed to the four members: ${[...handed.values()]}`)
 })
 
-test('a data directory that was restored from a backup takes everything again, and is listed again', async t => {
+test('a member whose data directory was restored from a backup receives everything again, and is listed again', async t => {
   const networkKey = generateNetworkKey()
   const dataDir = `${await temporaryFolder(t)}/a`
   const b = await startNode(t, { networkKey, name: 'b' })

@@ -116,7 +116,9 @@ async function warnings(node: DfsNode): Promise<string> {
   return (await node.status()).warnings.join('\n')
 }
 
-test('with one damaged statement the rest works, and its path can be put and removed', { timeout: 60_000 }, async t => {
+test('one damaged statement does not affect the others, and its path can be put and removed', {
+  timeout: 60_000
+}, async t => {
   const { node, options } = await startNode(t)
   const versions = new Map<string, string>()
   for (let i = 0; i < 5; i++) versions.set(`/f${i}`, (await node.put(`/f${i}`, Buffer.from(`content ${i}`))).version)
@@ -136,7 +138,7 @@ test('with one damaged statement the rest works, and its path can be put and rem
   await again.node.stop()
 })
 
-test('a damaged statement comes again from another member, and then everything is as it was', {
+test('a damaged statement is received again from another member, and then everything is as it was', {
   timeout: 60_000
 }, async t => {
   const networkKey = generateNetworkKey()

@@ -154,6 +154,7 @@ function requestsOf(stage: Stage, peer: RawPeer, signer: LocalMember): Request[]
   return [
     join('hello', { commit: commitOf(nonce) }),
     join('wait'),
+    join('withdraw'),
     join('prove', { network: signer.network, instance: signer.instance, lengths, now }, support),
     join('admitted'),
     join('alive'),
@@ -178,6 +179,7 @@ function requestsOf(stage: Stage, peer: RawPeer, signer: LocalMember): Request[]
     keep('hold', { view: randomBytes(32), root: stage.root, first: 0, fetch: false, nonce, records: [] }, [
       Uint8Array.of(1)
     ]),
+    keep('ended', { put, ended: true }),
     { name: 'get', protocol: GET, fields: { cid: stage.root } }
   ].map(request => ({ ...request, peer }))
 }
@@ -284,7 +286,8 @@ test('programs with an identity and no valid grant get nothing written, read or 
     assert.deepEqual(answered, [], name)
     const answers = outcomes.filter(({ protocol, answer }) => protocol === JOIN && answer === 'ok')
     const spoken = new Set(answers.map(({ name }) => name))
-    assert.deepEqual([...spoken].sort(), ['hello', 'wait'], name)
+    assert.deepEqual([...spoken].sort(), ['hello', 'wait', 'withdraw'], name)
+    // `withdraw` takes back only what the peer itself has asked.
     // Only a device that was a member is told more than that nothing of it waits: why its grant is void.
     const told = answers.filter(outcome => outcome.name === 'wait' && outcome.bytes > FIELDS_OF_WAIT)
     assert.equal(told.length, name === 'with a grant that is void' ? 1 : 0, name)

@@ -14,7 +14,7 @@ async function* pieces(): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < LARGE.byteLength; at += 100_000) yield LARGE.subarray(at, at + 100_000)
 }
 
-test('put takes text, bytes, iterables, Node.js streams and web streams', async t => {
+test('put accepts text, bytes, iterables, Node.js streams and web streams', async t => {
   const { node } = await startNode(t)
   const sources: Record<string, [Source, Uint8Array]> = {
     text: [TEXT, Buffer.from(TEXT)],

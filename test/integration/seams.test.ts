@@ -12,7 +12,7 @@ import { allConnected, read, startNode, startNodes, temporaryFolder, until } fro
 
 const MIB = 1 << 20
 
-test('over WebSockets', async t => {
+test('two nodes reach each other over WebSockets', async t => {
   const networkKey = generateNetworkKey()
   const listen = ['/ip4/127.0.0.1/tcp/0/ws']
   const { node: a } = await startNode(t, { networkKey, listen })
@@ -25,7 +25,7 @@ test('over WebSockets', async t => {
   assert.match(b.peers()[0]?.via ?? '', /^ws\+/)
 })
 
-test('over a transport that a program brings: libp2p in memory', async t => {
+test('two nodes reach each other over a transport that a program brings: libp2p in memory', async t => {
   const networkKey = generateNetworkKey()
   const transports = [memory()]
   const { node: a } = await startNode(t, { networkKey, transports, listen: ['/memory/a'] })
@@ -37,7 +37,7 @@ test('over a transport that a program brings: libp2p in memory', async t => {
   assert.ok((await read(a, '/f')).equals(bytes))
 })
 
-test('on blockstores that a program brings', async t => {
+test('nodes keep their blocks on blockstores that a program brings', async t => {
   const files = new FsBlockstore(join(await temporaryFolder(t), 'blocks'))
   await files.open()
   const blockstores = [new MemoryBlockstore(), files]
@@ -55,7 +55,7 @@ test('on blockstores that a program brings', async t => {
   }
 })
 
-test('with another codec for manifests', async t => {
+test('nodes read and write manifests with another codec', async t => {
   const [a, b] = await startNodes(t, 2, { codec: dagJson as unknown as NodeCodec })
   const bytes = randomBytes(3 * MIB)
   const { root } = await a!.put('/f', bytes)

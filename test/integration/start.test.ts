@@ -10,7 +10,7 @@ import { checkNodeOptions, createNode, isFirstStart, type NodeOptions } from '..
 import { FakeNode } from '../fixtures/fake-node.ts'
 import { codeOfRejection, startNode, temporaryFolder } from '../fixtures/nodes.ts'
 
-test('a node and its API start although the disk takes no file for their ports', async t => {
+test('a node and its API start although the disk refuses the files for their ports', async t => {
   const { node, options } = await startNode(t, { listen: undefined })
   await node.stop()
   const { dataDir } = options
@@ -68,7 +68,7 @@ test('a library call whose first start is not confirmed leaves nothing, and the 
   await again.stop()
 })
 
-test('a machine that was let in keeps its keys if the disk takes no keystore, and the next start goes on', async t => {
+test('a machine that was let in keeps its keys if the disk refuses the keystore, and the next start goes on', async t => {
   const { node: founder } = await startNode(t)
   const dataDir = join(await temporaryFolder(t), 'data')
   const blocked = join(dataDir, 'keystore.new')

@@ -38,7 +38,7 @@ async function startOne(t: TestContext): Promise<Stack> {
   return startRooms(t, { dataDir: await temporaryFolder(t), networkKey: generateNetworkKey() })
 }
 
-test('parts become one file in the order of the commit, whatever the order in which they came', async t => {
+test('parts become one file in the order of the commit, in whatever order they were appended', async t => {
   const stack = await startOne(t)
   const texts = [2_500 * KIB, 0, 1, 1_024 * KIB, 700 * KIB].map(size => randomBytes(size))
   const upload = begin(stack)
@@ -82,7 +82,7 @@ test('an upload of one part is the same file as a put, and one without bytes is 
   assert.equal((await read(stack)).byteLength, 0)
 })
 
-test('an upload goes on after a restart of its node: what was appended before it is committed after it', async t => {
+test('an upload goes on after a restart of its node, and commits what was appended before', async t => {
   const networkKey = generateNetworkKey()
   const [dataDir, otherDir] = [await temporaryFolder(t), await temporaryFolder(t)]
   const texts = [1_500 * KIB, 900 * KIB, 1_100 * KIB].map(size => randomBytes(size))
@@ -124,7 +124,7 @@ test('an upload that is aborted later frees its blocks, and a commit of its part
   assert.equal((await read(stack)).byteLength, 600 * KIB)
 })
 
-test('a part is committed after its upload was closed, while its claims last', async t => {
+test('a part can be committed after its upload was closed, while its claims last', async t => {
   const stack = await startOne(t)
   const upload = begin(stack)
   const text = randomBytes(600 * KIB)

@@ -249,7 +249,7 @@ test('a node that is full says so once, however much it refuses', async t => {
   assert.ok((await read(full, '/f0')).byteLength === MIB)
 })
 
-test('a node that small files have filled refuses files and directories, and takes deletes and what others write', async t => {
+test('a node that small files have filled refuses files and directories, and accepts deletes and what others write', async t => {
   const networkKey = generateNetworkKey()
   const clock = fastClock(10)
   const { node: full } = await startNode(t, { networkKey, clock, capacityBytes: MIB })

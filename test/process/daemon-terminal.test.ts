@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { startProcess } from '../fixtures/daemon-process.ts'
 import { temporaryFolder } from '../fixtures/nodes.ts'
 import { runProgram } from '../fixtures/program.ts'
 import { hasTerminal, type OnTerminal, runOnTerminal } from '../fixtures/terminal.ts'
+import { until } from '../fixtures/until.ts'
 
 const skip = hasTerminal ? false : 'needs the terminal of util-linux'
 const ALONE = ['--no-mdns', '--listen', '/ip4/127.0.0.1/tcp/0', '--api', '127.0.0.1:0']
@@ -91,4 +94,45 @@ test('a bootstrap address at which nobody answers is named on the terminal and i
   assert.deepEqual(await warnings(join(folder, 'laptop')), [
     'nobody answers at 127.0.0.1:1 (nothing listens there): this node keeps trying'
   ])
+})
+
+test('a terminal that is closed ends the daemon cleanly', { skip }, async t => {
+  const folder = await temporaryFolder(t)
+  const dataDir = join(folder, 'attic')
+  const attic = runOnTerminal(t, 'dfs-node', ['--data-dir', dataDir, '--new', ...ALONE, '--log-level', 'debug'])
+  await attic.shows(/Use it:/)
+  attic.close()
+  const isThere = (name: string): boolean => existsSync(join(dataDir, name))
+  await until('the daemon has stopped', async () => !isThere('api.json') && !isThere('lock'))
+})
+
+test('a daemon without a terminal ignores the end of one, as under nohup', async t => {
+  const folder = await temporaryFolder(t)
+  const daemon = startProcess(t, ['--data-dir', join(folder, 'a'), '--new'])
+  await daemon.event('ready')
+  daemon.child.kill('SIGHUP')
+  assert.equal(await daemon.stop('SIGTERM'), 0)
+  assert.deepEqual(daemon.events.at(-1), { event: 'stopped' })
+})
+
+test('a user whom the system does not know, and who has no home, is told to name a data directory', {
+  skip: process.getuid?.() === 0 && process.platform === 'linux' ? false : 'needs root, to be another user'
+}, async () => {
+  const asNobody = (program: string, ...args: string[]): { code: number | null; stderr: string; stdout: string } => {
+    const bin = join(import.meta.dirname, `../../src/bin/${program}.js`)
+    const child = spawnSync(process.execPath, [bin, ...args], {
+      uid: 54_321,
+      gid: 54_321,
+      env: { PATH: process.env['PATH'] },
+      encoding: 'utf8'
+    })
+    return { code: child.status, stderr: child.stderr, stdout: child.stdout }
+  }
+  for (const program of ['dfs', 'dfs-node']) {
+    const help = asNobody(program, '--help')
+    assert.deepEqual([help.code, help.stderr], [0, ''])
+    const { code, stderr } = asNobody(program, ...(program === 'dfs' ? ['ls'] : ['--new']))
+    assert.equal(code, 2)
+    assert.match(stderr, /^this user has no home folder: name a data directory with --data-dir/)
+  }
 })

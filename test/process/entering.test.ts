@@ -247,7 +247,7 @@ test('an invite lets in as many machines as it may, by a file and by stdin, and 
   assert.match(again.stderr, /is missing/)
 })
 
-test('--invite-out leaves an invite that counts before the API answers, and replaces one that leads nowhere any more', {
+test('--invite-out writes an invite that is valid before the API answers, and replaces one whose addresses lead nowhere', {
   timeout
 }, async t => {
   const folder = await temporaryFolder(t)
@@ -313,7 +313,7 @@ test('the 24 words make an admin of the same network, which lets other machines 
   assert.equal((await laptop.event('ready'))['network'], network)
 })
 
-test('a machine that asks a member that is no admin is told to ask an admin', { timeout }, async t => {
+test('a machine that asks a member which is not an admin is told to ask an admin', { timeout }, async t => {
   const home = await founder(t)
   const { folder } = home
   const file = await invite(home, 'writer.invite')

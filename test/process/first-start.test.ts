@@ -91,8 +91,8 @@ test('a first start that fails for any reason leaves nothing, and the mode of th
     [2, ['--bootstrap', bootstrap, '--role', 'admin']],
     [2, ['--new', '--role', 'writer']],
     [1, ['--bootstrap', bootstrap, '--listen', `/ip4/127.0.0.1/tcp/${port}`]],
-    [2, ['--network-key-file', join(folder, 'none')]],
-    [2, ['--passphrase-file', join(folder, 'none'), '--new']],
+    [3, ['--network-key-file', join(folder, 'none')]],
+    [3, ['--passphrase-file', join(folder, 'none'), '--new']],
     [1, ['--new', '--listen', `/ip4/127.0.0.1/tcp/${port}`]],
     [1, ['--new', '--api', `127.0.0.1:${port}`]],
     [2, ['--new', '--listen', '/ip4/127.0.0.1']],
@@ -152,7 +152,7 @@ test('a first start with a wrong key that is killed does not stand in the way of
   assert.equal((await readdir(dataDir)).includes('first-start'), false)
 })
 
-test('a path that can be no data directory, and flags without sense, end with exit code 2 and one line', {
+test('a path that cannot be a data directory, and flags without sense, end with their exit code and one line', {
   skip: process.platform !== 'linux',
   timeout: 120_000
 }, async t => {
@@ -161,7 +161,9 @@ test('a path that can be no data directory, and flags without sense, end with ex
   const paths = ['/proc/x', '/proc', '/sys', '/sys/x', '/dev/null', '/dev/null/x', '/tmp', '']
   for (const path of [...paths, join(folder, 'file'), join(folder, 'file/x'), join(folder, 'x'.repeat(5000))]) {
     const { code, stderr } = await refusal(path)
-    assert.deepEqual([code, stderr.trim().split('\n').length], [2, 1], `${path.slice(0, 40)} ${stderr}`)
+    // Nobody may make a folder in `/sys`, where all else can never be a data directory.
+    const expected = path === '/sys/x' ? 4 : 2
+    assert.deepEqual([code, stderr.trim().split('\n').length], [expected, 1], `${path.slice(0, 40)} ${stderr}`)
   }
   for (const flag of ['--bootstrap', '--announce', '--listen'])
     assert.equal((await refusal(join(folder, 'data'), ['--new', flag, 'bogus'])).code, 2, flag)
@@ -169,7 +171,7 @@ test('a path that can be no data directory, and flags without sense, end with ex
   assert.deepEqual(await readdir(folder), ['file'])
 })
 
-test('a user without rights is told in one line, and the folder is not changed', {
+test('a user without rights gets one line that says so, and the folder is not changed', {
   skip: process.getuid?.() !== 0,
   timeout: 60_000
 }, async t => {
@@ -192,7 +194,10 @@ test('a user without rights is told in one line, and the folder is not changed',
   }
   for (const path of [closed, join(closed, 'x'), open, join(folder, 'new'), '/proc/x', '/sys/x']) {
     const { code, stderr } = await asNobody(path)
-    assert.deepEqual([code, stderr.trim().split('\n').length], [2, 1], `${path} ${stderr}`)
+    assert.equal(stderr.trim().split('\n').length, 1, `${path} ${stderr}`)
+    // The directory `open` belongs to somebody else, and `/proc` takes no folders, whatever it says of rights.
+    const expected = path === open ? [2] : path === '/proc/x' ? [2, 4] : [4]
+    assert.ok(expected.includes(code as number), `${path} ${code} ${stderr}`)
     assert.deepEqual(await snapshot(folder), before)
   }
   const sealed = join(folder, 'read-only')
@@ -200,6 +205,6 @@ test('a user without rights is told in one line, and the folder is not changed',
   await chmod(sealed, 0o500)
   await chown(sealed, nobody, nobody)
   const { code, stderr } = await asNobody(sealed)
-  assert.equal(code, 7, stderr)
+  assert.equal(code, 4, stderr)
   assert.deepEqual([(await stat(sealed)).mode & 0o777, await readdir(sealed)], [0o500, []])
 })

@@ -53,11 +53,11 @@ test('a machine without flags founds a network if none is nearby, and without a 
   const program = [process.execPath, join(ROOT, 'src/bin/dfs-node.js')]
   const { code, stdout, stderr } = await shell([...enter, ...program, ...laptop(join(folder, 'laptop'))])
   assert.equal(code, 2, stderr)
-  const [start, command, rest] = stderr.split(/(?=npx dfs-node)|(?=\. To found)/)
+  const [start, command, rest] = stderr.split(/(?<=To join it: )|(?=\. To found)/)
   assert.equal(start, `a network is nearby (${words}, 1 member answered). To join it: `)
   assert.match(
     command ?? '',
-    /^npx dfs-node --data-dir \S+ --bootstrap \/ip4\/[\d.]+\/tcp\/\d+(\/ws)?\/p2p\/12D3Koo\w+$/
+    /^(node \S+\/dfs-node\.js|npx dfs-node|dfs-node) --data-dir \S+ --bootstrap \/ip4\/[\d.]+\/tcp\/\d+(\/ws)?\/p2p\/12D3Koo\w+$/
   )
   assert.equal(rest, '. To found another one, pass --new\n')
   assert.equal(stdout, 'Looking for networks nearby…\n')

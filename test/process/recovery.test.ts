@@ -56,7 +56,7 @@ async function all(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(parts)
 }
 
-test('a large file survives the node that took it, whole and in ranges, in bounded memory', {
+test('a large file survives the node that stored it, whole and in ranges, in bounded memory', {
   timeout: 1_200_000
 }, async t => {
   const isLong = process.env['DFS_LONG'] === '1'
@@ -85,7 +85,9 @@ test('a large file survives the node that took it, whole and in ranges, in bound
   if (isLong) for (const peak of peaks) assert.ok(peak < 300 * MIB)
 })
 
-test('killed at any moment, a node comes back with everything it said yes to', { timeout: 300_000 }, async t => {
+test('a node that is killed at any moment comes back with everything that it acknowledged', {
+  timeout: 300_000
+}, async t => {
   const folder = await temporaryFolder(t)
   const options = { name: 'solo', dataDir: join(folder, 'solo'), args: ['--new'] }
   const kept = new Map<string, Buffer>()
@@ -109,7 +111,7 @@ test('killed at any moment, a node comes back with everything it said yes to', {
   assert.ok(kept.size > 20)
 })
 
-test('the index deleted, or garbled, is made anew and nothing is lost', { timeout: 300_000 }, async t => {
+test('an index that was deleted or garbled is rebuilt, and nothing is lost', { timeout: 300_000 }, async t => {
   const folder = await temporaryFolder(t)
   const options = { name: 'solo', dataDir: join(folder, 'solo'), args: ['--new'] }
   const files = Array.from({ length: 60 }, (_, i) => ({ path: `/d${i % 3}/f${i}`, bytes: randomBytes(i * 1_000) }))
@@ -176,7 +178,7 @@ test('a member that lost its index frees nothing until it has compared, however 
   assert.ok(!(await isHeld(await start(1))))
 })
 
-test('neither names nor content are on any disk or in any log', { timeout: 120_000 }, async t => {
+test('neither names nor content appear on any disk or in any log', { timeout: 120_000 }, async t => {
   const { folder, daemons } = await cluster(t, 2)
   const [a, b] = daemons as [Daemon, Daemon]
   const marker = 'MARKERofTHEuser'

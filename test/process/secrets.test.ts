@@ -63,7 +63,7 @@ class Programs {
   }
 }
 
-test('no secret is in an argument or in a log, whatever way in is taken and however it fails', {
+test('no secret is in an argument or in a log, whichever way in a machine uses and however that fails', {
   timeout: 300_000,
   skip: process.platform !== 'linux' && 'it needs /proc'
 }, async t => {

@@ -39,7 +39,7 @@ export interface PutState extends PutRule {
   isLate: boolean
   /** True if the debts of the chunks were computed from a view that has changed since. */
   isDebtOld: boolean
-  /** True if a chunk may have lost a copy, or a member that could take one has become available. */
+  /** True if a chunk may have lost a copy, or a member that could store one has become available. */
   isShort: boolean
   /** True once the caller was told that the root is confirmed. */
   isConfirmed: boolean

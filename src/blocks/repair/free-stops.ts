@@ -45,7 +45,7 @@ const OPEN = 0
  * this member from freeing blocks. It is not known which blocks such a record needs, so at first nothing may be freed.
  * But its author may have died with the only copy, or may do this on purpose. So one record stops freeing for
  * `STOP_MS_MAX`, and all records of one author together for no more than that in any `STOP_WINDOW_MS`. These times are
- * in the index, so that restarts do not begin them again.
+ * in the index, so that a restart does not set them back to zero.
  */
 export class FreeStops {
   readonly #options: FreeStopsOptions

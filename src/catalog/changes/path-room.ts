@@ -19,13 +19,13 @@ export function assertPathFits(path: Path): void {
 }
 
 /**
- * Throws a `PathTooLongError` if something below a directory would have a path that is too long once the directory is at
- * `target`. Nobody could read it there.
+ * Throws a `PathTooLongError` if something below a directory would have a path that is too long once the directory is
+ * at `target`. Nobody could read it there.
  *
  * A move to a path that is no longer than the old one looks at nothing. Any other reads which levels the directory has,
- * and no names. Names are opened only if the levels would allow a path that is too long, which takes sixteen levels in a
- * place near the root. At most `MOVE_LOOK_MAX` entries are looked at, so that the move of a huge tree is not slow: what
- * lies deep in it, and was not found by then, may end up with a path that is too long until the tree is moved back.
+ * and no names. Names are opened only if the levels would allow a path that is too long, which takes sixteen levels in
+ * a place near the root. At most `MOVE_LOOK_MAX` entries are looked at, so that the move of a huge tree is not slow. An
+ * entry deep in such a tree may be missed. Its path is then too long until the tree is moved back.
  */
 export async function assertMoveFits(room: Room, node: DirectoryNode, target: Path): Promise<void> {
   const bytes = pathBytes(target)

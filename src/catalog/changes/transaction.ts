@@ -76,7 +76,8 @@ export async function transact<T>(
       const since = locks.now
       const planned = await tx.plan(plan)
       const missing = [...tx.wanted].filter(key => !keys.has(key))
-      // Usually no other change wanted these locks. Then the first plan is as good as one that held them.
+      // Usually no other change wanted these locks. Then the plan is as good as one that was made while these locks
+      // were held.
       return planned === undefined || !locks.wereFree(missing, since)
         ? undefined
         : locks.hold(missing, () => tx.commit(planned))

@@ -7,7 +7,7 @@ import { printJson, printLine } from '../../terminal/print.ts'
 import { hideProgress, Progress } from '../../terminal/progress.ts'
 import { writeOut } from '../../terminal/stdout.ts'
 import { formatBytes } from '../../terminal/units.ts'
-import { type DfsCommand, nonEmpty } from '../command.ts'
+import { type DfsCommand, eachNonEmpty } from '../command.ts'
 import { FileFailures } from '../file-failures.ts'
 import { kindOf, safeName } from '../local-file.ts'
 import { LocalTargets } from '../local-target.ts'
@@ -32,34 +32,48 @@ export const get: DfsCommand = {
   ],
   declare(command) {
     command
-      .argument('<path>', 'file or directory', nonEmpty)
-      .argument('[target]', 'local file or folder (default: the name in the network)', nonEmpty)
+      .argument('<path...>', 'files or directories; the last of several is the local target', eachNonEmpty)
       .option('--force', 'replace local files; write into a pipe, a device, or what a link leads to', false)
   },
-  async run(session: Session, given: string, target: string | undefined, { force }: Flags) {
-    const { client, isJson } = session
-    const { path, kind, size } = await client.call('stat', { path: given })
-    const name = basename(path)
-    if (target === '-') {
-      if (kind === 'directory') throw usage('a directory cannot be written to stdout: name a local folder')
-      await writeOut((await client.get(path)).body)
-      return
-    }
-    if (kind === 'directory') {
-      await getFolder(
-        session,
-        path,
-        target ?? (name === '' ? '.' : safeName(name)),
-        new LocalTargets({ isForced: force })
-      )
-      return
-    }
-    const isInto = target !== undefined && (target.endsWith('/') || (await kindOf(target, 'follow')) === 'directory')
-    const local = target === undefined ? safeName(name) : isInto ? join(target, safeName(name)) : target
+  async run(session: Session, given: readonly string[], { force }: Flags) {
     const targets = new LocalTargets({ isForced: force })
-    if ((await kindOf(dirname(local), 'follow')) === 'directory') await targets.sweep(dirname(local))
-    await getOne({ session, targets, progress: new Progress('get', isJson, size) }, path, { local, isNamed: true })
+    const [first, target] = given
+    if (given.length <= 2) return getPath(session, first as string, target, targets)
+    const folder = given.at(-1) as string
+    if ((await kindOf(folder, 'follow')) !== 'directory')
+      throw new CliError('not-found', 'no such folder: several paths need one to go into', { about: folder })
+    for (const path of given.slice(0, -1)) {
+      const name = basename(path)
+      if (name === '') throw usage('the root has no name: get it alone')
+      await getPath(session, path, join(folder, safeName(name)), targets)
+    }
   }
+}
+
+async function getPath(
+  session: Session,
+  given: string,
+  target: string | undefined,
+  targets: LocalTargets
+): Promise<void> {
+  const { client, isJson } = session
+  const { path, kind, size } = await client.call('stat', { path: given })
+  const name = basename(path)
+  if (target === '-') {
+    if (kind === 'directory') throw usage('a directory cannot be written to stdout: name a local folder')
+    await writeOut((await client.get(path)).body)
+    return
+  }
+  if (kind === 'directory') {
+    await getFolder(session, path, target ?? (name === '' ? '.' : safeName(name)), targets)
+    return
+  }
+  const isInto = target !== undefined && (target.endsWith('/') || (await kindOf(target, 'follow')) === 'directory')
+  const local = target === undefined ? safeName(name) : isInto ? join(target, safeName(name)) : target
+  if ((await kindOf(dirname(local), 'follow')) !== 'directory')
+    throw new CliError('not-found', 'no such folder: make it first, or name another target', { about: local })
+  await targets.sweep(dirname(local))
+  await getOne({ session, targets, progress: new Progress('get', isJson, size) }, path, { local, isNamed: true })
 }
 
 /** The objects that all files of one run share. */
@@ -77,7 +91,7 @@ async function getFolder(session: Session, path: string, folder: string, targets
   const kind = await kindOf(folder, 'follow')
   if (kind === 'directory') await targets.sweep(folder)
   else if (kind === undefined) await mkdir(folder)
-  else throw new CliError('exists', `${folder}: what has the name of this folder is not a folder`)
+  else throw new CliError('exists', 'what has the name of this folder is not a folder', { about: folder })
   const way = new LocalWay(path, folder, targets)
   const files = localFiles(client.stream('list', { path, recursive: true }), way, failures)
   await forEachAtOnce(files, FILES_AT_ONCE, async ({ item, local }) => {

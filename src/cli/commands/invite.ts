@@ -5,7 +5,7 @@ import { usage } from '../../terminal/errors.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
 import { shellQuoted } from '../../terminal/shell.ts'
 import { tableLines } from '../../terminal/table.ts'
-import { parseTime } from '../../terminal/units.ts'
+import { formatCount, parseTime } from '../../terminal/units.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
 import { createInviteFile, readInvite } from '../invite-file.ts'
 import { parseRole, ROLE_VALUES } from '../roles.ts'
@@ -120,7 +120,7 @@ interface MadeFacts {
 }
 
 function madeLines({ file, command, role, expires }: MadeFacts, uses: number | null): string[] {
-  const machines = uses === null ? 'any number of machines' : uses === 1 ? '1 machine' : `${uses} machines`
+  const machines = uses === null ? 'any number of machines' : formatCount(uses, 'machine')
   return [
     `${file}  lets ${machines} in as ${role}, until ${localTime(expires)} local time. Copy it to the other machine, then run there:`,
     `    ${command}`,

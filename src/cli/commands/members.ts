@@ -2,6 +2,7 @@ import type { AnswerOf } from '../../contract/verbs.ts'
 import type { Role } from '../../index.ts'
 import { escapeForTerminal } from '../../terminal/escape.ts'
 import { hostIn } from '../../terminal/host-in.ts'
+import { shortId } from '../../terminal/member-text.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
 import { tableLines } from '../../terminal/table.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
@@ -10,9 +11,6 @@ import type { Session } from '../session.ts'
 import { agoText, leftText } from '../times.ts'
 
 type Item = AnswerOf<'members'>[number]
-
-/** The number of characters of a peer id that the table shows: those at its end, since all ids begin alike. */
-const PEER_END_CHARACTERS = 8
 
 const approve: DfsCommand = {
   name: 'approve',
@@ -97,7 +95,7 @@ export function memberLines(all: readonly Item[], nowMs: number): string[] {
       seenText(item, nowMs),
       hostIn(item.address ?? '') ?? '-',
       letInByText(item),
-      item.peerId === null ? '-' : `…${item.peerId.slice(-PEER_END_CHARACTERS)}`
+      item.peerId === null ? '-' : shortId(item.peerId)
     ])
   ])
 }

@@ -3,6 +3,7 @@ import { readPassphrase } from '../../terminal/passphrase-file.ts'
 import { note, printJson, printLine } from '../../terminal/print.ts'
 import { ask, isInteractive } from '../../terminal/prompt.ts'
 import { tableLines } from '../../terminal/table.ts'
+import { formatCount } from '../../terminal/units.ts'
 import { Client, readApiFile } from '../client.ts'
 import type { DfsCommand } from '../command.ts'
 import { kindOf } from '../local-file.ts'
@@ -72,7 +73,7 @@ export const network: DfsCommand = {
     }
     printLine(info.words)
     printLine(`  ${info.network}`)
-    printLine(`  ${info.members === 1 ? '1 member' : `${info.members} members`}`)
+    printLine(`  ${formatCount(info.members, 'member')}`)
     if (info.holdsKey) printLine('  this machine holds the network key')
   }
 }

@@ -2,7 +2,7 @@ import { CliError, codeOfAny, isOfOneFile, reasonOf, usage } from '../../termina
 import { printJson, printLine } from '../../terminal/print.ts'
 import { Progress } from '../../terminal/progress.ts'
 import { formatBytes, parseCopies } from '../../terminal/units.ts'
-import { type DfsCommand, nonEmpty } from '../command.ts'
+import { type DfsCommand, eachNonEmpty } from '../command.ts'
 import { collect, IGNORE_FILE, IgnoreRules } from '../ignore-rules.ts'
 import { LocalError } from '../local-source.ts'
 import { mediaTypeOf } from '../media-type.ts'
@@ -147,8 +147,4 @@ async function targetOf({ client }: Session, name: string, path: string): Promis
 function rootOf(path: string): string {
   const trimmed = path.replace(/\/+$/, '')
   return trimmed === '' || trimmed.startsWith('/') ? trimmed : `/${trimmed}`
-}
-
-function eachNonEmpty(value: string, before: readonly string[] = []): string[] {
-  return [...before, nonEmpty(value)]
 }

@@ -1,3 +1,4 @@
+import { memberText } from '../../terminal/member-text.ts'
 import { note, printJson } from '../../terminal/print.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
 import type { Session } from '../session.ts'
@@ -16,6 +17,6 @@ export const rm: DfsCommand = {
     const result = await client.call('remove', { path, recursive })
     if (isJson) printJson(result)
     else if (result.waitingFor.length > 0)
-      note(`removed; these members have not confirmed it yet: ${result.waitingFor.map(({ name }) => name).join(', ')}`)
+      note(`removed; these members have not confirmed it yet: ${result.waitingFor.map(memberText).join(', ')}`)
   }
 }

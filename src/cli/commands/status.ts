@@ -2,13 +2,13 @@ import type { AnswerOf } from '../../contract/verbs.ts'
 import { CliError } from '../../terminal/errors.ts'
 import { isStdoutOpen, note, printJson, printLine, stdoutDrained } from '../../terminal/print.ts'
 import { formatBytes, formatCount } from '../../terminal/units.ts'
-import { type DfsCommand, nonEmpty } from '../command.ts'
+import { type DfsCommand, eachNonEmpty } from '../command.ts'
 import { namesText, whereText } from '../copies-text.ts'
 import type { Session } from '../session.ts'
 
 export const status: DfsCommand = {
   name: 'status',
-  summary: 'show the state of this node, or which files are not yet on enough machines',
+  summary: 'show the state of this node, or of the copies of files',
   exits: ['notFound'],
   declare(command) {
     command.argument('[path...]', 'files or directories to ask every member about', eachNonEmpty)
@@ -72,8 +72,4 @@ function owedLines({ files, waitingFor }: AnswerOf<'status'>['owed']): string[] 
   const what = files === 1 ? '1 file that was put here is' : `${formatCount(files, 'file')} that were put here are`
   const whom = waitingFor.length === 0 ? '' : `, waiting for ${namesText(waitingFor, Date.now())}`
   return [`  ${what} not yet on enough machines${whom}`]
-}
-
-function eachNonEmpty(value: string, before: readonly string[] = []): string[] {
-  return [...before, nonEmpty(value)]
 }

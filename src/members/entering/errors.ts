@@ -2,7 +2,7 @@ import { DfsError, InvalidInputError } from '../../util/errors.ts'
 import { ClockOffError, NotAllowedError } from '../errors.ts'
 import type { EndReason } from './newcomer-machine.ts'
 
-/** This machine is no member yet, so it can do nothing but tell its state. */
+/** This machine is not a member yet, so it can do nothing but report its state. */
 export class PendingError extends DfsError {
   override readonly name = 'PendingError'
   override readonly code = 'not-allowed'
@@ -40,7 +40,7 @@ export class NobodyAdmitsError extends DfsError {
   }
 }
 
-/** Whoever answers belongs to another network than the one that this machine was to join. */
+/** Every peer that answers belongs to another network than the one to join. */
 export class OtherNetworkError extends DfsError {
   override readonly name = 'OtherNetworkError'
   override readonly code = 'wrong-network'

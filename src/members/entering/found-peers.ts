@@ -11,7 +11,10 @@ export class FoundPeers {
   readonly #taken = new Set<PeerId>()
   readonly #takenByHost = new Map<string, number>()
 
-  /** Returns the addresses at which to ask a peer, which then counts; none if it is not to be asked, or was before. */
+  /**
+   * Counts a peer, and returns the addresses at which to ask it. Returns none if it was asked before, or must not be
+   * asked.
+   */
   take(peer: PeerId, announced: readonly string[]): string[] {
     if (this.#taken.has(peer) || this.#taken.size >= FOUND_PEERS_MAX) return []
     const addresses = onOurSubnets([...announced]).filter(address => this.#countAt(address) < FOUND_PER_HOST_MAX)

@@ -8,7 +8,7 @@ import type { EntryClient } from '../joining/entry-client.ts'
 import { LOOK_MS } from './constants.ts'
 import { FoundPeers } from './found-peers.ts'
 
-/** A network of which members answer nearby. */
+/** A network whose members answer nearby. */
 export interface NetworkNearby {
   network: Uint8Array
   peers: Array<{ peer: PeerId; addresses: string[] }>
@@ -23,8 +23,8 @@ export interface LookOptions {
 }
 
 /**
- * Starts a host, and asks everyone who announces itself nearby for its network, for `LOOK_MS`. Machines that are no
- * members answer no `hello`, so they do not count. Returns the networks, those with the most members that answered
+ * Starts a host, and asks everyone who announces itself nearby for its network, for `LOOK_MS`. Machines that are not
+ * members do not answer `hello`, so they do not count. Returns the networks, those with the most members that answered
  * first.
  */
 export async function lookAround({ host, client, clock, logger }: LookOptions): Promise<NetworkNearby[]> {
@@ -42,7 +42,7 @@ export async function lookAround({ host, client, clock, logger }: LookOptions): 
       known.peers.push({ peer, addresses })
       found.set(id, known)
     } catch (error) {
-      log('%s announced itself and told no network: %s', peer, reasonOf(error))
+      log('%s announced itself but did not name its network: %s', peer, reasonOf(error))
     }
   }
   const over = new AbortController()

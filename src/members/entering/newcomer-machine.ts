@@ -56,7 +56,9 @@ export interface Newcomer {
   readonly step: Step
   /** The network to join: that of the invite, the one that the owner chose, or the first that was asked. */
   readonly network: Uint8Array | undefined
-  /** True if more than the word of a peer of which nothing is known says that this is the network to join. */
+  /**
+   * False if only an unknown peer says that this is the network to join. Then the network is forgotten with that peer.
+   */
   readonly isNetworkSure: boolean
   /** The index of the target that it deals with. */
   readonly target: number
@@ -71,20 +73,20 @@ export type NewcomerEvent =
   | { event: 'yes' | 'no' }
   | { event: 'greeted'; network: Uint8Array }
   | { event: 'asked' }
-  /** `places`: what a peer says that has no place for this machine. */
+  /** `places`: what a peer that has no place for this machine says about its places. */
   | { event: 'refused'; status: WireStatus; places?: Places | undefined }
   | { event: 'said'; reply: WaitReply }
   /** `isMember`: the peer has shown that it is a member that lets machines in. */
   | { event: 'entered'; reply: EnterReply; isMember: boolean }
   | { event: 'reconnected' }
-  /** The time of the code is over while the peer cannot be reached. */
+  /** The code has expired while the peer cannot be reached. */
   | { event: 'over' }
   | { event: 'checked'; isValid: boolean }
   | { event: 'paused' }
 
 export interface NewcomerFacts {
   hasInvite: boolean
-  /** True if nothing but the words tells the owner that this target is of the right network. */
+  /** True if the owner must compare the words, because nothing else shows that this target is of the right network. */
   mustChoose: boolean
   /** True if the owner or the invite named the peer at this target by its id, so that its answers count. */
   isVouched: boolean
@@ -210,8 +212,8 @@ function said(state: Newcomer, reply: WaitReply, facts: NewcomerFacts): Newcomer
 }
 
 /**
- * A peer says that this machine never will be let in. That ends the attempt only if the peer is known to be one that may
- * say so. Anybody else may be an impostor, so the other targets are asked first.
+ * Handles the answer of a peer that this machine never will be let in. That ends the attempt only if the peer is known
+ * to be one that may say so. Anybody else may be an impostor, so the other targets are asked first.
  */
 function answered(state: Newcomer, reason: EndReason, facts: NewcomerFacts): Newcomer {
   if (facts.isVouched) return ended(state, reason)
@@ -219,11 +221,11 @@ function answered(state: Newcomer, reason: EndReason, facts: NewcomerFacts): New
   return nextTarget({ ...state, round: { ...round, unproven: round.unproven ?? reason } }, 'refused', facts)
 }
 
-/** The code does not count any more, because its time is over or the member has forgotten it: another one is needed. */
+/** Starts again for another code, because this one has expired, or the member has forgotten it. */
 function codeOver(state: Newcomer, facts: NewcomerFacts): Newcomer {
   if (state.codesChanged === CODES_CHANGED_MAX) return answered(state, 'gave-up', facts)
   const next: Newcomer = { ...state, codesChanged: state.codesChanged + 1, step: { at: 'looking' } }
-  // A peer of which nothing is known gets one code at a time.
+  // An unknown peer gets one code, and then the other targets have their turn: it may be an impostor.
   return facts.isVouched ? next : { ...unsure(next), target: (state.target + 1) % facts.targets }
 }
 
@@ -238,7 +240,8 @@ function refused(state: Newcomer, status: WireStatus, facts: NewcomerFacts): New
     case 'unsupported':
       return nextTarget(state, 'refused', facts)
     case 'invalid':
-      // A `hello` counts for some seconds only. A member that calls an invite invalid does not change its mind.
+      // An `ask` is also invalid if it comes too long after the `hello`, so it is worth another round. An invite that a
+      // member calls invalid stays so.
       return nextTarget(state, state.step.at === 'entering' ? 'refused' : 'busy', facts)
     case 'busy':
       return nextTarget(state, 'busy', facts)
@@ -250,8 +253,8 @@ function refused(state: Newcomer, status: WireStatus, facts: NewcomerFacts): New
 /** Goes on to the next target, because this one cannot help. After the last one the round is judged. */
 function nextTarget(state: Newcomer, why: Exclude<keyof Round, 'unproven'>, facts: NewcomerFacts): Newcomer {
   const { isVouched, named, given, targets } = facts
-  // Anyone nearby may belong to another network, or be gone again, or lie, which says nothing. An owner who names a
-  // machine of another network is told so, even if the members that the invite names are away.
+  // A peer that only announced itself may belong to another network, be gone again, or lie, so it does not count. An
+  // owner who names a machine of another network is told so, even if the members that the invite names are away.
   const counts = (why === 'refused' && isVouched) || state.target < (why === 'foreign' ? named : given)
   const round = counts ? { ...state.round, [why]: state.round[why] + 1 } : state.round
   const next = { ...unsure(state), round }
@@ -263,7 +266,7 @@ function nextTarget(state: Newcomer, why: Exclude<keyof Round, 'unproven'>, fact
   return { ...next, round: NEW_ROUND, target: 0, step: { at: 'pausing', reason } }
 }
 
-/** Forgets a network that only somebody unknown has named. */
+/** Forgets a network that only an unknown peer has named. */
 function unsure(state: Newcomer): Newcomer {
   return state.isNetworkSure ? state : { ...state, network: undefined }
 }

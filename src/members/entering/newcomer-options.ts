@@ -13,7 +13,7 @@ import type { EndReason } from './newcomer-machine.ts'
 export interface Target {
   addresses: readonly string[]
   peer: PeerId | undefined
-  /** True if the owner or the invite names the peer. What merely announced itself is not vouched for. */
+  /** True if the owner or the invite names the peer. A peer that only announced itself is not vouched for. */
   isVouched: boolean
 }
 
@@ -24,7 +24,7 @@ export interface CheckedInvite {
   /** Its private key. */
   key: KeyObject
   notAfterMs: number
-  /** What it rests on, and itself last. */
+  /** The statements that it rests on, and the invite itself last. */
   statements: readonly Uint8Array[]
 }
 
@@ -42,7 +42,9 @@ export interface TurnedAway {
   /** As multiaddr text. */
   address: string
   reason: EndReason | 'busy'
-  /** How many machines wait there, and how long until a place is free; if it has no place and says so. */
+  /**
+   * How many machines wait there, and how long until a place is free. Undefined unless it refuses for want of a place.
+   */
   places: Places | undefined
 }
 
@@ -77,7 +79,7 @@ export interface NewcomerOptions {
   /** Returns true if these statements show that this peer is a member of this network that lets machines in. */
   admits: (statements: readonly Uint8Array[], network: Uint8Array, peer: PeerId) => Promise<boolean>
   onCode: (shown: ShownCode) => void
-  /** Called when somebody answers that this machine is not let in, and it goes on trying. Once for each such answer. */
+  /** Called once for each different answer that does not let this machine in, while it goes on trying. */
   onTurnedAway: (answer: TurnedAway) => void
   /** Called when nobody can be reached at an address that the owner or the invite named. Once for each reason. */
   onUnreachable: (unreachable: Unreachable) => void

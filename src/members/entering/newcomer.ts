@@ -34,9 +34,9 @@ import { OwnerNews } from './owner-news.ts'
 import { withdraw } from './withdraw.ts'
 
 /**
- * A machine that is no member yet and asks to become one, with an invite or by approval. It deals with one member at a
- * time: `nextState` says what to do next, and this class does it. It goes on until it is let in, until it learns that it
- * never will be, or until its signal fires.
+ * A machine that is not a member yet and asks to become one, with an invite or by approval. It deals with one member at
+ * a time: `nextState` says what to do next, and this class does it. It goes on until it is let in, until it learns that
+ * it never will be, or until its signal fires.
  */
 export class Newcomer {
   readonly #options: NewcomerOptions
@@ -49,10 +49,10 @@ export class Newcomer {
   /** How long the next dial may take if there are other targets to try. */
   #dialMs = FIRST_DIAL_MS
   #here: Here | undefined
-  /** The members that show a code of this machine. Codes change a few times at most. */
+  /** The members that show a code of this machine: few, because its code may change only a few times. */
   readonly #asked = new Set<PeerId>()
   #codeUntilMs = 0
-  /** Monotonic. */
+  /** When the last `wait` was sent; monotonic time. */
   #waitedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: NewcomerOptions) {
@@ -158,7 +158,7 @@ export class Newcomer {
 
   async #greet(state: State, signal: AbortSignal): Promise<NewcomerEvent> {
     const { client, chance, invite } = this.#options
-    // The owner may have taken any time to compare words, and the peer hangs up on strangers.
+    // The peer may have hung up on this stranger while the owner compared the words.
     const here = await this.#connect(state, signal)
     const nonce = invite === undefined ? chance.bytes(NONCE_BYTES) : undefined
     const commit = nonce === undefined ? undefined : commitOf(nonce)
@@ -177,7 +177,7 @@ export class Newcomer {
       if (!(error instanceof RefusedError) || error.status !== 'forbidden') throw error
       // A machine that crashed after it was let in gets its grant from any member.
       const reply = await this.#call(signal, inner => client.wait(peer, inner)).catch(cause => {
-        this.#log('%s lets nobody in, and told nothing else: %s', peer, reasonOf(cause))
+        this.#log('%s may not let machines in, and does not say that we are a member: %s', peer, reasonOf(cause))
         return undefined
       })
       if (reply?.state !== 'granted') throw error
@@ -269,7 +269,7 @@ export class Newcomer {
   }
 
   #tell({ step, network, target }: State, event: NewcomerEvent): void {
-    // Whoever announces itself nearby may well be of another network.
+    // A peer that only announced itself nearby may well belong to another network, so the owner need not know.
     const isGiven = target < this.#options.targets.length
     const isForeign = event.event === 'found' && isGiven && network !== undefined && !equalBytes(event.network, network)
     this.#news.answer({ step, here: this.#here, isForeign }, event)

@@ -10,8 +10,8 @@ export type OwnerNewsOptions = Pick<
 >
 
 /**
- * What a newcomer tells its owner while it goes on trying: who does not let it in, where nobody can be reached and why,
- * and that nobody has answered for a while. Each answer is told once, because a newcomer asks again and again.
+ * Reports to the owner of a newcomer while it goes on trying: who does not let it in, where nobody can be reached and
+ * why, and that nobody has answered for a while. Each answer is reported once, because a newcomer asks again and again.
  */
 export class OwnerNews {
   readonly #options: OwnerNewsOptions
@@ -23,12 +23,12 @@ export class OwnerNews {
     this.#cancelSilence = options.clock.after(SILENCE_MS, options.onSilence)
   }
 
-  /** Somebody answers, so there is no silence to tell of. */
+  /** Call this when somebody answers, so that no silence is reported. */
   answered(): void {
     this.#cancelSilence()
   }
 
-  /** Tells what somebody answered, if that does not let this machine in. */
+  /** Reports an answer, if it does not let this machine in. */
   answer(
     { step, here, isForeign }: { step: Step; here: Here | undefined; isForeign: boolean },
     event: NewcomerEvent
@@ -42,7 +42,7 @@ export class OwnerNews {
       this.#options.onTurnedAway({ peer, address, reason, places })
   }
 
-  /** Tells why nobody could be reached at a target, if the owner or the invite named it. */
+  /** Reports why nobody could be reached at a target, if the owner or the invite named it. */
   failure(target: Target | undefined, error: unknown): void {
     const [address] = target?.addresses ?? []
     if (target === undefined || address === undefined || !this.#options.targets.includes(target)) return

@@ -3,7 +3,7 @@ import type { TurnedAway } from './newcomer-options.ts'
 
 const MINUTE_MS = 60_000
 
-/** Returns the sentence that tells the owner what somebody answered that did not let this machine in. */
+/** Returns the sentence that tells the owner of an answer that did not let this machine in. */
 export function turnedAwayText({ address, reason, places }: TurnedAway): string {
   const where = ipIn(address) || address || 'a member'
   // These two say nothing that only a member may say.

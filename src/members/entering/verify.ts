@@ -7,7 +7,7 @@ import { checkSupport } from '../proof.ts'
 
 /**
  * Returns true if these statements, the grant last, make a device a member of this network. Everything is checked as if
- * a stranger had shown it as a proof: a newcomer believes nobody.
+ * a stranger had shown it as a proof, because a newcomer cannot trust whoever answers it.
  */
 export async function isMembership(
   statements: readonly Uint8Array[],

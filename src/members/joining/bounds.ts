@@ -8,7 +8,7 @@ import {
   CODES_PER_PRIVATE_ORIGIN_MAX
 } from './constants.ts'
 
-/** How much of a bound is used, and by peers from the same address. */
+/** How much of a bound is used in total, and by peers from the same address. */
 export interface Used {
   all: number
   ofOrigin: number

@@ -1,6 +1,6 @@
 import type { PeerId } from '../../format/peer-id.ts'
 
-/** How the wait of a machine that showed a code has ended. */
+/** How the wait of a machine that showed a code ended. */
 export type CodeEnd = 'granted' | 'denied' | 'expired' | 'withdrawn'
 
 export interface EndedCode {
@@ -12,7 +12,7 @@ export interface EndedCode {
 /** The number of codes that are remembered: all that strangers may draw in a few hours. The oldest are forgotten. */
 const CODES_KEPT_MAX = 256
 
-/** The codes that count no more, so that a person who types one late learns what became of it. */
+/** The codes that are no longer valid, so that a person who types one late learns what became of it. */
 export class EndedCodes {
   readonly #ended = new Map<string, EndedCode>()
 

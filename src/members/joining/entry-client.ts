@@ -41,14 +41,14 @@ export interface EnterRequest {
 
 /**
  * `granted` comes with the statements that the machine's grant rests on, its grant last. Any other outcome comes with
- * those of the member that answers, so that it counts only if a member says so.
+ * those of the member that answers. They show that the answer is that of a member.
  */
 export interface EnterReply {
   outcome: (typeof ENTER_OUTCOMES)[number]
   statements: readonly Uint8Array[]
 }
 
-/** What a member says that has no place for another machine that waits. */
+/** The answer of a member that has no place for another machine to wait. */
 export type Places = z.output<typeof placesFields>
 
 /** Returns what a member says about its places; undefined if it refused for another reason. */
@@ -91,12 +91,12 @@ export class EntryClient {
     return this.#callers.read(peer, () => parseReply(helloReply, fields))
   }
 
-  /** Asks a peer, an admin, that a person there lets this machine in. Both sides then show the same code. */
+  /** Asks an admin for a person's decision to let this machine in. Both sides then show the same code. */
   async ask(peer: PeerId, request: AskRequest, signal?: AbortSignal): Promise<void> {
     await this.#callers.call(peer, { do: 'ask', ...request, now: this.#nowMs }, { signal })
   }
 
-  /** Waits until a person has decided, or `WAIT_MS` at most. */
+  /** Waits until a person has decided, but no longer than `WAIT_MS`. */
   async wait(peer: PeerId, signal?: AbortSignal): Promise<WaitReply> {
     const { fields, body } = await this.#callers.call(peer, { do: 'wait' }, { signal, timeoutMs: WAIT_TIMEOUT_MS })
     return this.#callers.read(peer, () => {
@@ -105,7 +105,7 @@ export class EntryClient {
     })
   }
 
-  /** Tells a peer that this machine waits no more. */
+  /** Tells a peer that this machine no longer waits. */
   async withdraw(peer: PeerId, signal?: AbortSignal): Promise<void> {
     await this.#callers.call(peer, { do: 'withdraw' }, { signal })
   }

@@ -17,7 +17,7 @@ import type { JoiningPeers } from './joining-peers.ts'
 import { type Attempt, isWaiting } from './peer-machine.ts'
 import { packStatements, unpackStatements } from './statement-list.ts'
 
-/** What a machine shows that enters with an invite. */
+/** What a machine that enters with an invite shows. */
 export interface Entering {
   peer: PeerId
   name: string
@@ -33,7 +33,7 @@ export type EntryOutcome =
   | { outcome: Exclude<EnterReply['outcome'], 'granted'>; statements?: undefined }
   | { outcome: 'granted'; statements: readonly Uint8Array[] }
 
-/** What letting machines in needs of the rest of this room. `Admitting` implements it. */
+/** What this file needs from the rest of the room in order to let machines in. `Admitting` implements it. */
 export interface Entrance {
   /** Why this member approves nobody now; undefined if it may. */
   readonly refusal: WireStatus | undefined
@@ -43,7 +43,7 @@ export interface Entrance {
   supportOf(peer: PeerId): readonly Uint8Array[] | undefined
   /** Returns what shows a device that its grant is void; empty if there is nothing to show. */
   evidenceAgainst(peer: PeerId): readonly Uint8Array[]
-  /** Lets a machine in that has an invite. Throws a `RefusedError`. */
+  /** Lets in a machine that has an invite. Throws a `RefusedError`. */
   enter(entering: Entering): Promise<EntryOutcome>
   /** Returns a handover of an epoch's key to a member. Throws a `RefusedError`. */
   handover(peer: PeerId, epoch: Uint8Array): Promise<Uint8Array>
@@ -61,9 +61,9 @@ export interface EntryServerOptions {
 }
 
 /**
- * Answers the requests of `/dfs/join/1.0.0` that bring new members in: `ask`, `wait`, `withdraw` and `enter` of machines that
- * are no members, `waiting` and `deny` of other admins, and `key` of members. Throws a `RefusedError` with the status that
- * SPEC.md names.
+ * Answers the requests of `/dfs/join/1.0.0` that bring new members in: `ask`, `wait`, `withdraw` and `enter` of
+ * machines that are not members, `waiting` and `deny` of other admins, and `key` of members. Throws a `RefusedError`
+ * with the status that SPEC.md names.
  */
 export class EntryServer {
   readonly #options: EntryServerOptions
@@ -81,7 +81,7 @@ export class EntryServer {
     peers.handle(peer, { event: 'revealed' })
     if (greeting?.commit === undefined || !equalBytes(commitOf(nonce), greeting.commit))
       throw new RefusedError('invalid')
-    // It was let in before, and asks because it never heard of that: `wait` tells it.
+    // This machine was let in before and does not know it yet. The answer to its `wait` will tell it.
     if (this.#entrance.supportOf(peer) !== undefined) return { status: 'ok' }
     const key = publicKeyOf(peer)
     const listener = { key: self.publicKey, nonce: greeting.nonce }
@@ -107,16 +107,16 @@ export class EntryServer {
     const state = this.#waitState(peer)
     const statements = state === 'granted' ? this.#entrance.supportOf(peer) : undefined
     if (statements !== undefined) this.#expectBack(peer)
-    // Whoever has waited for a person is told what became of that, whatever grants it had before.
+    // A machine that has waited for a person is told how that ended, whatever grants it had before.
     const evidence = state === 'over' && !hasWaited ? this.#evidenceAgainst(peer) : []
     const { lengths, body } = packStatements(statements ?? evidence)
     return { status: 'ok', fields: { state: evidence.length > 0 ? 'denied' : state, lengths }, body }
   }
 
-  /** The machine waits no more. A decision that a person has made stays. */
+  /** Ends the wait of a machine. A decision that a person has made stays. */
   withdraw(peer: PeerId): Response {
     this.#options.peers.handle(peer, { event: 'gave-up' })
-    this.#options.log('answering %s: it does not wait any more', peer)
+    this.#options.log('answering %s: it no longer waits', peer)
     return { status: 'ok' }
   }
 
@@ -155,7 +155,7 @@ export class EntryServer {
     const attempts = peers.attempts.filter(attempt => attempt.code === code)
     if (attempts.length === 0) throw new RefusedError('not-found')
     for (const attempt of attempts) peers.handle(attempt.peer, { event: 'decided', decision: 'denied' })
-    log('answering %s: turned away what shows the code %s', peer, code)
+    log('answering %s: turned away the machine that shows the code %s', peer, code)
     return { status: 'ok' }
   }
 
@@ -165,7 +165,7 @@ export class EntryServer {
     return entrance
   }
 
-  /** To collect it takes a look at every member, so it counts as a proof. */
+  /** Collecting the evidence means looking at every member, so each request for it counts as a proof. */
   #evidenceAgainst(peer: PeerId): readonly Uint8Array[] {
     const { greeting } = this.#options.peers.of(peer)
     if (greeting === undefined || greeting.proofsLeft === 0) return []

@@ -9,8 +9,8 @@ type Facts = Pick<Authority, 'grantsOf' | 'supportOf' | 'standingOf' | 'usersOf'
 
 /**
  * Returns the statements from which a device whose grants are void can see that for itself, each after everything that
- * it rests on. They are as few as can be: the revocation of an invite, or as many other devices as an invite may let in.
- * Empty unless all grants of the device are void, and if they do not fit into one message.
+ * it rests on. They are as few as possible: a revocation of the invite, or the grants of as many other devices as the
+ * invite may let in. Empty unless all grants of the device are void, and if they do not fit into one message.
  */
 export function evidenceAgainst(peer: PeerId, roster: Facts): Uint8Array[] {
   const grants = roster.grantsOf(peer)
@@ -21,7 +21,10 @@ export function evidenceAgainst(peer: PeerId, roster: Facts): Uint8Array[] {
   return statements.length <= SUPPORT_STATEMENTS_MAX && byteLengthOf(statements) <= JOIN_BYTES_MAX ? statements : []
 }
 
-/** Returns why a grant is void: what made the first void grant void of those that it rests on, itself included. */
+/**
+ * Returns the statements that make a grant void. They explain the first void one of the grants that it rests on and
+ * itself.
+ */
 function reasonOf(id: Uint8Array, roster: Facts): Statement[] {
   for (const above of roster.supportOf(id)) {
     if (above.kind !== 'grant' || above.fields.admit === undefined) continue

@@ -11,7 +11,7 @@ import { type ClockOffError, NotAllowedError } from '../errors.ts'
 import type { LocalMember } from '../local-member.ts'
 import { HANDED_MAX } from './constants.ts'
 
-/** To whom a key is handed over. */
+/** The device that a key is handed over to. */
 type Recipient = Pick<Member, 'key' | 'x25519' | 'role'>
 
 /** Hands over the keys of the network that this member holds. The key keeper implements it. */
@@ -38,8 +38,8 @@ export interface GrantSignerOptions {
 export class GrantSigner {
   readonly #options: GrantSignerOptions
   /**
-   * The handovers that were signed here, by epoch, device and the grant under which they were signed. Whoever asks again
-   * gets the same one, so that asking adds nothing to any log.
+   * The handovers that were signed here, by epoch, device and the grant under which they were signed. A device that
+   * asks again gets the same one, so that asking adds nothing to any log.
    */
   readonly #handed = new Map<string, Statement<'handover'>>()
 
@@ -52,7 +52,7 @@ export class GrantSigner {
     return this.#options.self.chain.length < CHAIN_MAX
   }
 
-  /** Why we approve nobody now, as other nodes are told it; undefined if we may. */
+  /** The status with which we answer while we may approve nobody; undefined if we may. */
   get refusal(): WireStatus | undefined {
     if (!this.#isAdmin || !this.hasRoom) return 'forbidden'
     return this.isUnable ? 'busy' : undefined
@@ -78,7 +78,7 @@ export class GrantSigner {
     const admins = roster.members.filter(({ role }) => role === 'admin')
     const nearest = admins.toSorted((a, b) => depthOf(a) - depthOf(b))[0]
     throw new NotAllowedError(
-      `the grant of this machine is the last of its chain, so it can let nobody in: do this on ${nearest?.name ?? 'the founder'}`
+      `this machine cannot let anyone in, because its grant has too many others above it: do this on ${nearest?.name ?? 'the founder'}`
     )
   }
 
@@ -94,9 +94,9 @@ export class GrantSigner {
   }
 
   /**
-   * Signs a grant with a stamp of `nextHlc`, and hands over the keys that it allows to have. Resolves once all is durable
-   * here, and sends it to the others. Throws a `NotAllowedError` if the rules do not allow us this grant, a `FormatError`
-   * if the X25519 key is not usable, and what the log throws.
+   * Signs a grant with a stamp of `nextHlc`, and hands over the keys that a device of its role may have. Resolves once
+   * all is durable here, and sends it to the others. Throws a `NotAllowedError` if the rules do not allow us this
+   * grant, a `FormatError` if the X25519 key is not usable, and what the log throws.
    */
   async grant(fields: Fields<'grant'>, hlc: Hlc): Promise<Statement<'grant'>> {
     const { self, roster } = this.#options
@@ -105,7 +105,7 @@ export class GrantSigner {
       throw new NotAllowedError('this machine may not sign this grant: its own rests on too many others')
     const { subject: key, x25519, role } = fields
     const epochs = this.#options.handovers?.held.map(({ id }) => id) ?? []
-    // What it was handed before is here already, or on the machine itself.
+    // A key that we handed this device before is not sealed again: the handover is in our log, or the device has it.
     const missing = epochs.filter(epoch => !this.#handed.has(this.#idOf(epoch, key)))
     const signed = missing.map(epoch => this.#sign({ key, x25519, role }, epoch, hlc))
     const keys = signed.filter(handover => handover !== undefined)
@@ -114,7 +114,7 @@ export class GrantSigner {
     return grant
   }
 
-  /** Signs an invite or a revocation. The caller has to `keep` it. */
+  /** Signs an invite or a revocation. The caller must `keep` it. */
   sign<K extends Kind>(kind: K, fields: Fields<K>, ...past: Hlc[]): Statement<K> {
     const { self } = this.#options
     return self.sign(kind, fields, self.nextHlc(...past))
@@ -169,7 +169,7 @@ export class GrantSigner {
     }
   }
 
-  /** A device keeps its X25519 key for as long as it is a member, so the key is no part of this. */
+  /** A device keeps its X25519 key for as long as it is a member, so that key need not be part of this id. */
   #idOf(epoch: Uint8Array, device: Uint8Array): string {
     return toHex(epoch) + toHex(device) + toHex(this.#options.self.grant.id)
   }

@@ -37,9 +37,9 @@ export interface InvitesOptions {
 const ID_START_MIN = 6
 
 /**
- * Makes, lists and revokes invites, and lets machines in that have one. An invite is a key pair: its public half is in a
- * statement that an admin signs, its private half in the token. The newcomer shows a signature of it over its own keys,
- * so nobody else can use what it shows.
+ * Makes, lists and revokes invites, and lets in machines that have one. An invite is a key pair: its public half is in
+ * a statement that an admin signs, and its private half is in the token. With the private half the newcomer signs its
+ * own public keys, so nobody else can use what it shows.
  */
 export class Invites {
   readonly #options: InvitesOptions
@@ -75,7 +75,8 @@ export class Invites {
       statements: [...support.map(({ bytes }) => bytes), invite.bytes],
       addresses: addresses().slice(0, ADDRESSES_MAX)
     })
-    // Only now, so that no invite is in the log whose token nobody could be given.
+    // The invite is added to the log only after its token was made, so that the log never holds one that nobody can
+    // use.
     await signer.keep([invite])
     return { id: idOf(invite), token, role, expires: new Date(hlcMs(notAfter)), uses: invite.fields.uses }
   }
@@ -110,7 +111,7 @@ export class Invites {
     return { id }
   }
 
-  /** Lets a machine in. Throws a `RefusedError` if what it shows is not valid. */
+  /** Lets a machine in. Throws a `RefusedError` if its invite or its signatures are not valid. */
   enter(entering: Entering): Promise<EntryOutcome> {
     return this.#entering.run(() => this.#enter(entering))
   }
@@ -127,7 +128,7 @@ export class Invites {
     // Another of its requests may have let it in while this one waited for its turn.
     const known = signer.supportOf(peer)
     if (known !== undefined) return { outcome: 'granted', statements: known }
-    // From here to the signature nothing else runs, so a revocation or a use that arrives is counted, or comes later.
+    // Nothing else runs between here and the signature, so no revocation and no other use can come in between.
     const facts = roster.invite(invite.id)
     if (facts === undefined) throw new RefusedError('invalid')
     const state = this.#stateOf(facts)
@@ -195,7 +196,7 @@ function decodeShown(statements: readonly Uint8Array[]): Statement<'invite'> {
     if (areAllowed && last?.kind === 'invite') return last
   } catch (error) {
     if (!(error instanceof FormatError)) throw error
-    // The same answer as for statements that do not belong here.
+    // Bytes that cannot be decoded get the same answer as statements of another kind.
   }
   throw new RefusedError('invalid')
 }
@@ -205,6 +206,6 @@ function idOfToken(text: string): string {
     return idOf(inviteOf(decodeInviteToken(text)))
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause
-    throw new InvalidInputError('this is neither the id of an invite nor an invite', { cause })
+    throw new InvalidInputError('this is neither the id of an invite nor its token', { cause })
   }
 }

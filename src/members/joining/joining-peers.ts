@@ -29,10 +29,10 @@ export interface JoiningPeersOptions {
   onDeparted: (peer: PeerId) => void
   /** Called when the grant behind an admission has expired. The admission ends then. */
   onExpired: (peer: PeerId) => void
-  /** Called when a code counts no more. */
+  /** Called when a code is no longer valid. */
   onCodeEnded: (attempt: Attempt, how: CodeEnd) => void
   hangUp: (peer: PeerId) => void
-  /** Returns the chain of the peer's grant that takes effect now; undefined if the peer is no member any more. */
+  /** Returns the chain of the peer's grant that takes effect now; undefined if the peer is no longer a member. */
   chainOf: (peer: PeerId) => GrantChain | undefined
 }
 
@@ -47,7 +47,7 @@ export class JoiningPeers {
   readonly #timers = new Map<PeerId, () => void>()
   /** What to call when a person has decided about a peer that has an unanswered `wait`. */
   readonly #waits = new Map<PeerId, () => void>()
-  /** The codes that strangers could compute lately, the oldest first. There are at most `CODES_MAX`. */
+  /** The codes that strangers could recently compute, the oldest first. There are at most `CODES_MAX`. */
   #draws: Array<{ origin: string | undefined; atMs: number }> = []
 
   constructor(options: JoiningPeersOptions) {
@@ -90,7 +90,7 @@ export class JoiningPeers {
 
   /** Returns what to tell a machine from this address that asks to wait; undefined if there is a place for it. */
   placesFor(peer: PeerId, origin: string): Places | undefined {
-    // A machine that waits has its place.
+    // A machine that waits already has a place.
     if (this.of(peer).attempt !== undefined) return undefined
     const taken = this.#placesTaken(peer)
     if (!hasNoPlace({ attempts: countOf(taken, origin), isPrivate: isPrivateOrigin(origin) })) return undefined
@@ -253,6 +253,6 @@ function admissionIn({ admission: held }: JoiningPeer): Admission | undefined {
 /** The first moment, in ms since the Unix epoch, at which the grant behind the admission of a peer has ended. */
 function endMsOf({ admission: held }: JoiningPeer): number {
   const end = held === undefined ? undefined : endOf(held.admission.chain)
-  // The end itself still counts.
+  // The grant still counts at the moment of its end.
   return end === undefined ? Number.POSITIVE_INFINITY : hlcMs(end) + 1
 }

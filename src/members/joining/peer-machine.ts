@@ -8,12 +8,13 @@ import { hasNoCode, hasNoPlace, hasNoSlot, type Used } from './bounds.ts'
 import { ATTEMPT_MS } from './constants.ts'
 
 /**
- * Everything that joining knows about one peer, and every way in which that changes. This file is pure: `JoiningPeers`
- * holds the peers, counts them, and runs the effects. All times here are monotonic, unless they say otherwise.
+ * Holds everything that joining knows about one peer, and every way in which that changes. This file is pure:
+ * `JoiningPeers` holds the peers, counts them, and runs the effects. All times here are monotonic, unless they say
+ * otherwise.
  *
  * A peer has up to three parts, which do not exclude each other: its place between `hello` and the end of the exchange,
- * a person's decision that it waits for, and its admission. For example, a member that both sides dialled is admitted by
- * our exchange while its own is still under way.
+ * a person's decision that it waits for, and its admission. For example, a member that both sides dialled is admitted
+ * by our exchange while its own is still under way.
  */
 export interface JoiningPeer {
   readonly isConnected: boolean
@@ -54,7 +55,7 @@ export interface Attempt {
   readonly decision: 'granted' | 'denied' | undefined
 }
 
-/** A member that has proven its grant on a connection that still exists. */
+/** The right of a member to be asked and to ask, which it proved with its grant. It lasts while a connection exists. */
 export interface Admission {
   peer: PeerId
   /** The random number that its process drew when it started. */
@@ -176,7 +177,7 @@ function hello(peer: JoiningPeer, event: Extract<JoinEvent, { event: 'hello' }>,
   const { origin, commit, nonce } = event
   // Each answer to a commitment lets the peer compute a code, so it counts even if the peer never reveals.
   const isDrawing = commit !== undefined
-  // Without a place it could only use up the codes of its address, one with every try.
+  // A machine without a place could only use up the codes of its address, one with every try.
   if (isDrawing && (hasNoCode(facts) || hasNoPlace(facts))) return refuse(peer, 'busy')
   const { greeting } = peer
   if (greeting?.hellosLeft === 0) return refuse(peer, 'busy')
@@ -248,7 +249,7 @@ function admissionStep(peer: JoiningPeer, event: JoinEvent): Step {
     case 'proved':
       return isSameProcess(held, event.admission) ? to(peer) : hold(peer, event.admission, 'proven')
     case 'entered':
-      // Two dials at once, or a second connection: one admission serves both.
+      // Both sides dialled at once, or there is a second connection: one admission serves both.
       if (held !== undefined && isSameProcess(held, event.admission))
         return held.stage === 'proven' ? to({ ...peer, admission: { ...held, stage: 'entered' } }) : to(peer)
       return hold(peer, event.admission, 'entered')
@@ -268,7 +269,7 @@ function hold(peer: JoiningPeer, admission: Admission, stage: 'proven' | 'entere
 }
 
 function announce(peer: JoiningPeer, { admission, stage }: HeldAdmission): Step {
-  // A person's decision about this peer has done its work.
+  // The peer is a member now, so a person's decision about it is no longer needed.
   const next: JoiningPeer = { ...peer, attempt: undefined, admission: { admission, stage: 'announced' } }
   return stage === 'announced' ? to(next) : to(next, { do: 'admitted', admission })
 }

@@ -96,14 +96,15 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
     onChanged: peer => members.compareSoon(peer),
     onDoubt: peer => onEvent({ event: 'differs', peerId: peer }),
     lost: async limit => log.lost(limit),
-    onClockOff: () => members.askForTime()
+    onClockOff: () => members.clocks.askSoon()
   })
   return { host, log, self, roster, keys, epochs, keyReceiver, members, statuses, sync }
 }
 
 /**
- * Returns under which names keys are handed over to this member. Whoever has the network key can open what is handed over
- * to the recovery key, while it has that key: other members of a network may open later epochs before they know of it.
+ * Returns the keys for which handovers to this member are sealed: its own and, while it holds the network key, the
+ * recovery key. Other members may open later epochs before they know of this one, and then they seal the keys for the
+ * recovery key only.
  */
 function recipientsOf({ secrets, options }: RoomOptions, self: LocalMember): Recipient[] {
   const own = { key: self.publicKey, x25519: privateKey('x25519', secrets.x25519) }

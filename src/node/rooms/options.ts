@@ -17,9 +17,9 @@ export interface RoomOptions {
   /** Changes the secrets in the keystore. `secrets` stay as they were at the start of the stack. */
   keep: KeepSecrets
   storeId: Uint8Array
-  /** Where members answer, apart from the addresses that the owner gave. */
+  /** Addresses at which members answer, besides those that the owner gave. */
   entryAddresses: readonly string[]
-  /** How many bytes this node may hold, by what was free at its first start. */
+  /** The number of bytes that this node may hold, computed from the free space at its first start. */
   measuredBytes: number | undefined
   listen: readonly string[]
   clock: Clock

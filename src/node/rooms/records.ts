@@ -21,7 +21,7 @@ export async function* allRecords(
     try {
       yield* refsIn(logged, nodeCodecs)
     } catch (error) {
-      // A record that cannot even be read was set aside for that, and names no blocks.
+      // A record that cannot be read was set aside for that reason, and names no blocks.
       if (!(error instanceof FormatError && log.isAside(logged.statement.id))) throw error
     }
   }

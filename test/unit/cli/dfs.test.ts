@@ -23,7 +23,7 @@ test('a get that breaks off leaves nothing, and reports the reason in words and 
       node.set('/f', randomBytes(4 * MIB), { failsAfter: { bytes, error: new Fault(code, `because of ${code}`) } })
       const result = await dfs(['--json', 'get', '/f'])
       assert.equal(result.code, exit)
-      assert.deepEqual(JSON.parse(result.stderr), { event: 'error', code, message: `because of ${code}` })
+      assert.deepEqual(JSON.parse(result.stderr), { event: 'error', code, message: `/f: because of ${code}` })
       assert.equal(result.stdout.byteLength, 0)
       assert.deepEqual(await readdir(folder), [])
     }
@@ -153,7 +153,7 @@ test('a put of stdin is refused before stdin has brought any bytes', async t => 
     throw new Fault('not-allowed', 'a reader may not write')
   }
   const result = await dfs(['put', '-', '/f'], { input: 'open' })
-  assert.deepEqual([result.code, result.stderr], [4, 'a reader may not write\n'])
+  assert.deepEqual([result.code, result.stderr], [4, '/f: a reader may not write\n'])
 })
 
 test('put stores every file of a folder that it can, and names the others', async t => {
@@ -303,7 +303,7 @@ test('wrong usage exits with 2 and one line; a command or flag that is not built
     [['ls', '--nonsense'], /--nonsense: dfs ls has no such flag/],
     [['ls', '/a', '/b'], /dfs ls takes one argument, and was given 2/],
     [['put'], /dfs put: SOURCE is missing: see dfs put --help/],
-    [['rm', '-r', ''], /empty/],
+    [['rm', '-r', ''], /^dfs rm: PATH is empty/],
     [['put', '-'], /needs the path/],
     [['cat', '/f', '--range', '9-2'], /FIRST-LAST/],
     [['put', 'x', '--replicas', 'many'], /number of copies/]
@@ -331,7 +331,10 @@ test('a command below another refuses what it cannot do before the node is asked
     [['members', 'out', 'laptop'], /dfs members out is not built yet/],
     [['members', 'vouch', 'laptop'], /dfs members vouch is not built yet/],
     [['network', 'rekey', '--confirm', 'x'], /dfs network rekey is not built yet/],
-    [['members', 'frobnicate'], /dfs members has no such command below it: it has approve, deny, role/],
+    [['members', 'frobnicate'], /dfs members has no such command: it has approve, deny, role/],
+    [['members', 'aprove'], /dfs members has no such command: did you mean dfs members approve\?/],
+    [['members', 'approve', ''], /^dfs members approve: CODE is empty/],
+    [['invite', '--out', ''], /^--out is empty/],
     [['members', 'approve'], /dfs members approve: CODE is missing/],
     [['members', 'approve', 'K7Q2ZD', '--role', 'owner'], /"owner" is not a role: give one of admin, writer/],
     [['members', 'role', 'laptop', 'owner'], /"owner" is not a role/],
@@ -352,6 +355,30 @@ test('a command below another refuses what it cannot do before the node is asked
   assert.equal(node.calls.length, 0)
 })
 
+test('the help gives each command one line in a group, and each flag without a default that says nothing', async t => {
+  const { dfs } = await setUpDfs(t)
+  const help = (await dfs(['--help'])).stdout.toString()
+  const lines = help.split('\n')
+  for (const heading of ['Files:', 'Copies and this machine:', 'Who is in:', 'Examples:']) {
+    const start = lines.indexOf(heading)
+    assert.ok(start > 0, heading)
+    for (const line of lines.slice(start + 1, lines.indexOf('', start))) assert.match(line, /^ {2}\S/, heading)
+  }
+  assert.match(help, /^Exit codes: 0 done, .*130 interrupted\.$/m)
+  assert.match(help, /DFS_DATA_DIR, DFS_API_URL and DFS_TOKEN_FILE/)
+  const daemon = (await runProgram('dfs-node', ['--help'])).stdout.toString()
+  for (const words of [
+    'Way in, at the first start:',
+    'default 127.0.0.1:3002',
+    'Examples:',
+    'Exit codes:',
+    'DFS_DATA_DIR'
+  ])
+    assert.ok(daemon.includes(words), words)
+  for (const text of [help, daemon, (await dfs(['get', '--help'])).stdout.toString()])
+    assert.doesNotMatch(text, /default: (false|true|\[)/)
+})
+
 test('the help of each command lists its arguments, flags and exit codes', async t => {
   const { dfs } = await setUpDfs(t)
   const cases: Array<[string, RegExp]> = [
@@ -359,7 +386,7 @@ test('the help of each command lists its arguments, flags and exit codes', async
       'put',
       /<source...> \[path\][\s\S]*--no-clobber[\s\S]*^Exit codes: .*3 not found, .*7 no space, 130 interrupted\.$/m
     ],
-    ['get', /<path> \[target\][\s\S]*--force[\s\S]*^Exit codes: .*6 damaged, 7 no space/m],
+    ['get', /<path\.\.\.>[\s\S]*--force[\s\S]*^Exit codes: .*6 damaged, 7 no space/m],
     ['members', /approve[\s\S]*deny[\s\S]*role/],
     ['network', /recovery/],
     ['peers', /^Exit codes: 0 done, 1 failed, 2 wrong usage, 4 not allowed, 5 unreachable, 130 interrupted\.$/m]

@@ -132,7 +132,7 @@ test('a code that nobody shows, a member that is no admin, and a role taken away
     }
     const result = await dfs(['--json', 'members', 'approve', 'K7Q2ZD'])
     assert.equal(result.code, exit, code)
-    assert.deepEqual(JSON.parse(result.stderr), { event: 'error', code, message: `because of ${code}` })
+    assert.deepEqual(JSON.parse(result.stderr), { event: 'error', code, message: `K7Q2ZD: because of ${code}` })
   }
 })
 

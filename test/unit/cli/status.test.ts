@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { mkdir, readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { longLine } from '../../../src/cli/commands/ls.ts'
 import { setUpDfs } from '../../fixtures/dfs.ts'
@@ -86,4 +88,16 @@ test('ls -l says which files are here, and asks for that only then', async t => 
 test('a person gets sizes in units from ls -l', () => {
   const item = { path: '/f', kind: 'file', size: 3_000_000, modified: '2026-01-02T03:04:05Z', conflict: false } as const
   assert.match(longLine({ ...item, here: true }, 'f', true), /^ {3}2\.9 MiB {2}2026-01-0\d \d\d:\d\d {2}here {2}f$/)
+})
+
+test('get takes several files and directories into a folder, and stat shows several', async t => {
+  const { node, folder, dfs } = await setUpDfs(t)
+  for (const name of ['/a', '/d/b', '/c']) node.set(name, `text of ${name}`)
+  assert.equal((await dfs(['get', '/a', '/c', 'nowhere'])).code, 3)
+  await mkdir(join(folder, 'into'))
+  assert.equal((await dfs(['get', '/a', '/d', '/c', 'into'])).code, 0)
+  assert.deepEqual((await readdir(join(folder, 'into'), { recursive: true })).sort(), ['a', 'c', 'd', 'd/b'])
+  assert.equal(await readFile(join(folder, 'into/d/b'), 'utf8'), 'text of /d/b')
+  const paths = jsonLines(await dfs(['--json', 'stat', '/a', '/d'])).map(({ path }) => path)
+  assert.deepEqual(paths, ['/a', '/d'])
 })

@@ -13,7 +13,11 @@ import {
   unreachableWords
 } from '../../../src/daemon/words.ts'
 import { defaultDataDir } from '../../../src/terminal/data-dir.ts'
+import { programHere } from '../../../src/terminal/program-here.ts'
 
+/** How `dfs` is run here. */
+const HERE = programHere('dfs')
+const NODE = programHere('dfs-node')
 const WORDS = 'ocean gravity velvet ladder cactus prize'
 const LOOPBACK = '/ip4/127.0.0.1/tcp/3000/p2p/12D3Koo'
 const LAN = '/ip4/192.168.1.20/tcp/3000/p2p/12D3Koo'
@@ -24,7 +28,7 @@ const first = (changes: Partial<FirstWords> = {}): string[] =>
     role: 'admin',
     words: WORDS,
     way: 'founded',
-    dataDir: defaultDataDir(),
+    dataDir: defaultDataDir() as string,
     multiaddrs: [LOOPBACK, LAN],
     api: 'http://127.0.0.1:3002',
     admins: [],
@@ -43,10 +47,10 @@ test('the first words of a founder say how to let the next machine in, and how t
     `  listening on ${LAN}`,
     '  API at http://127.0.0.1:3002',
     '',
-    'Use it:         npx -p dfs-node dfs status',
+    `Use it:         ${HERE} status`,
     `Add a machine:  npx dfs-node --bootstrap ${LAN}`,
-    '                It shows a code. Let it in here: npx -p dfs-node dfs members approve CODE --role writer',
-    'Keep the key:   npx -p dfs-node dfs network recovery',
+    `                It shows a code. Let it in here: ${HERE} members approve CODE --role writer`,
+    `Keep the key:   ${HERE} network recovery`,
     ''
   ])
 })
@@ -61,7 +65,7 @@ test('the first words of others send them to an admin, and no line breaks out of
     dataDir: '/a b'
   })
   assert.equal(lines[0], `attic joined ${WORDS}, as writer`)
-  assert.equal(lines[6], "Use it:         npx -p dfs-node dfs --data-dir '/a b' status")
+  assert.equal(lines[6], `Use it:         ${HERE} --data-dir '/a b' status`)
   assert.equal(lines[7], 'Add a machine:  on an admin (at\\u{a}tic, b): npx -p dfs-node dfs invite')
   assert.equal(
     lines.some(line => /recovery|bootstrap/.test(line)),
@@ -119,14 +123,14 @@ test('a member says who asks, with a command that works on it; a stranger contro
   const asking = { name: 'x\r\x1b[2Kattic', code: 'K7Q2ZD', role: 'writer' }
   assert.equal(
     askingWords(asking, '/data'),
-    'x\\u{d}\\u{1b}[2Kattic asks to be let in as writer: npx -p dfs-node dfs --data-dir /data members approve K7Q2ZD --role writer'
+    `x\\u{d}\\u{1b}[2Kattic asks to be let in as writer: ${HERE} --data-dir /data members approve K7Q2ZD --role writer`
   )
 })
 
 test('a founder near another network is told its words, and how to join it instead', () => {
   assert.equal(
     nearbyWords({ words: WORDS, address: LAN }, '/data'),
-    `another network is nearby: ${WORDS}. To join that one instead: stop this node, remove /data, and start npx dfs-node --bootstrap ${LAN}`
+    `another network is nearby: ${WORDS}. To join that one instead: stop this node, remove /data, and start ${NODE} --data-dir /data --bootstrap ${LAN}`
   )
   assert.match(nearbyWords({ words: null, address: null }, '/data'), /^another network is nearby\. .*ADDRESS$/)
 })
@@ -144,6 +148,6 @@ test('a machine that asks to be let in says where at once, and what is wrong the
 test('the command that joins a network is whole, with the data directory if it is not the usual one', () => {
   assert.equal(
     joinCommand('/ip4/1.2.3.4/tcp/3000/p2p/X', '/tmp/a b'),
-    "npx dfs-node --data-dir '/tmp/a b' --bootstrap /ip4/1.2.3.4/tcp/3000/p2p/X"
+    `${NODE} --data-dir '/tmp/a b' --bootstrap /ip4/1.2.3.4/tcp/3000/p2p/X`
   )
 })

@@ -45,7 +45,7 @@ test('results come in order, and no more than a window of them is begun', async 
   assert.equal(memory.taken, 0)
 })
 
-test('with memory for one result only, each is begun when the reader comes for it', async () => {
+test('with memory for one result only, work on each begins when the reader asks for it', async () => {
   const { memory, begun, read } = setup(1)
   const results: number[] = []
   for await (const { result } of read(5)) {
@@ -83,7 +83,7 @@ test('readers that pause with all they may have keep no other reader from its fi
   assert.equal((await read(3, 'another').next()).value.result, 0)
 })
 
-test('the reader gets the error of its own result, not of one behind it', async () => {
+test('the reader gets the error of the result that it asked for, not of a later one', async () => {
   const { state, read, memory } = setup(4)
   state.work = async n => {
     if (n === 2) throw new Error('broken')
@@ -112,7 +112,7 @@ test('a reader that stops, and one that is aborted, end the work under way', asy
   assert.deepEqual(other.aborted.toSorted(), [0, 1, 2, 3])
 })
 
-test('however readers come, pause and go, the memory holds and each gets its results', async () => {
+test('however readers come, pause and go, the memory bound holds and each gets its results', async () => {
   for (let seed = 1; seed <= 40; seed++) {
     const chance = seededChance(seed)
     const below = (n: number): number => (chance.bytes(1)[0] as number) % n

@@ -55,6 +55,7 @@ test('loopback addresses are stated to others only if there are no others', () =
   const loopback = ['/ip4/127.0.0.1/tcp/3000', '/ip6/::1/tcp/3000']
   assert.deepEqual(shareableAddresses([...loopback, lan]), [lan])
   assert.deepEqual(shareableAddresses(loopback), loopback)
+  assert.deepEqual(shareableAddresses(['/ip6/fe80::7/tcp/1', lan]), [lan], 'nobody can dial an address of one link')
   const many = Array.from({ length: 40 }, (_, i) => `/ip4/10.0.0.${i}/tcp/1`)
   assert.equal(shareableAddresses(many).length, ADDRESSES_MAX)
   const long = `/dns4/${'x'.repeat(300)}/tcp/1`

@@ -124,7 +124,7 @@ test('the signatures to check are those of the signer, of the invite´s key and 
   assert.deepEqual(await Promise.all(authorized.signatures.map(verifySignature)), [true, true, true])
 })
 
-test('a proof with invites is valid for whoever knows only the network, and not with a bit changed', async () => {
+test('a proof with invites can be checked with the network id alone, and is not valid with a bit changed', async () => {
   const helper = grantedSecrets(admin, clock, chance, { role: 'admin' })
   const first = admittedSecrets(helper, inviteOf(admin, clock, chance, { uses: 2 }), parts)
   const second = admittedSecrets(first, inviteOf(helper, clock, chance, { role: 'reader' }), parts)

@@ -67,7 +67,7 @@ test('a member that asks to be compared all the time gets a pause, and does not 
   assert.ok(asked.some(({ peer }) => peer === 'q'))
 })
 
-test('a member that was admitted anew is compared anew, although a comparison of before still runs', async t => {
+test('a member that was admitted again is compared again, although an earlier comparison still runs', async t => {
   const admissions = [admissionOf('p')]
   let isStuck = true
   const { comparisons, done } = setup(t, admissions, () =>

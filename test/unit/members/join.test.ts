@@ -140,7 +140,7 @@ test('members of one network admit each other, whichever dials and whatever thei
   }
 })
 
-test('the log tells the story of a joining, and names no address', async t => {
+test('the log shows each step of a join, and names no address', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const b = await setup.joiner(setup.granted())

@@ -137,7 +137,7 @@ test('a reader receives the key that an admin hands over, and keeps it', async (
   assert.equal(reader.handovers.of(network).length, 0)
 })
 
-test('whoever waits for the key gets it when it comes, and waits no longer than the bound', async () => {
+test('a caller that waits for the key gets it when it arrives, and waits no longer than the bound', async () => {
   const admin = new Machine(adminOf, [FIRST])
   const reader = granted(admin, 'reader')
   const { signal } = new AbortController()
@@ -264,7 +264,7 @@ test('a member that lacks a key asks a member whose answer counts, again and aga
   })
 })
 
-test('a handover to the recovery key is opened by who holds it', async () => {
+test('a handover to the recovery key is opened by a member that holds that key', async () => {
   const admin = new Machine(adminOf, [FIRST])
   const x25519 = privateKey('x25519', chance.bytes(32))
   const recovery = rawPublicKey(x25519)
@@ -277,7 +277,7 @@ test('a handover to the recovery key is opened by who holds it', async () => {
   await recovered.run(() => timePassesUntil(clock, 'the key', () => recovered.keys.has(network), SOON))
 })
 
-test('of the handovers of one signer the last counts, and one that opens for nobody is forgotten', async () => {
+test('of the handovers of one signer the last counts, and one that does not open is forgotten', async () => {
   const admin = new Machine(adminOf, [FIRST])
   const [reader, other] = [granted(admin, 'reader'), granted(admin, 'reader')]
   const good = admin.hands(reader, { hlc: hlcAt(clock.now() + 1) })

@@ -144,7 +144,7 @@ test('of grants that are stamped alike the issuer is judged first, whatever thei
   ])
 })
 
-test('a device that comes again with the same invite uses it once', () => {
+test('a device that uses the same invite again counts once', () => {
   const setup = new Setup()
   const invite = setup.invite(setup.admin, 2)
   const device = newDevice(setup.chance)
@@ -160,7 +160,7 @@ test('a device that comes again with the same invite uses it once', () => {
   ])
 })
 
-test('whoever a void device let in is void too, and takes no place among the uses of an invite', () => {
+test('a device that a void device let in is void too, and uses up no use of an invite', () => {
   const setup = new Setup()
   const invite = setup.invite(setup.admin, 1)
   const first = setup.admit(setup.admin, invite)
@@ -203,7 +203,7 @@ test('an invite and a revocation of a void admin count for nothing', () => {
   )
 })
 
-test('a revoked invite lets nobody in from then on, and whoever it let in before stays', () => {
+test('a revoked invite lets nobody in from then on, and devices that it let in before stay', () => {
   const setup = new Setup()
   const other = setup.grant('admin')
   const invite = setup.invite(setup.admin, null)
@@ -217,7 +217,7 @@ test('a revoked invite lets nobody in from then on, and whoever it let in before
   assert.equal(roster.invite(invite.statement.id)?.isRevoked, true)
 })
 
-test('a revoked use of an invite leaves its place to nobody', () => {
+test('nobody can use what is left of an invite that was revoked', () => {
   const setup = new Setup()
   const invite = setup.invite(setup.admin, 2)
   const first = setup.admit(setup.admin, invite)

@@ -178,7 +178,7 @@ function hlcMsOf(bytes: Uint8Array): number {
   return Number(BigInt(`0x${toHex(bytes)}`) >> 16n)
 }
 
-test('a member whose grant ends is not admitted any more, leaves the view, and signs nothing', async t => {
+test('a member whose grant ends is no longer admitted, leaves the view, and signs nothing', async t => {
   const setup = new Setup(t)
   const a = await setup.start('a', setup.admin)
   const w = await setup.start('w', setup.writer, { bootstrap: ['/memory/a'] })

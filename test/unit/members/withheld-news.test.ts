@@ -90,7 +90,7 @@ class Setup {
 
 const GRACE_MINUTES = NEWS_GRACE_MS / MINUTE
 
-test('news that a status names and that does not come is noticed, once whole logs were compared', async t => {
+test('missing news that a status names is noticed, once whole logs were compared', async t => {
   const setup = new Setup(t)
   setup.state('a')
   await setup.pass(GRACE_MINUTES)
@@ -106,7 +106,7 @@ test('news that a status names and that does not come is noticed, once whole log
   assert.deepEqual(setup.news.missing, [])
 })
 
-test('the author is asked first if it is here, and one other', async t => {
+test('the author is asked first if it is connected, and one other', async t => {
   const setup = new Setup(t)
   setup.admitted = ['b', 'c', 'a']
   setup.state('a')
@@ -149,7 +149,7 @@ test('a statement that is stamped too far ahead is not missing before its time h
   assert.deepEqual(setup.news.missing, ['a'])
 })
 
-test('news that its author does not state any more is not missing, such as what a restored backup has forgotten', async t => {
+test('news that its author no longer states is not missing, such as what a restored backup has forgotten', async t => {
   const setup = new Setup(t)
   setup.state('a')
   await setup.pass(GRACE_MINUTES + 2)
@@ -178,7 +178,7 @@ test('nothing is reported before whole logs were compared with somebody', async 
   assert.deepEqual([setup.news.missing, setup.compared], [['a'], ['c']])
 })
 
-test('a comparison that fails is not repeated each minute, and a device that is no member any more is forgotten', async t => {
+test('a comparison that fails is not repeated each minute, and a device that is no longer a member is forgotten', async t => {
   const setup = new Setup(t)
   setup.onCompareAll = () => {
     throw new Error('broken off')
@@ -192,7 +192,7 @@ test('a comparison that fails is not repeated each minute, and a device that is 
   assert.deepEqual(setup.news.missing, [])
 })
 
-test('members notice that an author´s news does not reach them, and no more once the author is here', async t => {
+test('members notice that an author´s news does not reach them, and no longer once the author is connected', async t => {
   const clock = new ManualClock()
   const chance = seededChance(51)
   const network = new MemoryNetwork({ clock })

@@ -13,7 +13,7 @@ test('a member is found by its peer id, a start or an end of it, or its name', (
   assert.equal(findMember('BBBBBB', ALL), LAPTOP)
 })
 
-test('a text that fits several members is refused, and one that fits none names nobody', () => {
+test('a text that fits several members is refused, and so is one that fits none', () => {
   const isWrong = (words: RegExp) => (error: Error) => error instanceof InvalidInputError && words.test(error.message)
   assert.throws(() => findMember('laptop', ALL), isWrong(/^two members have this name: give the start of a peer id$/))
   assert.throws(() => findMember('12D3KooW', ALL), isWrong(/^3 members have a peer id or a name like this/))

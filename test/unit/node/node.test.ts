@@ -192,8 +192,8 @@ test('status says who waits, that this machine was removed or copied, and that i
   const { state, waiting, warnings } = await node.status()
   assert.deepEqual([state, waiting, warnings.length], ['removed', 2, 5])
   const all = warnings.join('\n')
-  assert.match(all, /^this machine is no member any more\. Ask for a new invite/m)
-  const why = 'this machine is no member any more: its invite was revoked before it was used'
+  assert.match(all, /^this machine is no longer a member\. Ask for a new invite/m)
+  const why = 'this machine is no longer a member: its invite was revoked before it was used'
   Object.assign(stack.stack.fs.members.self, { stampError: new NotAllowedError(why) })
   assert.ok((await node.status()).warnings.includes(why), 'the reason is the one of this machine')
   assert.match(all, /^another node runs with this machine's identity: was the data directory copied\?/m)

@@ -84,7 +84,7 @@ test('a node that waits to be let in tells its state and the command, and does n
   await node.stop()
 })
 
-test('a node that is turned away says why to everybody who asks, and to whoever waits for it', async () => {
+test('a node that is turned away says why to every caller, and to those that wait for it', async () => {
   const { node, turnAway } = await setup()
   const ready = node.ready()
   turnAway(new DeniedError())

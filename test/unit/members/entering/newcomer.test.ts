@@ -280,7 +280,7 @@ test('a newcomer is told why it is not let in', async () => {
   }
 })
 
-test('a newcomer goes on to the next address if a member may not let it in, and believes no false grant', async () => {
+test('a newcomer goes on to the next address if a member may not let it in, and accepts no false grant', async () => {
   const [reader, liar, admin] = [10, 11, 12].map(byte => new FakePeer(byte)) as [FakePeer, FakePeer, FakePeer]
   reader.asks = ['forbidden']
   reader.waits = [{ state: 'over' }]

@@ -34,7 +34,7 @@ test('the process that was there first and its copy are both told, and the copy 
   assert.equal(first.members.standing.isDuplicated, false, 'the warning ends')
 })
 
-test('a machine that lost power and came back is no copy', async t => {
+test('a machine that lost power and came back is not taken for a copy', async t => {
   const setup = new Setup(t)
   const attic = await setup.member('attic', setup.admin)
   const secrets = setup.granted('writer', 'laptop')

@@ -76,7 +76,7 @@ test('a device is told who used its invite before, also if that one has another 
   assert.deepEqual(world.told(world.let(invite)), { count: 4, standing: 'used-up' })
 })
 
-test('a device that was let in by one that is void is told why that one is', () => {
+test('a device that was let in by a void device is told why that one is void', () => {
   const world = new World()
   const { admin, clock, chance } = world
   world.add(admin)
@@ -88,7 +88,7 @@ test('a device that was let in by one that is void is told why that one is', () 
   assert.deepEqual(world.told(below), { count: 3, standing: 'issuer-void' })
 })
 
-test('a device whose grant counts is told nothing, and neither is one whose proof fits into no message', () => {
+test('a device whose grant counts is told nothing, nor is one whose evidence does not fit into a message', () => {
   const world = new World()
   const { admin, clock, chance } = world
   world.add(admin)

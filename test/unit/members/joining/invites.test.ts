@@ -62,7 +62,7 @@ test('an invite works at a member that has never heard of it, because it carries
   grantedIn(await laptop.enter(writer.peer, token))
 })
 
-test('an invite for an admin is used at an admin only', async t => {
+test('an invite for an admin can be used only at an admin', async t => {
   const setup = new Setup(t)
   const attic = await setup.member('attic', setup.admin)
   const writer = await setup.member('writer', setup.granted('writer'))
@@ -126,7 +126,7 @@ test('an invite whose maker is no member does not count', async t => {
   assert.ok(['granted', 'invalid', 'revoked'].includes(outcome), outcome)
 })
 
-test('what a machine shows that is altered, of another network, or of another machine is refused', async t => {
+test('an entry is refused if what the machine shows is altered, of another network, or of another machine', async t => {
   const setup = new Setup(t)
   const attic = await setup.member('attic', setup.admin)
   const { token } = await attic.members.admitting.invite()
@@ -224,7 +224,7 @@ test('two members that let one machine each in by one invite agree which one sta
   assert.ok(!attic.members.admitted.includes(goes.peer))
 })
 
-test('an invite has bounds', async t => {
+test('an invite is refused if its time or its uses are out of bounds', async t => {
   const setup = new Setup(t)
   const attic = await setup.member('attic', setup.admin)
   const { admitting } = attic.members

@@ -108,7 +108,7 @@ test('an invite whose token cannot be encoded leaves no statement in the log', a
   assert.deepEqual(await attic.ids(0), before)
 })
 
-test('a member that asks for a key again gets the same handover, and whoever may not have it costs no signature', async t => {
+test('a member that asks for a key again gets the same handover, and a member that may not have it costs no signature', async t => {
   const sealed: string[] = []
   const epoch = Buffer.alloc(32, 3)
   let isUnable = false

@@ -1,0 +1,12 @@
+/** The number of characters of a peer id that people see: those at its end, since all ids begin alike. */
+const PEER_END_CHARACTERS = 8
+
+/** Returns the end of a peer id, which tells two machines of one name apart. */
+export function shortId(peerId: string): string {
+  return `…${peerId.slice(-PEER_END_CHARACTERS)}`
+}
+
+/** Returns a member as people recognize it: its name and the end of its id. */
+export function memberText({ name, peerId }: { name: string; peerId: string }): string {
+  return `${name} (${shortId(peerId)})`
+}
