@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import type { NodeEvent } from '../../src/index.ts'
+import { generateNetworkKey, type NodeEvent } from '../../src/index.ts'
 import { codeOfRejection, read, startNode, until } from '../fixtures/nodes.ts'
 
 function codeIn(events: readonly NodeEvent[]): string | undefined {
@@ -87,4 +87,28 @@ test('a machine that was stopped while it waited has lost nothing, so it waits f
   await attic.put('/file.bin', randomBytes(300_000), { replicas: 2, ack: 2 })
   await until('it has the file', async () => (await codeOfRejection(node.stat('/file.bin'))) === 'resolved')
   assert.notEqual(await codeOfRejection(node.evict('/file.bin')), 'busy')
+})
+
+test('a machine whose invite was used elsewhere first is told at each start that it is no member any more', {
+  timeout: 120_000
+}, async t => {
+  const networkKey = generateNetworkKey()
+  const one = await startNode(t, { networkKey, name: 'one' })
+  const two = await startNode(t, { networkKey, name: 'two', bootstrap: one.node.multiaddrs })
+  const { id, token } = await one.node.invite({ role: 'writer', uses: 1 })
+  await until('two knows the invite', async () => (await two.node.invites()).some(invite => invite.id === id))
+  await two.node.stop()
+  const first = await startNode(t, { join: token, name: 'first' })
+  await first.node.ready()
+  await first.node.stop()
+  await one.node.stop()
+  const again = await startNode(t, { ...two.options, bootstrap: [] })
+  const late = await startNode(t, { join: token, name: 'late', bootstrap: again.node.multiaddrs })
+  await late.node.ready()
+  await startNode(t, { ...one.options, bootstrap: again.node.multiaddrs })
+  await until('late is no member', async () => (await late.node.status()).state === 'removed')
+  await late.node.stop()
+  const restarted = await startNode(t, { dataDir: late.options.dataDir })
+  assert.equal((await restarted.node.status()).state, 'removed')
+  assert.ok(restarted.events.some(({ event }) => event === 'removed'))
 })
