@@ -208,3 +208,16 @@ test('a user without rights gets one line that says so, and the folder is not ch
   assert.equal(code, 4, stderr)
   assert.deepEqual([(await stat(sealed)).mode & 0o777, await readdir(sealed)], [0o500, []])
 })
+
+test('nothing in a data directory can be read by others, not even what libraries write', {
+  skip: process.platform === 'win32' && 'no modes'
+}, async t => {
+  const { dataDir } = await founder(t, await temporaryFolder(t))
+  const modes = await Promise.all(
+    (await readdir(join(dataDir, 'index'))).map(async name => (await stat(join(dataDir, 'index', name))).mode)
+  )
+  assert.deepEqual(
+    [(await stat(join(dataDir, 'index'))).mode, ...modes].filter(mode => (mode & 0o077) !== 0),
+    []
+  )
+})
