@@ -91,7 +91,9 @@ function next({ role, admins, dataDir, multiaddrs, isRemoved }: FirstWords): str
     return [
       `Join again:     stop this node, remove ${shellQuoted(dataDir)}, and start with a new invite or --bootstrap`
     ]
-  return role === 'admin' ? admit(dataDir, multiaddrs) : [`Add a machine:  on an admin${named(admins)}: ${DFS_ANYWHERE} invite`]
+  return role === 'admin'
+    ? admit(dataDir, multiaddrs)
+    : [`Add a machine:  on an admin${named(admins)}: ${DFS_ANYWHERE} invite`]
 }
 
 function admit(dataDir: string, multiaddrs: readonly string[]): string[] {
