@@ -41,8 +41,8 @@ export const WAITING_SEEN_MAX = 16_384
  */
 export const CYCLE_MAX = 4_096
 /**
- * The most entries that a move to a longer path looks at below a directory, which takes about a tenth of a second, and
- * how many of one directory it looks at before it goes down.
+ * The most entries below a directory that a move to a longer path looks at, which takes about a tenth of a second. The
+ * second value is how many entries of one directory it looks at before it goes down.
  */
 export const MOVE_LOOK_MAX = 8_192
 export const MOVE_PAGE = 256

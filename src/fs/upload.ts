@@ -43,8 +43,9 @@ export type UploadFacts = Pick<Content, 'mtime' | 'mode' | 'type'>
  * parts may append them in any order, also concurrently, and commits them in the order of the file.
  *
  * Each part has a manifest of its own, so a part of any size is a few bytes of plain data, and memory is bounded by a
- * window of blocks. One part is the file as it is. A commit of several parts reads their manifests, builds the manifest
- * of the file, and asks the owners of the blocks to keep them once more; they do not pull blocks that they have.
+ * window of blocks. If there is one part, its manifest is that of the file. A commit of several parts reads their
+ * manifests, builds the manifest of the file, and asks the owners of the blocks to keep them once more; they do not
+ * pull blocks that they have.
  *
  * Nothing is visible before the commit. The state of an upload is its parts, which the caller stores. Each part has a
  * put and claims of its own. While the object is open, it renews the claims of the parts that it has appended and that

@@ -175,7 +175,7 @@ test(
     ]) {
       const refused = await dfs(laptop, ...args)
       assert.deepEqual(
-        [refused.code, /only an admin .*: this one is a reader/.test(refused.stderr)],
+        [refused.code, /only an admin .*: this machine is a reader/.test(refused.stderr)],
         [4, true],
         args.join(' ')
       )

@@ -175,7 +175,7 @@ test('nobody but an admin is asked, asks others, or lets anyone in', async t => 
       admitting.invite(),
       admitting.revokeInvite('abcdef')
     ])
-      await assert.rejects(work, { code: 'not-allowed', message: /only an admin .* this one is a/ }, role)
+      await assert.rejects(work, { code: 'not-allowed', message: /only an admin .* this machine is a/ }, role)
     await attic.members.admitting.deny(code)
   }
 })
