@@ -1,6 +1,7 @@
 import { memberText } from '../../terminal/member-text.ts'
 import { note, printJson } from '../../terminal/print.ts'
-import { type DfsCommand, nonEmpty } from '../command.ts'
+import { type DfsCommand, eachNonEmpty } from '../command.ts'
+import { forEachPath } from '../each-path.ts'
 import type { Session } from '../session.ts'
 
 export const rm: DfsCommand = {
@@ -10,13 +11,16 @@ export const rm: DfsCommand = {
   examples: [['dfs rm -r /photos', 'remove a directory and everything below it']],
   declare(command) {
     command
-      .argument('<path>', 'file or directory', nonEmpty)
+      .argument('<path...>', 'files or directories', eachNonEmpty)
       .option('-r, --recursive', 'remove a directory and everything below it', false)
   },
-  async run({ client, isJson }: Session, path: string, { recursive }: { recursive: boolean }) {
-    const result = await client.call('remove', { path, recursive })
-    if (isJson) printJson(result)
-    else if (result.waitingFor.length > 0)
-      note(`removed; these members have not confirmed it yet: ${result.waitingFor.map(memberText).join(', ')}`)
+  async run(session: Session, paths: readonly string[], { recursive }: { recursive: boolean }) {
+    const { client, isJson } = session
+    await forEachPath(session, paths, 'removed', async path => {
+      const result = await client.call('remove', { path, recursive })
+      if (isJson) printJson(result)
+      else if (result.waitingFor.length > 0)
+        note(`removed; these members have not confirmed it yet: ${result.waitingFor.map(memberText).join(', ')}`)
+    })
   }
 }

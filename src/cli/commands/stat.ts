@@ -1,6 +1,7 @@
 import { printJson, printLine } from '../../terminal/print.ts'
 import { formatCount } from '../../terminal/units.ts'
 import { type DfsCommand, eachNonEmpty } from '../command.ts'
+import { forEachPath } from '../each-path.ts'
 import type { Session } from '../session.ts'
 import { localTime } from '../times.ts'
 
@@ -12,7 +13,7 @@ export const stat: DfsCommand = {
     command.argument('<path...>', 'files or directories', eachNonEmpty)
   },
   async run(session: Session, paths: readonly string[]) {
-    for (const path of paths) await showOne(session, path)
+    await forEachPath(session, paths, 'shown', path => showOne(session, path))
   }
 }
 

@@ -62,6 +62,28 @@ test('dfs does not say that a change failed if the node goes away during it', as
   assert.match((await dfs(['rm', '/f'])).stderr, /no node runs|does not answer/)
 })
 
+test('rm, stat, evict and mkdir take several paths, and one that fails does not stop the others', async t => {
+  const { node, dfs } = await setUpDfs(t)
+  for (const name of ['/a', '/b', '/c']) node.set(name, 'bytes')
+  const stat = await dfs(['--json', 'stat', '/a', '/nope', '/c'])
+  assert.equal(stat.code, 3)
+  assert.deepEqual(
+    jsonLines(stat).map(({ path }) => path),
+    ['/a', '/c']
+  )
+  assert.equal((await dfs(['evict', '/a', '/b'])).stdout.toString().match(/freed/g)?.length, 2)
+  assert.equal((await dfs(['mkdir', '/x', '/y'])).code, 0)
+  node.hooks.remove = async path => {
+    if (path === '/b') throw new Fault('not-allowed', 'nobody may')
+    node.files.delete(path)
+    return { path, version: '00', removedOn: ['fake-peer'], waitingFor: [], freesAt: null }
+  }
+  const removed = await dfs(['rm', '/a', '/b', '/c'])
+  assert.equal(removed.code, 4, removed.stderr)
+  assert.equal(removed.stderr, '/b: nobody may\n1 could not be removed; all others were\n')
+  assert.deepEqual([...node.files.keys()], ['/b'])
+})
+
 test('names from the network cannot make get write outside its target', async t => {
   const { node, folder, dfs } = await setUpDfs(t)
   await mkdir(join(folder, 'target/real'), { recursive: true })
