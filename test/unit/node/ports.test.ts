@@ -33,3 +33,20 @@ test('a node gives up after three choices of its ports, and at once after any ot
   await assert.rejects(startOnDefaultPorts(await files(), fail(new RangeError('other'))), RangeError)
   assert.equal(starts, 4)
 })
+
+test('a machine that has only IPv6 addresses listens on these, and every other one on IPv4', async () => {
+  const [loopback, ipv4, ipv6] = [
+    { family: 'IPv4', internal: true },
+    { family: 'IPv4', internal: false },
+    { family: 'IPv6', internal: false }
+  ] as const
+  const listensOn = async (...infos: Array<typeof loopback | typeof ipv4 | typeof ipv6>): Promise<string[]> =>
+    startOnDefaultPorts(
+      await files(),
+      async listen => listen,
+      () => ({ lo: [loopback], eth0: infos })
+    )
+  assert.deepEqual(await listensOn(ipv6), ['/ip6/::/tcp/0', '/ip6/::/tcp/0/ws'])
+  for (const infos of [[], [ipv4], [ipv4, ipv6]])
+    assert.deepEqual(await listensOn(...infos), ['/ip4/0.0.0.0/tcp/0', '/ip4/0.0.0.0/tcp/0/ws'])
+})
