@@ -1,6 +1,7 @@
 import type { Json } from '../contract/json.ts'
 import type { AnswerOf } from '../contract/verbs.ts'
 import type { AwaitedMember, PutResult } from '../index.ts'
+import { memberText, shortId } from '../terminal/member-text.ts'
 import { agoText } from './times.ts'
 
 /** The most members that a line names. */
@@ -32,7 +33,11 @@ export function whereText(
 export function namesText(members: ReadonlyArray<Json<AwaitedMember>>, nowMs: number): string {
   const named = members
     .slice(0, NAMED_MAX)
-    .map(({ name, since }) => (since === null ? name : `${name} (last seen ${agoText(since, nowMs)})`))
+    .map(member => (member.since === null ? memberText(member) : awayText(member, agoText(member.since, nowMs))))
   const more = members.length - named.length
   return more > 0 ? `${named.join(', ')} and ${more} more` : named.join(', ')
+}
+
+function awayText({ name, peerId }: { name: string; peerId: string }, ago: string): string {
+  return `${name} (${shortId(peerId)}, last seen ${ago})`
 }

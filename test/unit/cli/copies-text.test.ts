@@ -18,17 +18,17 @@ test('a put says how many copies are confirmed, never more than are wanted', () 
 })
 
 test('a put names the machines that it waits for, and since when they are away', () => {
-  assert.equal(text(2, 2, [['attic', null]]), 'on 2 of 3, waiting for attic')
+  assert.equal(text(2, 2, [['attic', null]]), 'on 2 of 3, waiting for attic (…attic)')
   assert.equal(
     text(1, 1, [
       ['attic', FIVE_MINUTES_AGO],
       ['cellar', null]
     ]),
-    'on this machine only, waiting for attic (last seen 5 min ago), cellar'
+    'on this machine only, waiting for attic (…attic, last seen 5 min ago), cellar (…cellar)'
   )
 })
 
 test('a put names at most three machines', () => {
   const many = ['a', 'b', 'c', 'd', 'e'].map((name): [string, null] => [name, null])
-  assert.equal(text(1, 1, many), 'on this machine only, waiting for a, b, c and 2 more')
+  assert.equal(text(1, 1, many), 'on this machine only, waiting for a (…a), b (…b), c (…c) and 2 more')
 })

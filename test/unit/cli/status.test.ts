@@ -18,7 +18,7 @@ test('status of a path lists the files that are on too few machines and what the
   const { code, stdout, stderr } = await dfs(['status', '/d'])
   assert.equal(code, 1)
   assert.deepEqual(stdout.toString().trim().split('\n'), [
-    '/d/two  on 2 of 3, waiting for attic (last seen 2 h ago)',
+    '/d/two  on 2 of 3, waiting for attic (…p1, last seen 2 h ago)',
     '/d/lost  on no machine that answers, of 3'
   ])
   assert.match(stderr, /2 of 3 files are not yet on enough machines/)
@@ -51,7 +51,7 @@ test('status without a path counts the files that were put here and are on too f
   const { stdout } = await dfs(['status'])
   assert.match(
     stdout.toString(),
-    /2 files that were put here are not yet on enough machines, waiting for attic \(last seen 2 h ago\)/
+    /2 files that were put here are not yet on enough machines, waiting for attic \(…p1, last seen 2 h ago\)/
   )
 })
 
