@@ -47,7 +47,7 @@ export class RoomMaker {
     this.#options = options
     this.#log = logger.forComponent('dfs:blocks:room')
     this.worker = new Worker({
-      name: 'room',
+      name: 'making room',
       clock,
       log: this.#log,
       everyMs: SWEEP_MS,
