@@ -29,9 +29,10 @@ export interface LocalFile {
 /**
  * Writes the files of one get. It promises:
  *
- * - Nothing that exists is replaced without `--force`, and with it only a file, and only by one of the same name. The
- * operation that makes the name decides this, not a check before it. - A file gets its name once it is complete. If the
- * get ends early, only a temporary file is left, or nothing; a later get into the folder removes it.
+ * - nothing that exists is replaced without `--force`, and with it only a file, and only by one of the same name. The
+ *   operation that makes the name decides this, not a check before it;
+ * - a file gets its name once it is complete. If the get ends early, only a temporary file is left, or nothing; a later
+ *   get into the folder removes it.
  */
 export class LocalTargets {
   readonly #isForced: boolean
