@@ -1,4 +1,5 @@
 import { type NodeEvent, type RejectionReason, roughDuration } from '../index.ts'
+import { memberText, peerEnd, shortId } from '../terminal/member-text.ts'
 import { type DaemonLog, scoped } from './log.ts'
 
 /** How long the same line is not repeated on a terminal. A member that is refused dials again and again. */
@@ -51,17 +52,12 @@ export class EventLog {
   }
 }
 
-/** Returns how a person recognizes a peer: by its name, if it is a member, and the end of its id. */
-function peerWords(peerId: string, name: string | null): string {
-  return `${name ?? 'a node'} (…${peerId.slice(-8)})`
-}
-
 function lineOf(event: NodeEvent, isAlone: boolean): EventLine {
   switch (event.event) {
     case 'admitted':
     case 'departed': {
       const what = event.event === 'admitted' ? 'joined' : 'went away'
-      return ofPeer(event, 'info', `${event.name ?? 'a member'} ${what} (…${event.peerId.slice(-8)})`)
+      return ofPeer(event, 'info', `${event.name ?? 'a member'} ${what} (${shortId(event.peerId)})`)
     }
     case 'foreign':
       // The advice to the person is printed apart from the log.
@@ -69,8 +65,8 @@ function lineOf(event: NodeEvent, isAlone: boolean): EventLine {
     case 'rejected': {
       const clocks = event.aheadMs === null ? '' : `: its clock is ${difference(event.aheadMs)} this machine's`
       return {
-        ...ofPeer(event, 'warn', `${peerWords(event.peerId, event.name)} ${REJECTED[event.reason]}${clocks}`),
-        fields: { peer: event.peerId.slice(-8), reason: event.reason }
+        ...ofPeer(event, 'warn', `${memberText(named(event))} ${REJECTED[event.reason]}${clocks}`),
+        fields: { peer: peerEnd(event.peerId), reason: event.reason }
       }
     }
     case 'clock': {
@@ -79,14 +75,14 @@ function lineOf(event: NodeEvent, isAlone: boolean): EventLine {
         ...ofPeer(
           event,
           'warn',
-          `the clock of ${peerWords(event.peerId, event.name)} is ${by} this machine's: set the one that is wrong`
+          `the clock of ${memberText(named(event))} is ${by} this machine's: set the one that is wrong`
         ),
         message: 'the clock of a member differs from that of this machine',
-        fields: { peer: event.peerId.slice(-8), aheadMs: event.aheadMs }
+        fields: { peer: peerEnd(event.peerId), aheadMs: event.aheadMs }
       }
     }
     case 'fault':
-      return ofPeer(event, 'warn', `a node (…${event.peerId.slice(-8)}) broke the protocol`)
+      return ofPeer(event, 'warn', `a node (${shortId(event.peerId)}) broke the protocol`)
     case 'unreachable':
       // The address may be one that must not be in a log.
       return {
@@ -118,7 +114,7 @@ function lineOf(event: NodeEvent, isAlone: boolean): EventLine {
     case 'removed':
       return { level: 'error', scope: 'dfs:members', message: 'this machine is no longer a member' }
     case 'duplicate': {
-      const who = event.isSelf ? "this machine's identity" : `the identity of ${peerWords(event.peerId, event.name)}`
+      const who = event.isSelf ? "this machine's identity" : `the identity of ${memberText(named(event))}`
       return {
         ...ofPeer(event, 'warn', `another node runs with ${who}: was the data directory copied? Stop one of them`),
         message: 'two processes run with one identity'
@@ -148,6 +144,11 @@ function lineOf(event: NodeEvent, isAlone: boolean): EventLine {
   }
 }
 
+/** A peer that is no member has no name here. */
+function named({ name, peerId }: { name: string | null; peerId: string }): { name: string; peerId: string } {
+  return { name: name ?? 'a node', peerId }
+}
+
 function difference(aheadMs: number): string {
   return `${roughDuration(Math.abs(aheadMs))} ${aheadMs < 0 ? 'behind' : 'ahead of'}`
 }
@@ -157,7 +158,7 @@ function ofPeer(
   level: EventLine['level'],
   words: string | undefined
 ): EventLine {
-  return { level, scope: 'dfs:members', message: event, fields: { peer: peerId.slice(-8) }, words }
+  return { level, scope: 'dfs:members', message: event, fields: { peer: peerEnd(peerId) }, words }
 }
 
 function ofDisk(level: EventLine['level'], message: string, fields: Record<string, number> = {}): EventLine {

@@ -97,7 +97,7 @@ const KINDS_OF: Record<Role, ReadonlySet<Kind>> = {
   storage: new Set<Kind>(['status'])
 }
 
-/** How much a role allows. Of two grants of one device, the one with the higher role takes effect. */
+/** The roles in order of what they allow. If a device has two grants, the one with the higher role takes effect. */
 export const RANK_OF: Record<Role, number> = { storage: 0, reader: 1, writer: 2, admin: 3 }
 
 /** Returns true if a role may write files. */

@@ -100,8 +100,8 @@ export class ClockCheck {
   }
 
   /**
-   * Asks the others for the time if our clock was set since the last call. What we knew of their clocks is then wrong,
-   * and an owner who has just set the clock should not have to wait. Returns true if the clock was set.
+   * Asks the others for the time if our clock was set since the last call. Then we no longer know how far their clocks
+   * differ from ours, and an owner who has just set the clock should not have to wait. Returns true if it was set.
    */
   noticeJump(): boolean {
     const { clock, log } = this.#options

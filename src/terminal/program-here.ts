@@ -7,8 +7,18 @@ export const DFS_ANYWHERE = 'npx -p dfs-node dfs'
 const ANYWHERE = { dfs: DFS_ANYWHERE, 'dfs-node': 'npx dfs-node' } as const
 /** The programs of this package. */
 const BIN = join(import.meta.dirname, '../bin')
-/** A folder that `npx` fills. */
+/** A folder that `npx` fills, and that npm may empty at any time. */
 const NPX_FOLDER = /[/\\]_npx[/\\]/
+
+/** Returns the file of a program of this package. */
+export function programFile(name: keyof typeof ANYWHERE, bin = BIN): string {
+  return join(bin, `${name}.js`)
+}
+
+/** Returns true if this package is a copy in the cache of `npx`. */
+export function isNpxCopy(bin = BIN): boolean {
+  return NPX_FOLDER.test(bin)
+}
 
 /**
  * Returns how a person on this machine runs a program of this package: by its name if that is ours, as in a container or
@@ -19,8 +29,8 @@ export function programHere(
   name: keyof typeof ANYWHERE,
   { env = process.env, bin = BIN }: { env?: NodeJS.ProcessEnv; bin?: string } = {}
 ): string {
-  if (NPX_FOLDER.test(bin) || (env['npm_command'] ?? '') !== '') return ANYWHERE[name]
-  const file = join(bin, `${name}.js`)
+  if (isNpxCopy(bin) || (env['npm_command'] ?? '') !== '') return ANYWHERE[name]
+  const file = programFile(name, bin)
   const isOnPath = (env['PATH'] ?? '').split(delimiter).some(folder => isSameFile(join(folder, name), file))
   return isOnPath ? name : `node ${shellQuoted(file)}`
 }

@@ -1,4 +1,7 @@
-/** The errors of the operating system in words, for people. No other file turns their codes into words. */
+/**
+ * The errors of the operating system in words, for people. Only what a dial fails with has words of its own, in
+ * `wire/dial-failure.ts`, because an address is no file.
+ */
 const WORDS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EPERM: 'permission denied',

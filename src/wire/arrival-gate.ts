@@ -29,7 +29,7 @@ const LONG_AGO = Number.NEGATIVE_INFINITY
 /**
  * Decides which connections may begin, before any cryptography, so that strangers who dial in a loop cannot use up the
  * processor time that members need. A connection from an address where a member was connected in the last days may
- * always begin, whoever else is behind the same router. All others share a small rate, and an address whose connections
+ * always begin, even if strangers are behind the same router. All others share a small rate, and an address whose connections
  * lead to nothing has to pause. The pauses are short, so that a member that is new behind a router finds a gap between
  * the tries of a machine that fails there. Addresses are counted as `originOf` does.
  */

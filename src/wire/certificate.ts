@@ -16,7 +16,8 @@ const FIELDS_BEFORE_VALIDITY = 4
 /**
  * Makes the certificate of a libp2p identity, which is valid from 1970 on. One from `@libp2p/tls` is valid from an hour
  * before now on. A peer whose clock is further behind would end the handshake, and nobody could tell its owner that the
- * clock is wrong. What the certificate says does not depend on time: that its key belongs to this peer.
+ * clock is wrong. The certificate says only that its key belongs to this peer, and that does not depend on
+ * time.
  */
 export async function lastingCertificate(identity: PrivateKey): Promise<Certificate> {
   const { cert, key } = await generateCertificate(identity)

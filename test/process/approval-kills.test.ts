@@ -158,7 +158,7 @@ test('an admin that is killed at any moment while it lets a machine in comes bac
     approvals.push(await approved)
     await admin.startAgain()
     const isIn = async (): Promise<boolean> => (await node.status()).state === 'in'
-    // If nothing of the approval had become durable, the machine asks anew, and shows another code.
+    // If the kill came before the approval was durable, the machine asks again and shows another code.
     await until(`in or asking, killed ${moment}`, async () => (await isIn()) || codeIn(events) !== first)
     if (!(await isIn())) assert.equal(await admin.approve(codeIn(events)), true)
     await node.ready()

@@ -21,7 +21,7 @@ const PING_EVERY_MS = 50
 const SLOWEST_NOISE_MS = 30
 /** How often the flood is measured. Other work on this machine spoils a round, the flood would spoil all of them. */
 const ROUNDS_MAX = 3
-/** The heap of a process that has more to do grows by some 30 MiB, once. What each stranger left behind would be more. */
+/** A busy process grows its heap once, by some 30 MiB. If each stranger left something behind, it would be more. */
 const RSS_GROWTH_BYTES_MAX = 64 << 20
 const CODE_MS_MAX = 20_000
 const isLinux = process.platform === 'linux'

@@ -1,12 +1,9 @@
-import { realpathSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { CliError, usage } from '../../terminal/errors.ts'
 import { printLine } from '../../terminal/print.ts'
+import { isNpxCopy, programFile } from '../../terminal/program-here.ts'
 import type { DfsCommand } from '../command.ts'
 import type { Call } from '../session.ts'
-
-/** A folder that `npx` fills, and that npm may empty at any time. */
-const NPX_FOLDER = /[/\\]_npx[/\\]/
 
 export const service: DfsCommand = {
   name: 'service',
@@ -28,13 +25,12 @@ export const service: DfsCommand = {
         'systemd is there on Linux only: start dfs-node at login with what your system has for it'
       )
     if (where.dataDir === undefined) throw usage('the unit is for a daemon on this machine: give --data-dir, not --api')
-    const program = join(dirname(realpathSync(process.argv[1] as string)), 'dfs-node.js')
-    if (NPX_FOLDER.test(program))
+    if (isNpxCopy())
       throw new CliError(
         'failed',
         'this is a copy in the cache of npx, which npm may remove: install the program first (npm install --global dfs-node), then run dfs service'
       )
-    const command = [process.execPath, program, '--data-dir', resolve(where.dataDir), ...flags]
+    const command = [process.execPath, programFile('dfs-node'), '--data-dir', resolve(where.dataDir), ...flags]
     for (const line of unitLines(command)) printLine(line)
   }
 }

@@ -6,8 +6,8 @@ import { chainIn, endOf, isOver } from '../grant-chain.ts'
 import { checkSupport } from '../proof.ts'
 
 /**
- * Returns true if these statements, the grant last, make a device a member of this network. Everything is checked as if
- * a stranger had shown it as a proof, because a newcomer cannot trust whoever answers it.
+ * Returns true if these statements, the grant last, make a device a member of this network. It checks
+ * everything as for a proof from a stranger, because a newcomer cannot trust the peer that answers it.
  */
 export async function isMembership(
   statements: readonly Uint8Array[],

@@ -186,8 +186,8 @@ export class JoiningPeers {
   }
 
   /**
-   * The attempts of other machines that take a place: those about which nobody has decided. What was decided about a
-   * machine is remembered without a place, and the codes of ten minutes bound how many of those there are.
+   * The attempts of other machines that take a place, because nobody has decided about them yet. A decided attempt is
+   * remembered, but takes no place. The limit on codes in ten minutes bounds how many of these there are.
    */
   #placesTaken(peer: PeerId): Attempt[] {
     const attempts = [...this.#peers].filter(([other]) => other !== peer).map(([, { attempt }]) => attempt)

@@ -15,7 +15,7 @@ async function pipe(t: TestContext): Promise<string> {
   return path
 }
 
-test('a secret is read from a pipe, whoever opens it first', { skip }, async t => {
+test('a secret is read from a pipe, whether the reader or the writer opens it first', { skip }, async t => {
   const path = await pipe(t)
   const before = readSecretIfThere(path, FILE)
   const writer = createWriteStream(path)
