@@ -81,17 +81,18 @@ export class Statuses implements Projection {
   }
 
   /**
-   * The members that count although their statuses are overdue by our clock, and that the statuses alone will not make
-   * out: so many are overdue at once that the others are no majority. Only an admin can say that such a member is out.
+   * The members that count although their statuses are overdue by our clock, if these are half of the members or more.
+   * Then the statuses alone put nobody out, and only an admin can say it.
    */
   get undecided(): PeerId[] {
     const statuses = this.#statuses()
     const { out } = this.#findOut(statuses)
     const nowMs = this.#options.clock.now()
     const isOverdue = ({ hlc, outAfterMs }: Status): boolean => nowMs - hlcMs(hlc) >= outAfterMs
-    return statuses
-      .filter(status => status.weight > 0 && !out.has(status.peer) && isOverdue(status))
-      .map(({ peer }) => peer)
+    const counted = statuses.filter(({ peer, weight }) => weight > 0 && !out.has(peer))
+    const overdue = counted.filter(isOverdue)
+    // Until the others have renewed their statuses, one that has just become overdue does not lag behind the median yet.
+    return overdue.length * 2 < counted.length ? [] : overdue.map(({ peer }) => peer)
   }
 
   /**

@@ -9,6 +9,7 @@ import { equalBytes, shortHex, toHex } from '../util/bytes.ts'
 import { codeOf } from '../util/errors.ts'
 import type { Worker } from '../util/worker.ts'
 import { placeOf } from '../wire/addresses.ts'
+import { absencesOf } from './absences.ts'
 import { stateOf } from './member-list.ts'
 import type { Stack } from './stack.ts'
 
@@ -98,6 +99,7 @@ function* warningsOf(
     yield `the index could not be written (${codeOf(disk.indexFailure)}): nothing is stored until it can be written; this node keeps trying. Free space on the disk or check it`
   for (const { name } of members.missingNewsOf)
     yield `changes by ${name} have not reached this node: another member may hold them back; let this node connect to ${name} directly`
+  yield* absencesOf(fs)
   const { flag, network } = members.outAfterMs
   if (flag !== undefined && flag < network)
     yield `--out-after has no effect: the network's is ${network / 1_000} s, and a node can only ask for more`

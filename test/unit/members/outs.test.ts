@@ -141,10 +141,12 @@ test('undecided are the members that stay away and that only an admin can declar
   assert.deepEqual(statuses.undecided, [peer])
   outs.load([world.out(1, hlcAt(now, 1))])
   assert.deepEqual(statuses.undecided, [])
-  // Of three members, the statuses put the one that lags out, so nobody need say it.
+  // Of three members, the statuses put the one that lags out once the others have renewed theirs, so nobody need say it.
   const three = new World(3)
-  three.statuses.load([0, 1, 2].map(i => three.status(i, hlcAt(now + (i < 2 ? OUT_AFTER : 0)))))
+  three.statuses.load([0, 1, 2].map(i => three.status(i, hlcAt(now + (i < 2 ? OUT_AFTER - 1 : 0)))))
   three.clock.advance(OUT_AFTER)
+  assert.deepEqual(three.statuses.undecided, [])
+  three.statuses.load([0, 1].map(i => three.status(i, hlcAt(now + OUT_AFTER))))
   assert.deepEqual(three.statuses.undecided, [])
 })
 
