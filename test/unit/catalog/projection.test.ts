@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Blocks } from '../../../src/blocks/blocks.ts'
 import { HEADS_MAX } from '../../../src/catalog/constants.ts'
 import { pastOf, pastOfAll } from '../../../src/catalog/heads.ts'
 import { COUNTS_KEY, entryKey } from '../../../src/catalog/rows/keys.ts'
@@ -7,6 +8,7 @@ import { indexKey } from '../../../src/disk/index-db.ts'
 import { IndexOps } from '../../../src/disk/index-sink.ts'
 import { TABLES } from '../../../src/disk/tables.ts'
 import { nameBlock } from '../../../src/format/cid.ts'
+import { peerIdOf } from '../../../src/format/peer-id.ts'
 import { hlcAt } from '../../../src/format/stamp.ts'
 import { compareBytes } from '../../../src/util/bytes.ts'
 import { acceptedBy } from '../../fixtures/accepted.ts'
@@ -186,4 +188,17 @@ test('a record counts as indexed only with the claim on its root, and a head onl
     assert.ok(!(await setup.projection.isIndexed(accepted(second))), table)
     await setup.index.batch(lost.map(row => ({ type: 'put', ...row })))
   }
+})
+
+test('a record that was released counts as indexed without a claim on its root', async () => {
+  const setup = await Setup.open()
+  const root = nameBlock(Buffer.from('block'))
+  const file = fileWith('1', { name: 'one' })
+  const { content: _, ...body } = file.body
+  const signed = sign({ entry: E, ...file, root: root.bytes, body: { ...body, key: Buffer.alloc(32) } })
+  await setup.add(signed)
+  const author = peerIdOf(signed.record.stamp.author)
+  await setup.index.batch(Blocks.releaseOps({ id: signed.record.id, root, replicas: 1, author }))
+  assert.equal(await setup.index.has(Blocks.referenceKey({ id: signed.record.id, root })), false)
+  assert.ok(await setup.projection.isIndexed(accepted(signed)))
 })
