@@ -3,7 +3,7 @@ import { formatPath, type Path } from '../format/path.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { idOf } from '../format/statement.ts'
 import { AWAY_MS } from './constants.ts'
-import type { FsContext } from './context.ts'
+import { awaited, type FsContext } from './context.ts'
 import { partlyDone } from './partly-done.ts'
 import { MemberPushes } from './push-to-members.ts'
 import type { AbortOptions, RemoveResult } from './types.ts'
@@ -16,8 +16,7 @@ export interface RemoveOptions extends AbortOptions {
 /**
  * Deletes a file, or a directory with everything below it. Members that are offline learn of the deletion when they
  * come back. A member is in `removedOn` only once it has acknowledged the deletion, and in `waitingFor` only if it was
- * seen within the last hour. The blocks stay on disk, since
- * older versions are kept. Entries that were deleted before a failure or an abort stay deleted. If there are any, a
+ * seen within the last hour and is not out. The blocks stay on disk, since older versions are kept. Entries that were deleted before a failure or an abort stay deleted. If there are any, a
  * failure throws a `PartlyDoneError`.
  */
 export async function removePath(fs: FsContext, path: Path, options: RemoveOptions = {}): Promise<RemoveResult> {
@@ -34,15 +33,18 @@ export async function removePath(fs: FsContext, path: Path, options: RemoveOptio
   })
   const self = fs.members.self.peerId
   const removedOn = [self, ...(await pushes.settle())]
-  const waitingFor = fs.members.all
-    .filter(({ peer }) => !removedOn.includes(peer) && isExpected(peer, fs))
-    .map(({ peer, name }) => ({ peerId: peer, name }))
+  const peers = fs.members.all.map(({ peer }) => peer)
+  const waitingFor = awaited(
+    fs,
+    peers.filter(peer => !removedOn.includes(peer) && isExpected(peer, fs))
+  )
   return { path: formatPath(path), version: idOf(record), removedOn, waitingFor, freesAt: null }
 }
 
-/** Returns true unless a member has been away for so long that nobody expects it back soon. */
+/** Returns true unless a member is out, or has been away for so long that nobody expects it back soon. */
 function isExpected(peer: PeerId, { members, lastSeen, clock }: FsContext): boolean {
   if (members.isAdmitted(peer)) return true
+  if (members.view.members.some(shown => shown.peer === peer && shown.isOut)) return false
   const seen = lastSeen(peer)
   return seen !== null && clock.now() - seen.getTime() < AWAY_MS
 }

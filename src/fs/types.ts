@@ -199,8 +199,8 @@ export interface RemoveResult {
   version: string
   /** The peer ids of the members that acknowledged the deletion, including this one. */
   removedOn: string[]
-  /** The members that have not acknowledged it. */
-  waitingFor: Array<{ peerId: string; name: string }>
+  /** The members that have not acknowledged it, without those that are out or that were away for an hour. */
+  waitingFor: AwaitedMember[]
   /** When its disk space is freed; null if that is not known. */
   freesAt: Date | null
 }

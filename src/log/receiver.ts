@@ -165,7 +165,7 @@ function inOrder(accepted: ReadonlyMap<string, NewStatement>, received: readonly
 }
 
 /** The membership kinds that do not authorize other statements. */
-const NOT_AUTHORIZING: ReadonlySet<Kind> = new Set<Kind>(['status', 'handover', 'settings'])
+const NOT_AUTHORIZING: ReadonlySet<Kind> = new Set<Kind>(['status', 'handover', 'settings', 'out'])
 
 function isAuthorizing(received: Received): boolean {
   if (typeof received === 'string') return false

@@ -1,6 +1,6 @@
-import { memberText } from '../../terminal/member-text.ts'
 import { note, printJson } from '../../terminal/print.ts'
 import { type DfsCommand, eachNonEmpty } from '../command.ts'
+import { namesText } from '../copies-text.ts'
 import { forEachPath } from '../each-path.ts'
 import type { Session } from '../session.ts'
 
@@ -20,7 +20,7 @@ export const rm: DfsCommand = {
       const result = await client.call('remove', { path, recursive })
       if (isJson) printJson(result)
       else if (result.waitingFor.length > 0)
-        note(`removed; these members have not confirmed it yet: ${result.waitingFor.map(memberText).join(', ')}`)
+        note(`removed; these members have not confirmed it yet: ${namesText(result.waitingFor, Date.now())}`)
     })
   }
 }
