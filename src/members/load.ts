@@ -39,7 +39,7 @@ export async function loadMembership(parts: MembershipParts): Promise<void> {
   settings.load(ofKind('settings'))
   outs.load(ofKind('out'))
   // After a power cut the index may hold an older status as well as the newer one.
-  await log.forget(statuses.load(ofKind('status')))
+  await log.remove(statuses.load(ofKind('status')))
   for (const other of alsoLoad)
     other.load(known.filter(({ statement }) => other.kinds.has(statement.kind as Kind)) as AcceptedStatement[])
   for (const statement of self.statements) {
