@@ -238,13 +238,27 @@ test('an invite lets in as many machines as it may, by a file and by stdin, and 
   await first.stop()
   const needless = startProcess(t, ['--data-dir', join(folder, 'first'), '--join', altered])
   await needless.event('ready')
-  assert.match(needless.stderr, /holds an invite that was altered or cut/)
+  assert.match(needless.stderr, /the invite in the file named by --join cannot be used: .* starts without it/)
   await needless.stop()
+  const useless: Array<[args: string[], subject: RegExp]> = [
+    [['--join', nothing], /the invite in the file named by --join cannot be used/],
+    [['--join', folder], /the invite in the file named by --join cannot be used/],
+    [['--join', '-'], /the invite on stdin cannot be used/],
+    [['--network-key-file', join(folder, 'none')], /the key in the file named by --network-key-file is missing/],
+    [['--network-key-file', nothing], /the key in the file named by --network-key-file cannot be used/],
+    [['--recover'], /what was given for --recover cannot be used/]
+  ]
+  for (const [args, subject] of useless) {
+    const member = startProcess(t, ['--data-dir', join(folder, 'first'), ...args])
+    await member.event('ready')
+    assert.match(member.stderr, subject)
+    await member.stop()
+  }
   const other = await refusal(join(folder, 'first'), ['--join', elsewhere])
   assert.deepEqual([other.code, /another network than this invite/.test(other.stderr)], [2, true], other.stderr)
   const again = startProcess(t, ['--data-dir', join(folder, 'first'), '--join', join(folder, 'none')])
   await again.event('ready')
-  assert.match(again.stderr, /is missing/)
+  assert.match(again.stderr, /the invite in the file named by --join is missing/)
 })
 
 test('--invite-out writes an invite that is valid before the API answers, and replaces one whose addresses lead nowhere', {
