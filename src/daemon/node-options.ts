@@ -4,13 +4,14 @@ import {
   DfsError,
   InvalidInputError,
   inviteFactsIn,
+  keyWordsMissing,
   type NodeOptions,
   parseNetworkKey
 } from '../index.ts'
 import { CliError } from '../terminal/errors.ts'
 import { readPassphrase } from '../terminal/passphrase-file.ts'
 import { note } from '../terminal/print.ts'
-import { ask } from '../terminal/prompt.ts'
+import { askLines } from '../terminal/prompt.ts'
 import { noSecret } from '../terminal/secret-file.ts'
 import { readStdin } from '../terminal/stdin.ts'
 import { parseCopies, parseSize, parseTime } from '../terminal/units.ts'
@@ -102,12 +103,20 @@ function inviteOf({ join }: DaemonFlags, isFirst: boolean, signal: AbortSignal):
   })
 }
 
+/** The question for the words that are still to come, since they may be pasted as several lines. */
+function moreWords(text: string): string | undefined {
+  const missing = keyWordsMissing(text)
+  return missing === 0 ? undefined : `${missing} more, or an empty line to stop: `
+}
+
 /** Returns the network key that a person types, or that comes through stdin. */
 function typedKey(isFirst: boolean, signal: AbortSignal): Promise<Uint8Array | undefined> {
   return ifNeeded('what was given for --recover', { isFirst, signal }, async () => {
     const isTyped = process.stdin.isTTY === true
     return parseNetworkKey(
-      isTyped ? await ask('Type the 24 words: ', { signal }) : await readStdin('24 words', WORDS_BYTES_MAX, signal)
+      isTyped
+        ? await askLines('Type the 24 words: ', moreWords, { signal })
+        : await readStdin('24 words', WORDS_BYTES_MAX, signal)
     )
   })
 }
