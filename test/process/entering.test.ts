@@ -112,6 +112,27 @@ test('a machine that is turned away ends with exit code 4, and leaves its folder
   assert.deepEqual([(await stat(own)).mode & 0o777, await readdir(own)], [0o755, []])
 })
 
+test('a machine that is approved at the moment at which it is stopped says what is true, and is in at its next start', {
+  timeout
+}, async t => {
+  const { folder, dataDir, address } = await founder(t)
+  const own = join(folder, 'laptop')
+  const laptop = startProcess(t, ['--data-dir', own, '--bootstrap', address])
+  const { code } = await laptop.event('pending')
+  // The approval and the signal both wait for it, and it sees them in the same turn, in any order.
+  laptop.child.kill('SIGSTOP')
+  await answer(dataDir, 'members', 'approve', code as string)
+  laptop.child.kill('SIGTERM')
+  laptop.child.kill('SIGCONT')
+  const exit = await laptop.exited
+  const isMember = (await readdir(own)).includes('keystore')
+  assert.equal(exit, isMember ? 0 : 1, laptop.stderr)
+  if (!isMember) assert.match(laptop.stderr, /start it again to ask again, or to be in if it has just been approved/)
+  const again = startProcess(t, ['--data-dir', own, '--bootstrap', address])
+  await again.event('ready')
+  assert.ok(!again.events.some(({ event }) => event === 'pending'))
+})
+
 test('a machine that is killed or stopped while it waits asks again with the same keys, and becomes one member', {
   timeout
 }, async t => {
