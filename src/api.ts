@@ -14,6 +14,7 @@ import type {
   OpenFile,
   PutOptions,
   PutResult,
+  RemoveOptions,
   RemoveResult,
   Source,
   Stat
@@ -194,11 +195,13 @@ export interface DfsVerbs {
     to: string,
     options?: AbortOptions & { noClobber?: boolean | undefined }
   ): Promise<{ from: string; path: string }>
-  /** Deletes a file, or, with `recursive`, also a directory. `ifTag` works as for `put`. */
-  remove(
-    path: string,
-    options?: AbortOptions & { recursive?: boolean | undefined; ifTag?: string | undefined }
-  ): Promise<RemoveResult>
+  /** Deletes a file, or, with `recursive`, also a directory. Members that are away delete it when they are back. */
+  remove(path: string, options?: RemoveOptions & { wait?: boolean | undefined }): Promise<RemoveResult>
+  /**
+   * Deletes as `remove` does, yields the result, and yields it again each time that more members have acknowledged the
+   * deletion. Ends when all members have but those that are out.
+   */
+  removing(path: string, options?: RemoveOptions): AsyncGenerator<RemoveResult>
   /** Frees this member's copies, once the members that owe them afterwards have proved that they hold them. */
   evict(path: string, options?: AbortOptions): Promise<EvictResult>
   /** Returns the state of the node. Throws only if the node has been stopped or its disk cannot be read. */

@@ -62,8 +62,16 @@ export const VERBS = {
   remove: call({
     method: 'DELETE',
     route: '/v1/files/*',
-    fields: z.object({ path: z.string(), recursive: flag, ifTag: z.string().optional() }),
-    run: (node, { path, recursive, ifTag }, options) => node.remove(path, { recursive, ifTag, ...options })
+    fields: z.object({
+      ...{ path: z.string(), recursive: flag, purge: flagIfGiven, wait: flagIfGiven, ifTag: z.string().optional() }
+    }),
+    run: (node, { path, ...given }, options) => node.remove(path, { ...given, ...options })
+  }),
+  removing: stream({
+    method: 'POST',
+    route: '/v1/remove/*',
+    fields: z.strictObject({ path: z.string(), recursive: z.boolean().optional(), purge: z.boolean().optional() }),
+    run: (node, { path, ...given }, options) => node.removing(path, { ...given, ...options })
   }),
   evict: call({
     method: 'POST',
