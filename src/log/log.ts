@@ -233,6 +233,11 @@ export class Log {
     await this.#rows.again(items)
   }
 
+  /** Runs `work` while no statement is being projected. New ones wait for it. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    return this.#rows.alone(work)
+  }
+
   /** Removes statements that others have replaced. */
   forget(items: readonly LoggedStatement[]): Promise<void> {
     return this.#rows.forget(items)

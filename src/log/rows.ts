@@ -58,7 +58,7 @@ export class StatementRows implements RowProjection {
   constructor(options: StatementRowsOptions) {
     this.#options = options
     this.asides = new Asides(options.store.index)
-    this.lost = new LostStatements({ ...options, alone: work => this.#batches.run(work) })
+    this.lost = new LostStatements({ ...options, alone: work => this.alone(work) })
   }
 
   register(projection: Projection): void {
@@ -110,6 +110,11 @@ export class StatementRows implements RowProjection {
    */
   again(items: readonly LoggedStatement[]): Promise<void> {
     return this.#batches.run(() => this.#projectAgain(items.map(item => ({ ...item, from: null, isOurs: false }))))
+  }
+
+  /** Runs `work` between two batches. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    return this.#batches.run(work)
   }
 
   /** Removes from the index statements that others have replaced. Their rows are dead from then on. */
