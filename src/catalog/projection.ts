@@ -107,6 +107,10 @@ export class CatalogProjection implements Projection {
     this.#log.trace('%d statements changed %d entries', items.length, updates.length)
   }
 
+  coveredIn(sink: IndexSink): readonly Uint8Array[] {
+    return this.#states.coveredIn(sink)
+  }
+
   applied({ added }: Change): void {
     const entries = added as ReadonlyArray<AcceptedStatement<'entry'>>
     const records = entries.map(({ statement, author }) => this.#reader.read(statement, author))

@@ -8,6 +8,8 @@ export const TABLES = {
   addresses: 'a',
   /** Statements that could not be projected. */
   asides: 'y',
+  /** Statements that were forgotten: they are not fetched again. */
+  forgotten: 'G',
   /** The statements that name a grant. */
   signedUnder: 'f',
   /** The place of each small block. */

@@ -274,6 +274,9 @@ export class Setup {
     )
   }
 
+  /** The ids (hex) of the puts that the projection has called covered. */
+  readonly covered = new Set<string>()
+
   /** All rows of the index, but those about the index itself, once it has been decided which versions are kept. */
   async rows(): Promise<string[]> {
     await this.retention.look()
@@ -354,6 +357,7 @@ export class Setup {
   async #projectNow(items: readonly AcceptedStatement[]): Promise<void> {
     const ops = new IndexOps()
     await this.projection.project({ added: items, removed: [] }, ops)
+    for (const id of this.projection.coveredIn(ops)) this.covered.add(toHex(id))
     await this.index.batch(ops.all)
     for (const item of items) this.#accepted.set(idOf(item.statement), item)
     this.onProjected?.(items)
