@@ -28,6 +28,7 @@ import { isOfRecord } from './rows/record-rows.ts'
 import { showAgain } from './rows/shown-again.ts'
 import { encodeState } from './rows/state-codec.ts'
 import { writeWaiting } from './rows/waiting.ts'
+import { hasCancel } from './versions/notes.ts'
 
 export interface CatalogProjectionOptions {
   index: IndexDb
@@ -38,6 +39,8 @@ export interface CatalogProjectionOptions {
   nodeCodecs: readonly number[]
   /** Called with records that were just accepted. */
   onRecords: (records: readonly EntryRecord[]) => void
+  /** Called when such records may have ended versions. */
+  onVersionNews: () => void
 }
 
 /** How a batch changes one entry. */
@@ -110,7 +113,10 @@ export class CatalogProjection implements Projection {
 
   applied({ added }: Change): void {
     const entries = added as ReadonlyArray<AcceptedStatement<'entry'>>
-    this.#options.onRecords(entries.map(({ statement, author }) => this.#reader.read(statement, author)))
+    const records = entries.map(({ statement, author }) => this.#reader.read(statement, author))
+    this.#options.onRecords(records)
+    // A record may also have been seen by one that arrived before it.
+    if (records.some(({ seen }) => seen.length > 0)) this.#options.onVersionNews()
   }
 
   async isIndexed({ statement, author, role }: AcceptedStatement): Promise<boolean> {
@@ -124,6 +130,7 @@ export class CatalogProjection implements Projection {
     if (value === undefined) return false
     const row = await readEntryRow(index, record.entry, value)
     if (!(await hasPast(index, record, row.state))) return false
+    if (!(await hasCancel(index, record, statement as Statement<'entry'>))) return false
     if (row.isSealed) return index.has(sealedKey(placeOf(row.state).epoch, record.entry))
     const key = placeKey(record.entry, row)
     return key === undefined || ((await index.has(key)) && (row.isHidden || (await hasName(index, key))))
@@ -131,8 +138,8 @@ export class CatalogProjection implements Projection {
 
   /** Returns the records that the index does not have, by entry, in the order in which they are added. */
   async #groupsOf(items: ReadonlyArray<AcceptedStatement<'entry'>>): Promise<Group[]> {
-    const records = items.map(({ statement, author, role }): NewRecord => {
-      return { statement, role, record: this.#reader.read(statement, author) }
+    const records = items.map(({ statement, author, role, arrivedAtMs }): NewRecord => {
+      return { statement, role, arrivedAtMs, record: this.#reader.read(statement, author) }
     })
     const known = await this.#options.index.getMany(records.map(({ record }) => recordsKey(record.entry, record.stamp)))
     const groups = new Map<string, { [K in keyof Group]: K extends 'added' | 'again' ? NewRecord[] : Group[K] }>()

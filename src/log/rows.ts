@@ -61,7 +61,7 @@ export class StatementRows implements RowProjection {
     const { store, positions } = options
     this.asides = new Asides(store.index)
     this.#table = new StatementTable({ store, positions, wasCovered: id => this.lost.wasCovered(id) })
-    this.lost = new LostStatements({ ...options, alone: work => this.#batches.run(work) })
+    this.lost = new LostStatements({ ...options, alone: work => this.alone(work) })
   }
 
   register(projection: Projection): void {
@@ -108,6 +108,11 @@ export class StatementRows implements RowProjection {
    */
   again(items: readonly LoggedStatement[]): Promise<void> {
     return this.#batches.run(() => this.#projectAgain(items.map(item => ({ ...item, from: null, isOurs: false }))))
+  }
+
+  /** Runs `work` between two batches. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    return this.#batches.run(work)
   }
 
   /** Removes from the index statements that others have replaced. Their rows are dead from then on. */
