@@ -6,7 +6,7 @@ import { compareStamps, type Stamp } from '../format/stamp.ts'
 import { compareBytes, equalBytes, NO_BYTES } from '../util/bytes.ts'
 import { CarriedContents } from './carried-contents.ts'
 import { HEADS_MAX } from './constants.ts'
-import { addSeen, type EntryState, emptyState, isOrigin, stampKey, uncovered } from './heads.ts'
+import { addSeen, type EntryState, emptyState, isOrigin, laterPut, stampKey, uncovered } from './heads.ts'
 import type { NewRecord } from './record-reader.ts'
 import { writeHeadPasts } from './rows/head-pasts.ts'
 import { carriedKey, recordsKey, twinKey } from './rows/keys.ts'
@@ -45,6 +45,7 @@ export class EntryStates {
     const records = await new CarriedContents(this.#index, entry).admit(state, added, sink)
     records.sort(byStampAndId)
     if (before !== undefined) await loadPast(this.#index, entry, state, namedBy(records))
+    for (const record of records) if (record.op === 'put') state.lastPut = laterPut(state.lastPut, record)
     const raised = new Map<string, Seen>()
     for (const record of records)
       for (const { author, incarnation } of addSeen(state, record)) {
