@@ -21,6 +21,7 @@ import type {
 } from './fs/types.ts'
 import type {
   Admitted,
+  DeclaredOut,
   FoundNetwork,
   InviteItem,
   InviteOptions,
@@ -225,11 +226,18 @@ export interface DfsVerbs {
   /** Turns away the machine that shows this code. Throws as `approve` does. */
   deny(code: string, options?: AbortOptions): Promise<Admitted>
   /**
-   * Gives a member a higher role. `member` is a peer id, the first or last characters of one, or a name. Throws
+   * Gives a member a higher role; `already` if it has that one. `member` is a peer id, the first or last characters of
+   * one, or a name. Throws
    * `not-found` if it fits no member, `invalid` if it fits several, `unsupported` for a lower role, and `not-allowed`
    * unless this node is an admin.
    */
   setRole(member: string, role: Role, options?: AbortOptions): Promise<Admitted>
+  /**
+   * Declares a member that will not come back out: the others take over its part at once. `member` is as in `setRole`. It
+   * counts again with its next status, which it signs when it starts, or at once if it runs. Throws `not-found`,
+   * `invalid` if it fits several members or this one, and `not-allowed` unless this node is an admin.
+   */
+  declareOut(member: string, options?: AbortOptions): Promise<DeclaredOut>
   /** Makes an invite. Throws `not-allowed` unless this node is an admin. */
   invite(options?: AbortOptions & InviteOptions): Promise<MadeInvite>
   /** Returns the invites that this node knows of, the newest first. */

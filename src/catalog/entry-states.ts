@@ -26,6 +26,7 @@ interface Counted {
  */
 export class EntryStates {
   readonly #index: IndexDb
+  readonly #covered = new WeakMap<IndexSink, Uint8Array[]>()
 
   constructor(index: IndexDb) {
     this.#index = index
@@ -63,6 +64,17 @@ export class EntryStates {
       )
     await this.#setHeads(entry, state, counted, { raised, sink })
     return state
+  }
+
+  /** Returns the ids of the puts that have been covered by what was added to this sink. */
+  coveredIn(sink: IndexSink): readonly Uint8Array[] {
+    return this.#covered.get(sink) ?? []
+  }
+
+  #noteCovered(sink: IndexSink, ids: Iterable<Uint8Array>): void {
+    const noted = this.#covered.get(sink) ?? []
+    this.#covered.set(sink, noted)
+    for (const id of ids) noted.push(id)
   }
 
   /** Decides which record counts under each stamp. The records must be in the order of `byStampAndId`. */
@@ -114,11 +126,19 @@ export class EntryStates {
     const isReplaced = ({ stamp }: EntryRecord): boolean =>
       replaced.some(({ record }) => compareStamps((record as EntryRecord).stamp, stamp) === 0)
     const kept = replaced.length === 0 ? state.heads : state.heads.filter(head => !isReplaced(head))
-    let heads = uncovered(state, [...kept, ...counted.flatMap(({ record }) => record ?? [])])
+    const candidates = [...kept, ...counted.flatMap(({ record }) => record ?? [])]
+    let heads = uncovered(state, candidates)
+    const stillHeads = new Set(heads)
+    const covered = candidates.filter(record => record.op === 'put' && !stillHeads.has(record))
+    this.#noteCovered(
+      sink,
+      covered.map(({ id }) => id)
+    )
     let returned: EntryRecord[] = []
     if (state.older > 0) {
       for (const { record } of replaced) await older.replace(sink, (record as EntryRecord).stamp)
-      await older.removeCovered(sink, raised, state.older)
+      const stamps = await older.removeCovered(sink, raised, state.older)
+      this.#noteCovered(sink, await this.#putsUnder(entry, stamps))
       state.older -= older.removed
       // Every older head is older than all heads that the state had before.
       const isComplete = heads.filter(({ stamp }) => compareStamps(stamp, oldest as Stamp) >= 0).length >= HEADS_MAX
@@ -137,6 +157,13 @@ export class EntryStates {
     }
     for (const head of back) older.remove(sink, head.stamp)
     state.older -= back.size
+  }
+
+  /** Returns the ids of the puts that count under these stamps. */
+  async #putsUnder(entry: Uint8Array, stamps: readonly Stamp[]): Promise<Uint8Array[]> {
+    const values = await this.#index.getMany(stamps.map(stamp => recordsKey(entry, stamp)))
+    const rows = values.flatMap(value => (value === undefined ? [] : decodeRecordRow(value)))
+    return rows.filter(({ isDelete }) => !isDelete).map(({ id }) => id)
   }
 
   /** Returns the latest of the older heads, and loads what `showEntry` must know about them. */

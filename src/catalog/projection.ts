@@ -104,6 +104,10 @@ export class CatalogProjection implements Projection {
     this.#log.trace('%d statements changed %d entries', items.length, updates.length)
   }
 
+  coveredIn(sink: IndexSink): readonly Uint8Array[] {
+    return this.#states.coveredIn(sink)
+  }
+
   applied({ added }: Change): void {
     const entries = added as ReadonlyArray<AcceptedStatement<'entry'>>
     this.#options.onRecords(entries.map(({ statement, author }) => this.#reader.read(statement, author)))
@@ -113,8 +117,8 @@ export class CatalogProjection implements Projection {
     const { index } = this.#options
     const record = this.#reader.read(statement as Statement<'entry'>, author)
     const root = cidOf(record)
-    // The claim of a record on its root never ends. Its other claims follow from it: the walk of the record writes them.
-    if (root !== undefined && !(await index.has(Blocks.referenceKey({ id: record.id, root })))) return false
+    // A record claims its root until it is released. Its other claims follow from it: the walk of the record writes them.
+    if (root !== undefined && !(await hasClaim(index, { id: record.id, root }))) return false
     if (!(await this.#isKnown({ record, role }, await index.get(recordsKey(record.entry, record.stamp))))) return false
     const value = await index.get(entryKey(record.entry))
     if (value === undefined) return false
@@ -255,6 +259,11 @@ export function cidOf({ root }: Pick<EntryRecord, 'root'>): BlockCid | undefined
   if (root === null) return undefined
   const named = rootOf(root)
   return 'cid' in named ? named.cid : undefined
+}
+
+/** Returns true if a record claims its root, or has been released. */
+async function hasClaim(index: IndexDb, { id, root }: { id: Uint8Array; root: BlockCid }): Promise<boolean> {
+  return (await index.has(Blocks.referenceKey({ id, root }))) || index.has(Blocks.releasedKey(id))
 }
 
 /** Writes the claim on a record's blocks. A record has it whether it counts or not. */

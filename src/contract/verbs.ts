@@ -105,6 +105,12 @@ export const VERBS = {
     fields: z.strictObject({ member: z.string(), role }),
     run: (node, { member, role }, options) => node.setRole(member, role, options)
   }),
+  declareOut: call({
+    method: 'POST',
+    route: '/v1/members/out',
+    fields: z.strictObject({ member: z.string() }),
+    run: (node, { member }, options) => node.declareOut(member, options)
+  }),
   invite: call({
     method: 'POST',
     route: '/v1/invites',

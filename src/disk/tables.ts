@@ -8,6 +8,8 @@ export const TABLES = {
   addresses: 'a',
   /** Statements that could not be projected. */
   asides: 'y',
+  /** Statements that were forgotten: they are not fetched again. */
+  forgotten: 'G',
   /** The statements that name a grant. */
   signedUnder: 'f',
   /** The place of each small block. */
@@ -60,6 +62,10 @@ export const TABLES = {
   statements: 's',
   /** Records for which something is still to be done, and what their last walks found missing. */
   unfinished: 't',
+  /** Records that no longer need their content. They claim nothing. */
+  released: 'L',
+  /** Released records whose blocks are still to be freed, as far as nothing else claims them. */
+  releases: 'F',
   /** Records with chunks here that this member does not owe. */
   surplus: 'S',
   /** The time for which the records of each author have stopped this member from freeing blocks. */

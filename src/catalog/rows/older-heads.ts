@@ -30,10 +30,11 @@ export class OlderHeads {
   }
 
   /**
-   * Removes the heads that new records have seen. `seen` has `seenKey` as its keys. `count` is how many older heads
-   * there are.
+   * Removes the heads that new records have seen, and returns their stamps. `seen` has `seenKey` as its keys. `count` is
+   * how many older heads there are.
    */
-  async removeCovered(sink: IndexSink, seen: ReadonlyMap<string, Seen>, count: number): Promise<void> {
+  async removeCovered(sink: IndexSink, seen: ReadonlyMap<string, Seen>, count: number): Promise<Stamp[]> {
+    const stamps: Stamp[] = []
     // Opening a range takes as long as reading some of its rows.
     const prefixes =
       count <= seen.size * ROWS_PER_RANGE
@@ -43,8 +44,11 @@ export class OlderHeads {
       for await (const { key } of this.#index.range(prefix)) {
         const stamp = stampOfOlderHead(key)
         const covered = seen.get(seenKey(stamp.author, stamp.incarnation))
-        if (covered !== undefined && covered.hlc >= stamp.hlc) this.remove(sink, stamp)
+        if (covered === undefined || covered.hlc < stamp.hlc) continue
+        this.remove(sink, stamp)
+        stamps.push(stamp)
       }
+    return stamps
   }
 
   /** Removes the head with this stamp, if there is one, because a twin has replaced it. */

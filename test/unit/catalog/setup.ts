@@ -246,6 +246,9 @@ export class Setup {
     )
   }
 
+  /** The ids (hex) of the puts that the projection has called covered. */
+  readonly covered = new Set<string>()
+
   /** All rows of the index, but those about the index itself. */
   async rows(): Promise<string[]> {
     const rows: string[] = []
@@ -318,6 +321,7 @@ export class Setup {
   async #projectNow(items: readonly AcceptedStatement[]): Promise<void> {
     const ops = new IndexOps()
     await this.projection.project({ added: items, removed: [] }, ops)
+    for (const id of this.projection.coveredIn(ops)) this.covered.add(toHex(id))
     await this.index.batch(ops.all)
     for (const item of items) this.#accepted.set(idOf(item.statement), item)
     this.onProjected?.(items)

@@ -59,6 +59,7 @@ test('every verb calls its method of the node with the fields that the client ga
     [VERBS.approve, { code: ODD }, `approve ${ODD}`, { role: undefined }],
     [VERBS.deny, { code: ODD }, `deny ${ODD}`, {}],
     [VERBS.setRole, { member: ODD, role: 'storage' }, `setRole ${ODD} storage`, {}],
+    [VERBS.declareOut, { member: ODD }, `declareOut ${ODD}`, {}],
     [
       VERBS.invite,
       { role: 'admin', expiresMs: 60_000, uses: 'unlimited' },
