@@ -7,14 +7,13 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { connected, type Daemon, startDaemon, until } from '../lib/daemon.ts'
 
 const FILES = Number(process.argv[2] ?? 100_000)
-const FILLER = join(import.meta.dirname, '../../test/fixtures/directory-filler.ts')
+const DFS = join(import.meta.dirname, '../../src/bin/dfs.js')
 
 const folder = await mkdtemp(join(tmpdir(), 'dfs-moves-'))
 const key = randomBytes(32)
@@ -65,10 +64,14 @@ async function move(a: Daemon, b: Daemon, from: string, to: string): Promise<voi
   )
 }
 
-async function fill(daemon: Daemon): Promise<void> {
-  const args = [FILLER, key.toString('hex'), daemon.multiaddrs[0] as string, String(FILES)]
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  await once(createInterface({ input: child.stdout }), 'line')
+/** Puts many small files into `/full`. */
+async function fill({ dataDir }: Daemon): Promise<void> {
+  const tree = join(folder, 'full')
+  await mkdir(tree)
+  for (let i = 0; i < FILES; i++) await writeFile(join(tree, `file-${i}.txt`), `content of ${i}`)
+  const child = spawn(process.execPath, [DFS, '--data-dir', dataDir, 'put', tree, '/full'], { stdio: 'ignore' })
+  const [code] = await once(child, 'exit')
+  if (code !== 0) throw new Error(`dfs put ended with ${code}`)
 }
 
 /** The bytes in the segments of each node. */
