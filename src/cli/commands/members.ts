@@ -6,7 +6,7 @@ import { shortId } from '../../terminal/member-text.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
 import { tableLines } from '../../terminal/table.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
-import { parseRole, ROLE_VALUES, withArticle } from '../roles.ts'
+import { ROLE_VALUES, roleOf, withArticle } from '../roles.ts'
 import type { Session } from '../session.ts'
 import { agoText, leftText } from '../times.ts'
 
@@ -19,7 +19,11 @@ const approve: DfsCommand = {
   declare(command) {
     command
       .argument('<code>', 'the code on the screen of that machine', nonEmpty)
-      .option(`--role <${ROLE_VALUES}>`, 'what it may do (default reader, or storage if it asked for that)', parseRole)
+      .option(
+        `--role <${ROLE_VALUES}>`,
+        'what it may do (default reader, or storage if it asked for that)',
+        roleOf('--role')
+      )
   },
   async run({ client, isJson }: Session, code: string, { role }: { role?: Role }) {
     const admitted = await client.call('approve', { code, ...(role === undefined ? {} : { role }) })
@@ -56,7 +60,7 @@ const role: DfsCommand = {
   declare(command) {
     command
       .argument('<peer>', 'its peer id, a start or end of it, or its name', nonEmpty)
-      .argument(`<${ROLE_VALUES}>`, 'its new role', parseRole)
+      .argument(`<${ROLE_VALUES}>`, 'its new role', roleOf('ROLE'))
   },
   async run({ client, isJson }: Session, member: string, role: Role) {
     const changed = await client.call('setRole', { member, role })
@@ -70,8 +74,8 @@ export const members: DfsCommand = {
   summary: 'show who is in and who waits; approve, deny, role',
   exits: [],
   examples: [
-    ['dfs members', 'show who is in, and the codes of those who wait'],
-    ['dfs members approve K7Q2ZD --role writer', 'let in the machine that shows this code']
+    ['dfs members', 'show who is in and who waits'],
+    ['dfs members approve K7Q2ZD --role writer', 'let in who shows this code']
   ],
   below: [approve, deny, role],
   unbuiltBelow: ['remove', 'out', 'vouch'],
