@@ -162,7 +162,7 @@ test('two starts of which the first accepted nothing are told apart', async () =
   assert.deepEqual(await restored.listed(idle), [5, 6, 7])
 })
 
-test('a lineage that nobody drew is unknown, and so is a sequence that has not been used yet', async () => {
+test('a lineage that no member drew is unknown, and so is a sequence that has not been used yet', async () => {
   const { positions, accept, listed } = await started()
   await accept(1)
   const { lineage, sequence } = positions.position()

@@ -73,7 +73,7 @@ interface PlainView {
   /** The median stamp, and the members that lag behind it. */
   middle: string
   out: number[]
-  /** The view before this node has seen them out for long enough, and after. */
+  /** The view before and after this node has seen them out for long enough. */
   before: { encoded: string; id: string }
   after: { encoded: string; id: string }
 }
