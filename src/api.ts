@@ -14,12 +14,14 @@ import type {
   OpenFile,
   PutOptions,
   PutResult,
+  RemoveOptions,
   RemoveResult,
   Source,
   Stat
 } from './fs/types.ts'
 import type {
   Admitted,
+  DeclaredOut,
   FoundNetwork,
   InviteItem,
   InviteOptions,
@@ -193,11 +195,13 @@ export interface DfsVerbs {
     to: string,
     options?: AbortOptions & { noClobber?: boolean | undefined }
   ): Promise<{ from: string; path: string }>
-  /** Deletes a file, or, with `recursive`, also a directory. `ifTag` works as for `put`. */
-  remove(
-    path: string,
-    options?: AbortOptions & { recursive?: boolean | undefined; ifTag?: string | undefined }
-  ): Promise<RemoveResult>
+  /** Deletes a file, or, with `recursive`, also a directory. Members that are away delete it when they are back. */
+  remove(path: string, options?: RemoveOptions & { wait?: boolean | undefined }): Promise<RemoveResult>
+  /**
+   * Deletes as `remove` does, yields the result, and yields it again each time that more members have acknowledged the
+   * deletion. Ends when all members have but those that are out.
+   */
+  removing(path: string, options?: RemoveOptions): AsyncGenerator<RemoveResult>
   /** Frees this member's copies, once the members that owe them afterwards have proved that they hold them. */
   evict(path: string, options?: AbortOptions): Promise<EvictResult>
   /** Returns the state of the node. Throws only if the node has been stopped or its disk cannot be read. */
@@ -222,11 +226,18 @@ export interface DfsVerbs {
   /** Turns away the machine that shows this code. Throws as `approve` does. */
   deny(code: string, options?: AbortOptions): Promise<Admitted>
   /**
-   * Gives a member a higher role. `member` is a peer id, the first or last characters of one, or a name. Throws
+   * Gives a member a higher role; `already` if it has that one. `member` is a peer id, the first or last characters of
+   * one, or a name. Throws
    * `not-found` if it fits no member, `invalid` if it fits several, `unsupported` for a lower role, and `not-allowed`
    * unless this node is an admin.
    */
   setRole(member: string, role: Role, options?: AbortOptions): Promise<Admitted>
+  /**
+   * Declares a member that will not come back out: the others take over its part at once. `member` is as in `setRole`. It
+   * counts again with its next status, which it signs when it starts, or at once if it runs. Throws `not-found`,
+   * `invalid` if it fits several members or this one, and `not-allowed` unless this node is an admin.
+   */
+  declareOut(member: string, options?: AbortOptions): Promise<DeclaredOut>
   /** Makes an invite. Throws `not-allowed` unless this node is an admin. */
   invite(options?: AbortOptions & InviteOptions): Promise<MadeInvite>
   /** Returns the invites that this node knows of, the newest first. */

@@ -53,6 +53,18 @@ export interface WriteInit {
   replicas: number
 }
 
+/** What a delete does to the versions that it covers, besides deleting the entry: see `DeleteInit`. */
+export type VersionEnd = 'purge' | 'cancel'
+
+/** The heads that a delete covers, and what it says. */
+export interface DeleteInit {
+  covered: readonly EntryRecord[]
+  /** The body of the record that places the entry. */
+  body: EntryBody | undefined
+  /** `purge` also ends the versions. `cancel` brings those back that an earlier delete would have ended. */
+  ends?: VersionEnd | undefined
+}
+
 /**
  * Signs this member's records. SPEC.md has the rules about what a record has seen and what it keeps; only this file
  * applies them.
@@ -154,19 +166,23 @@ export class Author {
 
   /**
    * Signs the delete of some heads of an entry. This takes several records if the heads together have seen more than one
-   * record may name. A head that alone has seen that much is left out: it is a delete, and needs no other. `body` is that
-   * of the record that places the entry.
+   * record may name. A head that alone has seen that much is left out: it is a delete, and needs no other.
    */
-  delete(
-    { heads, older }: EntryState,
-    covered: readonly EntryRecord[],
-    body: EntryBody | undefined
-  ): Array<Statement<'entry'>> {
+  delete({ heads, older }: EntryState, { covered, body, ends }: DeleteInit): Array<Statement<'entry'>> {
     const kept =
       body?.kind === 'directory'
         ? { parent: body.parent, name: body.name, kind: body.kind, size: 0, mtime: body.mtime }
         : null
-    const fields = { op: 'delete', placed: null, written: null, root: null, rootEpoch: null, replicas: 1 } as const
+    const said = { purge: ends === 'purge', cancel: ends === 'cancel' }
+    const fields = {
+      op: 'delete',
+      placed: null,
+      written: null,
+      root: null,
+      rootEpoch: null,
+      replicas: 1,
+      ...said
+    } as const
     return groupsOf(covered).map(group =>
       this.#sign({ heads, older }, group, { entry: (group[0] as EntryRecord).entry, ...fields, body: kept })
     )

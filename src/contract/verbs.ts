@@ -62,8 +62,16 @@ export const VERBS = {
   remove: call({
     method: 'DELETE',
     route: '/v1/files/*',
-    fields: z.object({ path: z.string(), recursive: flag, ifTag: z.string().optional() }),
-    run: (node, { path, recursive, ifTag }, options) => node.remove(path, { recursive, ifTag, ...options })
+    fields: z.object({
+      ...{ path: z.string(), recursive: flag, purge: flagIfGiven, wait: flagIfGiven, ifTag: z.string().optional() }
+    }),
+    run: (node, { path, ...given }, options) => node.remove(path, { ...given, ...options })
+  }),
+  removing: stream({
+    method: 'POST',
+    route: '/v1/remove/*',
+    fields: z.strictObject({ path: z.string(), recursive: z.boolean().optional(), purge: z.boolean().optional() }),
+    run: (node, { path, ...given }, options) => node.removing(path, { ...given, ...options })
   }),
   evict: call({
     method: 'POST',
@@ -96,6 +104,12 @@ export const VERBS = {
     route: '/v1/members/role',
     fields: z.strictObject({ member: z.string(), role }),
     run: (node, { member, role }, options) => node.setRole(member, role, options)
+  }),
+  declareOut: call({
+    method: 'POST',
+    route: '/v1/members/out',
+    fields: z.strictObject({ member: z.string() }),
+    run: (node, { member }, options) => node.declareOut(member, options)
   }),
   invite: call({
     method: 'POST',

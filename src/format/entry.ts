@@ -110,6 +110,9 @@ export interface RecordInit {
   root: Uint8Array | null
   rootEpoch: Uint8Array | null
   replicas: number
+  /** Of a delete only: true to end the versions that it covers too, or to undo a delete that says so. */
+  purge?: boolean | undefined
+  cancel?: boolean | undefined
   body: EntryBody | null
 }
 
@@ -136,7 +139,9 @@ export function signRecord(init: RecordInit, options: SignRecordOptions): Statem
     written: encodeStamp(init.written ?? own),
     root: init.root,
     rootEpoch: init.rootEpoch,
-    replicas: init.replicas
+    replicas: init.replicas,
+    ...(init.purge === true ? { purge: true as const } : {}),
+    ...(init.cancel === true ? { cancel: true as const } : {})
   }
   if (init.body !== null) checkBody(init.body, clear)
   const sealed = init.body === null ? {} : sealBody(subkey, init.body, clearBytesOf('entry', hlc, grant ?? null, clear))

@@ -193,14 +193,30 @@ export interface Stat extends ListItem {
   versions: number
 }
 
+export interface RemoveOptions extends AbortOptions {
+  /** Whether to delete a directory, and everything below it. */
+  recursive?: boolean | undefined
+  /**
+   * Whether to end the versions too, so that nobody can restore the file and its space returns: at once if this member
+   * is an admin, otherwise after 7 days, in which `cancelPurge` brings them back. The path may also be that of something
+   * that is deleted already.
+   */
+  purge?: boolean | undefined
+  /** Fail with code `changed` unless the file at the path has this content tag. */
+  ifTag?: string | undefined
+}
+
 export interface RemoveResult {
   path: string
   /** The id of the record that deletes the entry, as 64 hex digits. */
   version: string
   /** The peer ids of the members that acknowledged the deletion, including this one. */
   removedOn: string[]
-  /** The members that have not acknowledged it. */
-  waitingFor: Array<{ peerId: string; name: string }>
+  /**
+   * The members that have not acknowledged it, and will delete the entry when they are back. A member of which an admin
+   * has said that it is out is not among them.
+   */
+  waitingFor: AwaitedMember[]
   /** When its disk space is freed; null if that is not known. */
   freesAt: Date | null
 }

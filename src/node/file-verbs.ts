@@ -11,7 +11,7 @@ import { listPath } from '../fs/list.ts'
 import { makeDirectory } from '../fs/mkdir.ts'
 import { movePath } from '../fs/move.ts'
 import { putFile } from '../fs/put.ts'
-import { removePath } from '../fs/remove.ts'
+import { removePath, removingPath } from '../fs/remove.ts'
 import { isThere } from '../fs/resolve.ts'
 import { statPath } from '../fs/stat.ts'
 import type {
@@ -24,6 +24,7 @@ import type {
   OpenFile,
   PutOptions,
   PutResult,
+  RemoveOptions,
   RemoveResult,
   Source,
   Stat
@@ -75,11 +76,12 @@ export abstract class FileVerbs extends TypedEventEmitter<DfsNodeEvents> {
     return copyPath(await this.fs(), parsePath(from), parsePath(to), options)
   }
 
-  async remove(
-    path: string,
-    options: AbortOptions & { recursive?: boolean | undefined; ifTag?: string | undefined } = {}
-  ): Promise<RemoveResult> {
+  async remove(path: string, options: RemoveOptions & { wait?: boolean | undefined } = {}): Promise<RemoveResult> {
     return removePath(await this.fs(), parsePath(path), options)
+  }
+
+  async *removing(path: string, options: RemoveOptions = {}): AsyncGenerator<RemoveResult> {
+    yield* removingPath(await this.fs(), parsePath(path), options)
   }
 
   async evict(path: string, options: AbortOptions = {}): Promise<EvictResult> {

@@ -1,6 +1,7 @@
 import type { Path } from '../../format/path.ts'
 import { batchesOf } from '../../util/batches.ts'
 import { equalBytes, toHex } from '../../util/bytes.ts'
+import type { VersionEnd } from '../author.ts'
 import type { ChangeOptions } from '../change.ts'
 import { ChangedError, NotADirectoryError } from '../errors.ts'
 import type { ChildEntry } from '../tree.ts'
@@ -8,6 +9,8 @@ import type { ChangeContext } from './context.ts'
 import { type FoundEntry, type Transaction, transact } from './transaction.ts'
 
 export interface RemoveTreeOptions extends ChangeOptions {
+  /** What the deletes do to the versions. */
+  ends?: VersionEnd | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -62,7 +65,7 @@ async function idsLeft({ tree }: Pick<ChangeContext, 'tree'>, { path, ids }: Top
 export async function removeRest(
   context: ChangeContext,
   id: Uint8Array,
-  { onAppended = async () => {}, signal }: RemoveTreeOptions
+  { onAppended = async () => {}, signal, ends }: RemoveTreeOptions
 ): Promise<void> {
   for (let isLeft = true; isLeft; ) {
     const { value, records } = await transact(
@@ -70,7 +73,7 @@ export async function removeRest(
       async tx => {
         const found = await tx.entry(id)
         if (found === undefined || found.shown.isDeleted) return false
-        await tx.remove(found)
+        await tx.remove(found, { ends })
         return found.row.state.older > 0
       },
       signal
@@ -81,10 +84,10 @@ export async function removeRest(
 }
 
 async function removeOnce(context: ChangeContext, top: Top, options: RemoveTreeOptions): Promise<void> {
-  const { signal, onAppended = async () => {} } = options
+  const { signal, ends, onAppended = async () => {} } = options
   for await (const targets of batchesOf(walk(context, top), DELETE_BATCH)) {
     signal?.throwIfAborted()
-    const { value, records } = await transact(context, tx => deleteAll(context, tx, top, targets))
+    const { value, records } = await transact(context, tx => deleteAll(context, tx, { top, targets, ends }))
     if (records.length === 0) continue
     await onAppended(records, value.length)
     for (const { id, row } of value) if (row.state.older > 0) await removeRest(context, id, options)
@@ -95,8 +98,7 @@ async function removeOnce(context: ChangeContext, top: Top, options: RemoveTreeO
 async function deleteAll(
   context: ChangeContext,
   tx: Transaction,
-  top: Top,
-  targets: readonly Target[]
+  { top, targets, ends }: { top: Top; targets: readonly Target[]; ends: VersionEnd | undefined }
 ): Promise<FoundEntry[]> {
   const isBelow = new Map((await idsLeft(context, top)).map(id => [toHex(id), true]))
   const deleted: FoundEntry[] = []
@@ -104,7 +106,7 @@ async function deleteAll(
     const found = await tx.entry(id)
     if (found === undefined || found.shown.isDeleted) continue
     if (!(parent === undefined ? isBelow.has(toHex(id)) : await isStillIn(context, found, parent, isBelow))) continue
-    await tx.remove(found)
+    await tx.remove(found, { ends })
     deleted.push(found)
   }
   return deleted

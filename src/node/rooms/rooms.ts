@@ -31,7 +31,8 @@ export async function buildRooms(init: RoomOptions): Promise<Rooms> {
   rooms.membership = await buildMembership(init, rooms)
   rooms.blocks = buildBlocks(init, rooms)
   rooms.catalog = buildCatalog(init, rooms)
-  rooms.workers = [...buildWorkers(init, rooms), rooms.catalog.sealed.worker, rooms.membership.keyReceiver.worker]
+  const { sealed, retention } = rooms.catalog
+  rooms.workers = [...buildWorkers(init, rooms), sealed.worker, retention.worker, rooms.membership.keyReceiver.worker]
   return rooms
 }
 

@@ -320,7 +320,7 @@ test('wrong usage exits with 2 and one line; a command or flag that is not built
     [['lst'], /dfs lst: there is no such command: did you mean dfs ls\?/],
     [['stauts'], /did you mean dfs status\?/],
     [['df'], /dfs df is not built yet/],
-    [['rm', '--purge', '/f'], /--purge is not built yet/],
+    [['rm', '--cancel', '/f'], /--cancel is not built yet/],
     [['get', '/f', '--version', '2'], /--version is not built yet/],
     [['ls', '--nonsense'], /--nonsense: dfs ls has no such flag/],
     [['ls', '/a', '/b'], /dfs ls takes one argument, and was given 2/],
@@ -350,12 +350,12 @@ test('a command below another refuses what it cannot do before the node is asked
   const { node, dfs } = await setUpDfs(t)
   const cases: Array<[string[], RegExp]> = [
     [['members', 'remove', 'laptop', '--now'], /dfs members remove is not built yet/],
-    [['members', 'out', 'laptop'], /dfs members out is not built yet/],
     [['members', 'vouch', 'laptop'], /dfs members vouch is not built yet/],
     [['network', 'rekey', '--confirm', 'x'], /dfs network rekey is not built yet/],
-    [['members', 'frobnicate'], /dfs members has no such command: it has approve, deny, role/],
+    [['members', 'frobnicate'], /dfs members has no such command: it has approve, deny, role, out/],
     [['members', 'aprove'], /dfs members has no such command: did you mean dfs members approve\?/],
     [['members', 'approve', ''], /^dfs members approve: CODE is empty/],
+    [['members', 'out'], /dfs members out: PEER is missing/],
     [['invite', '--out', ''], /^--out is empty/],
     [['members', 'approve'], /dfs members approve: CODE is missing/],
     [['members', 'approve', 'K7Q2ZD', '--role', 'owner'], /^--role: "owner" is not a role: give one of admin, writer/],
