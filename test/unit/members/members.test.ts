@@ -21,7 +21,7 @@ import { seededChance } from '../../fixtures/seeded-chance.ts'
 const MINUTE = 60_000
 const YEAR = 365 * 24 * 60 * MINUTE
 const KEY = Buffer.alloc(32, 7)
-/** Many turns, in which other threads check signatures, and less time than any pause before another try. */
+/** Takes many turns, in which other threads check signatures, but less time than any pause before a retry. */
 const SOON = { stepMs: 10, msMax: 4_000 }
 
 const statusFields = {
