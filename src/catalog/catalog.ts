@@ -10,7 +10,7 @@ import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
 import type { Author, Content } from './author.ts'
 import type { Bodies } from './bodies.ts'
-import type { Change, LinkChange, Records } from './change.ts'
+import type { Change, DeletedFile, LinkChange, Records } from './change.ts'
 import type { TargetOptions } from './changes/checks.ts'
 import type { ChangeContext } from './changes/context.ts'
 import { checkLink, type LinkOptions, link } from './changes/link.ts'
@@ -18,6 +18,7 @@ import { TreeLocks } from './changes/locks.ts'
 import { mkdir } from './changes/mkdir.ts'
 import { type MoveOptions, move } from './changes/move.ts'
 import { type RemoveOptions, remove } from './changes/remove.ts'
+import { restoreDirectories, restoreFile } from './changes/restore.ts'
 import type { Tree } from './tree.ts'
 import type { Versions } from './versions/versions.ts'
 
@@ -102,6 +103,18 @@ export class Catalog {
   async remove(path: Path, options: RemoveOptions): Promise<Statement<'entry'>> {
     this.#options.assertMayWrite()
     return remove(this.#context, path, options)
+  }
+
+  /** Writes content to a deleted file, so that it is at its place again. */
+  async restoreFile(file: DeletedFile, content: Content, options: { replicas: number }): Promise<LinkChange> {
+    await this.#assertMayGrow()
+    return restoreFile(this.#context, file, content, options)
+  }
+
+  /** Restores deleted directories, without what was in them. Returns the records. */
+  async restoreDirectories(ids: readonly Uint8Array[]): Promise<Records> {
+    await this.#assertMayGrow()
+    return restoreDirectories(this.#context, ids)
   }
 
   async #assertMayGrow(): Promise<void> {

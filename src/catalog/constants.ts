@@ -24,6 +24,16 @@ export const LIST_NAMES_MIN = 1_024
 export const LIST_SORT = 4_096
 /** The most rows that a listing holds at once, over all the directories that show as one. */
 export const LIST_ROWS = 1_024
+/** The most deleted entries of one name that are in memory at once. */
+export const DELETED_AT_ONCE = 1_024
+/** The most deleted directories of one name that show as one. Those that were deleted last come first. */
+export const DELETED_DIRECTORIES_MAX = 1_024
+/** The most entries whose versions are merged into one list. Older entries of the same name follow after these. */
+export const MERGED_ENTRIES_MAX = 64
+/** The number of versions whose records are read concurrently. */
+export const VERSIONS_READ_AT_ONCE = 64
+/** The fewest digits of the id of a record that name a version. */
+export const VERSION_DIGITS_MIN = 4
 /**
  * The most heads in the row of an entry. This is far more than the number of members that ever write to one file at the
  * same time. There is a limit because the row is rewritten for every record. Older heads are kept in rows of their own.

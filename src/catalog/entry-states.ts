@@ -6,7 +6,7 @@ import { compareStamps, type Stamp } from '../format/stamp.ts'
 import { compareBytes, equalBytes, NO_BYTES } from '../util/bytes.ts'
 import { type Admitted, CarriedContents } from './carried-contents.ts'
 import { HEADS_MAX } from './constants.ts'
-import { addSeen, type EntryState, emptyState, isOrigin, stampKey, uncovered } from './heads.ts'
+import { addSeen, type EntryState, emptyState, isOrigin, laterPut, stampKey, uncovered } from './heads.ts'
 import type { NewRecord } from './record-reader.ts'
 import { writeHeadPasts } from './rows/head-pasts.ts'
 import { carriedKey, recordsKey, twinKey } from './rows/keys.ts'
@@ -49,6 +49,7 @@ export class EntryStates {
     const records = admitted.map(({ record }) => record)
     if (before !== undefined) await loadPast(this.#index, entry, state, namedBy(records))
     const notes = new VersionNotes(this.#index, entry, state)
+    for (const record of records) if (record.op === 'put') state.lastPut = laterPut(state.lastPut, record)
     const raised = new Map<string, Seen>()
     for (const record of records)
       for (const { author, incarnation } of addSeen(state, record)) {

@@ -96,6 +96,8 @@ export const TABLES = {
   early: 'z',
   /** Deleted directories that do not show, and their places. */
   deletedDirectories: 'x',
+  /** Deleted files, and where they were. */
+  deletedFiles: 'X',
   /** The newest stamp of each author. */
   newestStamps: 'N'
 } as const

@@ -1,4 +1,3 @@
-import { PROJECT_ROWS_MAX } from '../disk/constants.ts'
 import { IndexOps } from '../disk/index-sink.ts'
 import { isSamePlace } from '../disk/place.ts'
 import type { RowProjection, StoredRow } from '../disk/row-projection.ts'
@@ -81,12 +80,7 @@ export class StatementRows implements RowProjection {
   }
 
   async project(rows: readonly StoredRow[], replay: boolean): Promise<void> {
-    const items = await this.#decode(rows)
-    // A replay brings more rows than a batch of the index should hold. Nobody waits for them, so they need not stay
-    // together.
-    const atOnce = replay ? PROJECT_ROWS_MAX : Math.max(1, items.length)
-    for (let start = 0; start < items.length; start += atOnce)
-      await this.#projectSome(items.slice(start, start + atOnce), replay)
+    await this.#projectSome(await this.#decode(rows), replay)
   }
 
   async isLive({ payload, place }: StoredRow): Promise<boolean> {

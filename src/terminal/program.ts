@@ -10,7 +10,6 @@ import { version } from './version.ts'
 export function newProgram(name: string, description: string): Command {
   const program = new Command(name)
     .description(description)
-    .version(version, '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .configureOutput({ writeErr: () => {} })
     .configureHelp({
@@ -21,6 +20,11 @@ export function newProgram(name: string, description: string): Command {
       subcommandTerm: command => command.name()
     })
   return throwUsage(program)
+}
+
+/** Adds `--version`, which prints the version wherever it stands. */
+export function addVersion(program: Command): void {
+  program.version(version, '--version', 'print the version')
 }
 
 /** Makes a command throw a usage error in our words, instead of exiting. Help and version still end the program. */

@@ -95,7 +95,7 @@ test('put, ls, stat, get, cat, mv, cp, rm, evict, status and peers print what th
   assert.equal((await dfs('stat', '/in/a b.bin')).code, 0)
   assert.equal((await dfs('mkdir', '/x/y/z')).code, 0)
   const [removed] = jsonLines(await dfs('--json', 'rm', '-r', '/x'))
-  assert.deepEqual(Object.keys(removed!), ['path', 'version', 'removedOn', 'waitingFor', 'freesAt'])
+  assert.deepEqual(Object.keys(removed!), ['path', 'version', 'removedOn', 'waitingFor', 'out', 'freesAt'])
   assert.deepEqual(removed!['removedOn'], [node.peerId])
   const [evicted] = jsonLines(await dfs('--json', 'evict', '/copy'))
   assert.deepEqual(evicted, { path: '/copy', freed: { blocks: 0, bytes: 0 }, left: { blocks: 0, bytes: 0 } })

@@ -14,7 +14,8 @@ export const KEY_BYTES = 32
  * it does not show.
  */
 export const DIRECTORY_TABLES = [TABLES.children, TABLES.deletedDirectories] as const
-export type DirectoryTable = (typeof DIRECTORY_TABLES)[number]
+/** The tables whose rows are about an entry in a directory. Deleted files matter only for those who ask for them. */
+export type DirectoryTable = (typeof DIRECTORY_TABLES)[number] | typeof TABLES.deletedFiles
 
 /** Returns the key of an entry's row. */
 export function entryKey(entry: Uint8Array): Uint8Array {
@@ -176,6 +177,7 @@ export interface DirectoryValue {
 const IS_DIRECTORY = 1
 const IS_DAMAGED = 2
 const HAS_VERSIONS = 4
+/** The bytes of a stamp in a key. */
 export const STAMP_BYTES = HLC_BYTES + KEY_BYTES + INCARNATION_BYTES
 
 /** Encodes the value of a row of a directory table. */

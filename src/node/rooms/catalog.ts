@@ -3,6 +3,7 @@ import { Author } from '../../catalog/author.ts'
 import { Bodies } from '../../catalog/bodies.ts'
 import { Catalog } from '../../catalog/catalog.ts'
 import { Names } from '../../catalog/names.ts'
+import { Past } from '../../catalog/past/past.ts'
 import { CatalogProjection } from '../../catalog/projection.ts'
 import { SealedEntries } from '../../catalog/sealed-entries.ts'
 import { Tree } from '../../catalog/tree.ts'
@@ -17,6 +18,7 @@ import { refOf } from './records.ts'
 /** The files and directories that exist according to the records. */
 export interface CatalogRoom {
   tree: Tree
+  past: Past
   author: Author
   catalog: Catalog
   sealed: SealedEntries
@@ -49,6 +51,7 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
   })
   log.register(projection)
   const tree = new Tree({ index, bodies, names, clock, depthOf })
+  const past = new Past({ index, tree, bodies, names, log, nodeCodecs })
   const sealed = new SealedEntries({ index, log, keys, clock, chance, logger })
   const author = new Author({ self, keys, chance, bodies, nodeCodecs })
   const assertMayWrite = (): void => members.assertMayWrite()
@@ -67,5 +70,5 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
   })
   const versions = new Versions({ index, keptMs })
   const parts = { assertRoom, log, tree, bodies, author, self, clock, chance, logger, assertMayWrite, versions }
-  return { tree, author, catalog: new Catalog(parts), sealed, retention }
+  return { tree, past, author, catalog: new Catalog(parts), sealed, retention }
 }

@@ -44,7 +44,7 @@ export function fsContextOf(
 ): FsContext {
   const { membership, blocks, catalog: room } = rooms
   const { members, sync } = membership
-  const { catalog, tree, author } = room
+  const { catalog, tree, past, author } = room
   const { clock, logger } = init
-  return { catalog, tree, author, blocks, members, sync, codec: codecOf(init), clock, logger, ...rest }
+  return { catalog, tree, past, author, blocks, members, sync, codec: codecOf(init), clock, logger, ...rest }
 }
