@@ -337,7 +337,8 @@ export class Setup {
   async #append(statements: readonly Statement[], { author, role }: Signer): Promise<void> {
     await this.beforeEach?.()
     await this.beforeAppend?.()
-    await this.project(statements.map(statement => acceptedBy(author, statement, role)))
+    const arrivedAtMs = this.clock.now()
+    await this.project(statements.map(statement => ({ ...acceptedBy(author, statement, role), arrivedAtMs })))
   }
 
   /** Projects accepted statements in one batch, which the index applies. Like the log, it does one batch at a time. */
