@@ -14,12 +14,17 @@ import type {
   OpenFile,
   PutOptions,
   PutResult,
+  RemoveOptions,
   RemoveResult,
+  RestoreOptions,
+  RestoreResult,
   Source,
-  Stat
+  Stat,
+  VersionItem
 } from './fs/types.ts'
 import type {
   Admitted,
+  DeclaredOut,
   FoundNetwork,
   InviteItem,
   InviteOptions,
@@ -193,11 +198,25 @@ export interface DfsVerbs {
     to: string,
     options?: AbortOptions & { noClobber?: boolean | undefined }
   ): Promise<{ from: string; path: string }>
-  /** Deletes a file, or, with `recursive`, also a directory. `ifTag` works as for `put`. */
-  remove(
-    path: string,
-    options?: AbortOptions & { recursive?: boolean | undefined; ifTag?: string | undefined }
-  ): Promise<RemoveResult>
+  /** Deletes a file, or, with `recursive`, also a directory. Members that are away delete it when they are back. */
+  remove(path: string, options?: RemoveOptions & { wait?: boolean | undefined }): Promise<RemoveResult>
+  /**
+   * Deletes as `remove` does, yields the result, and yields it again each time that more members have acknowledged the
+   * deletion. Ends when all members have but those that are out.
+   */
+  removing(path: string, options?: RemoveOptions): AsyncGenerator<RemoveResult>
+  /**
+   * Yields the versions of a file and its deletes, the latest first: also of a deleted file, and of one that shows as a
+   * conflict. Throws `not-found`, or `is-a-directory`.
+   */
+  versions(path: string, options?: AbortOptions): AsyncGenerator<VersionItem>
+  /**
+   * Makes an earlier version of a file current, by a new write. A deleted file is brought back as it was before its
+   * delete, and a deleted directory with everything that the same recursive removal took, and nothing else. Files whose
+   * names are in use again are left alone. Throws `not-found`, `expired` if the content is no longer kept, and `invalid`
+   * if there is no other version, or if several have the digits that were given.
+   */
+  restore(path: string, options?: RestoreOptions): Promise<RestoreResult>
   /** Frees this member's copies, once the members that owe them afterwards have proved that they hold them. */
   evict(path: string, options?: AbortOptions): Promise<EvictResult>
   /** Returns the state of the node. Throws only if the node has been stopped or its disk cannot be read. */
@@ -222,11 +241,18 @@ export interface DfsVerbs {
   /** Turns away the machine that shows this code. Throws as `approve` does. */
   deny(code: string, options?: AbortOptions): Promise<Admitted>
   /**
-   * Gives a member a higher role. `member` is a peer id, the first or last characters of one, or a name. Throws
+   * Gives a member a higher role; `already` if it has that one. `member` is a peer id, the first or last characters of
+   * one, or a name. Throws
    * `not-found` if it fits no member, `invalid` if it fits several, `unsupported` for a lower role, and `not-allowed`
    * unless this node is an admin.
    */
   setRole(member: string, role: Role, options?: AbortOptions): Promise<Admitted>
+  /**
+   * Declares a member that will not come back out: the others take over its part at once. `member` is as in `setRole`. It
+   * counts again with its next status, which it signs when it starts, or at once if it runs. Throws `not-found`,
+   * `invalid` if it fits several members or this one, and `not-allowed` unless this node is an admin.
+   */
+  declareOut(member: string, options?: AbortOptions): Promise<DeclaredOut>
   /** Makes an invite. Throws `not-allowed` unless this node is an admin. */
   invite(options?: AbortOptions & InviteOptions): Promise<MadeInvite>
   /** Returns the invites that this node knows of, the newest first. */

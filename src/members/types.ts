@@ -9,6 +9,8 @@ export interface Peer {
   peerId: string
   name: string
   role: string
+  /** `out`: the others have taken over its part, until it is back. */
+  state: 'in' | 'draining' | 'full' | 'out'
   /** True if the member is connected and has shown its grant. */
   connected: boolean
   /** Now, if the member is connected. Null if it has never been seen. */
@@ -56,12 +58,23 @@ export interface MemberItem {
  */
 export type RejectionReason = 'clock-off' | 'duplicate' | 'refused' | 'unreachable'
 
+/** A member that an admin has declared out. */
+export interface DeclaredOut {
+  peerId: string
+  name: string
+  role: Role
+  /** True if it is connected. Then it counts again in a moment, with its next status. */
+  connected: boolean
+  /** True if it was out before, and nothing was changed. */
+  already?: true | undefined
+}
+
 /** The device that was let in, turned away, or given another role. */
 export interface Admitted {
   peerId: string
   name: string
   role: Role
-  /** True if it had been let in before, and nothing was changed. */
+  /** True if it had been let in before, or had this role, and nothing was changed. */
   already?: true | undefined
 }
 

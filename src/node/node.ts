@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import type {
   Admitted,
+  DeclaredOut,
   DfsNode,
   InviteItem,
   InviteOptions,
@@ -170,6 +171,10 @@ export class Node extends FileVerbs implements DfsNode {
 
   async setRole(member: string, role: Role): Promise<Admitted> {
     return (await this.#stack()).membership.setRole(member, role)
+  }
+
+  async declareOut(member: string): Promise<DeclaredOut> {
+    return (await this.#stack()).membership.declareOut(member)
   }
 
   async invite(options: AbortOptions & InviteOptions = {}): Promise<MadeInvite> {

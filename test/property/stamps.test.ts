@@ -57,7 +57,7 @@ class Member {
     const content = { root: chance.bytes(32), rootEpoch: this.self.network, size: 1, mtime: 0, content: Buffer.of(1) }
     if (state.heads.length === 0) return this.#add([this.#author.createFile(entry, at, content, 1)])
     const shown = showEntry(state, () => 0)
-    if (verb === 'delete') return this.#add(this.#author.delete(state, state.heads, undefined))
+    if (verb === 'delete') return this.#add(this.#author.delete(state, { covered: state.heads, body: undefined }))
     const body = { ...at, kind: 'file' as const, size: 1, mtime: 0, content: Buffer.of(1) }
     if (verb === 'move' && shown.content !== undefined) {
       return this.#add([this.#author.move(state, shown.content, body, at)])

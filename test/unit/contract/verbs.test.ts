@@ -32,14 +32,45 @@ async function callOf(verb: Verb, fields: Readonly<Record<string, unknown>>): Pr
 
 test('every verb calls its method of the node with the fields that the client gave', async () => {
   const cases: Array<[Verb, Record<string, unknown>, string, Record<string, unknown>]> = [
-    [VERBS.list, { path: ODD, recursive: true }, `list ${ODD}`, { recursive: true, here: undefined }],
-    [VERBS.list, { path: ODD, recursive: false, here: true }, `list ${ODD}`, { recursive: false, here: true }],
+    [
+      VERBS.list,
+      { path: ODD, recursive: true },
+      `list ${ODD}`,
+      { recursive: true, here: undefined, deleted: undefined }
+    ],
+    [
+      VERBS.list,
+      { path: ODD, recursive: false, here: true },
+      `list ${ODD}`,
+      { recursive: false, here: true, deleted: undefined }
+    ],
+    [
+      VERBS.list,
+      { path: ODD, recursive: true, deleted: true },
+      `list ${ODD}`,
+      { recursive: true, here: undefined, deleted: true }
+    ],
+    [VERBS.versions, { path: ODD }, `versions ${ODD}`, {}],
+    [VERBS.restore, { path: ODD }, `restore ${ODD}`, { version: undefined }],
+    [VERBS.restore, { path: ODD, version: 'abcd' }, `restore ${ODD}`, { version: 'abcd' }],
     [VERBS.copies, { path: ODD }, `copies ${ODD}`, {}],
     [VERBS.stat, { path: ODD }, `stat ${ODD}`, {}],
     [VERBS.mkdir, { path: ODD }, `mkdir ${ODD}`, {}],
     [VERBS.move, { from: ODD, to: '/to', noClobber: true }, `move ${ODD} /to`, { noClobber: true }],
     [VERBS.copy, { from: ODD, to: '/to' }, `copy ${ODD} /to`, { noClobber: undefined }],
-    [VERBS.remove, { path: ODD, recursive: true }, `remove ${ODD}`, { recursive: true, ifTag: undefined }],
+    [VERBS.remove, { path: ODD, recursive: true }, `remove ${ODD}`, { recursive: true }],
+    [
+      VERBS.remove,
+      { path: ODD, recursive: false, purge: true, wait: true },
+      `remove ${ODD}`,
+      { recursive: false, purge: true, wait: true }
+    ],
+    [
+      VERBS.removing,
+      { path: ODD, recursive: true, purge: false },
+      `removing ${ODD}`,
+      { recursive: true, purge: false }
+    ],
     [VERBS.remove, { path: ODD, recursive: false, ifTag: 't1' }, `remove ${ODD}`, { recursive: false, ifTag: 't1' }],
     [VERBS.evict, { path: ODD }, `evict ${ODD}`, {}],
     [VERBS.members, {}, 'members ', {}],
@@ -47,6 +78,7 @@ test('every verb calls its method of the node with the fields that the client ga
     [VERBS.approve, { code: ODD }, `approve ${ODD}`, { role: undefined }],
     [VERBS.deny, { code: ODD }, `deny ${ODD}`, {}],
     [VERBS.setRole, { member: ODD, role: 'storage' }, `setRole ${ODD} storage`, {}],
+    [VERBS.declareOut, { member: ODD }, `declareOut ${ODD}`, {}],
     [
       VERBS.invite,
       { role: 'admin', expiresMs: 60_000, uses: 'unlimited' },

@@ -25,7 +25,15 @@ async function admittingOf(
   const attic = await setup.member('attic', setup.admin)
   const { clock, chance, logger } = setup
   const admitting = new Admitting({
-    ...{ host: attic.host, self: attic.self, log: attic.log, roster: attic.roster, clock, chance },
+    ...{
+      host: attic.host,
+      self: attic.self,
+      log: attic.log,
+      roster: attic.roster,
+      statuses: attic.statuses,
+      clock,
+      chance
+    },
     logger: logger.forComponent('test'),
     handovers: undefined,
     writeError: () => undefined,
