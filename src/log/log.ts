@@ -1,4 +1,5 @@
 import { ROW_STATEMENT } from '../disk/constants.ts'
+import type { IndexOps } from '../disk/index-sink.ts'
 import type { Store } from '../disk/store.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
 import type { Statement } from '../format/statement.ts'
@@ -224,12 +225,17 @@ export class Log {
   }
 
   /**
-   * Forgets those of some statements that later ones have covered: their space on the disk returns, and no other member
-   * is asked for them again. A rebuild of the index forgets that they were forgotten, so they may then come back from
-   * members that still have them. Returns how many were forgotten.
+   * Forgets those of some statements that later ones have covered and that `mayForget` accepts: once the batch is
+   * written, their space on the disk returns, and no other member is asked for them again. A rebuild of the index forgets
+   * that they were forgotten, so they may then come back from members that still have them. Call it inside `alone`.
+   * Returns how many are forgotten.
    */
-  async forget(ids: readonly Uint8Array[]): Promise<number> {
-    return this.#rows.forget(await this.#reader.get(ids))
+  async forgetIn(
+    ops: IndexOps,
+    ids: readonly Uint8Array[],
+    mayForget: (item: LoggedStatement) => boolean = () => true
+  ): Promise<number> {
+    return this.#rows.forgetIn(ops, (await this.#reader.get(ids)).filter(mayForget))
   }
 
   /** Accepts the early statements whose time has come. */
