@@ -38,6 +38,17 @@ export function throwUsage(command: Command): Command {
   })
 }
 
+/** The width of a help text where no terminal tells its own. */
+const HELP_COLUMNS = 80
+
+/** Adds a text below the help of a command. Its lines are wrapped to the width of the terminal, as those above it are. */
+export function addHelpBelow(command: Command, text: string): Command {
+  return command.addHelpText('after', () => {
+    const columns = command.configureOutput().getOutHelpWidth?.() ?? HELP_COLUMNS
+    return command.createHelp().boxWrap(text, columns)
+  })
+}
+
 /** Returns a command as it is typed, such as `dfs members approve`. */
 export function fullName(command: Command): string {
   return command.parent === null ? command.name() : `${fullName(command.parent)} ${command.name()}`

@@ -76,7 +76,7 @@ interface PlainView {
   /** The median stamp, and the members that are out: by a word that counts, or because they lag behind the median. */
   middle: string
   out: number[]
-  /** The view before this node has seen them out for long enough, and after. */
+  /** The view before and after this node has seen them out for long enough. */
   before: { encoded: string; id: string }
   after: { encoded: string; id: string }
 }
