@@ -4,6 +4,7 @@ import type { Log } from '../../log/log.ts'
 import { NO_BYTES } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { ComponentLogger, Logger } from '../../util/logger.ts'
+import { SteadyClock } from '../../util/steady-clock.ts'
 import { Worker } from '../../util/worker.ts'
 import { EXPIRE_EVERY_MS, VERSION_NEWS_MS, VERSIONS_AT_ONCE } from '../constants.ts'
 import { recordsOf, stampOfRecord } from '../rows/keys.ts'
@@ -17,7 +18,6 @@ import {
   timedSubject,
   versionOfCarrier
 } from './keys.ts'
-import { SteadyClock } from './steady-clock.ts'
 import { VersionBatch, type VersionBatchOptions } from './version-batch.ts'
 
 export interface RetentionOptions extends Pick<VersionBatchOptions, 'depthOf'> {

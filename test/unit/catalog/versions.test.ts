@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Blocks } from '../../../src/blocks/blocks.ts'
-import { CLOCK_STANDS_MS, PURGE_WAIT_MS, SHORT_LIVED_MAX } from '../../../src/catalog/constants.ts'
+import { PURGE_WAIT_MS, SHORT_LIVED_MAX } from '../../../src/catalog/constants.ts'
 import { pastOf, pastOfAll } from '../../../src/catalog/heads.ts'
 import type { Version } from '../../../src/catalog/versions/versions.ts'
 import { TABLES } from '../../../src/disk/tables.ts'
@@ -10,6 +10,7 @@ import { ROOT_ENTRY } from '../../../src/format/entry.ts'
 import { type Hlc, hlcAfter, hlcAt } from '../../../src/format/stamp.ts'
 import type { LocalMember } from '../../../src/members/local-member.ts'
 import { equalBytes } from '../../../src/util/bytes.ts'
+import { CLOCK_STANDS_MS } from '../../../src/util/steady-clock.ts'
 import {
   admin,
   carrying,
