@@ -16,14 +16,13 @@ import type {
   PutResult,
   RemoveOptions,
   RemoveResult,
-  RestoreOptions,
-  RestoreResult,
   Source,
-  Stat,
-  VersionItem
+  Stat
 } from './fs/types.ts'
+import type { RestoreOptions, RestoreResult, VersionItem } from './fs/version-types.ts'
 import type {
   Admitted,
+  DeclaredOut,
   FoundNetwork,
   InviteItem,
   InviteOptions,
@@ -31,7 +30,8 @@ import type {
   MemberItem,
   NetworkInfo,
   Peer,
-  Role
+  Role,
+  SettingItem
 } from './members/types.ts'
 import type { Status } from './status.ts'
 import type { Chance } from './util/chance.ts'
@@ -47,6 +47,7 @@ import type { Transports } from './wire/libp2p-host.ts'
 
 export type * from './events.ts'
 export type * from './fs/types.ts'
+export type * from './fs/version-types.ts'
 export type * from './members/types.ts'
 export type * from './status.ts'
 export type { ComponentLogger, Logger } from './util/logger.ts'
@@ -104,11 +105,11 @@ export interface NodeOptions {
    * default what is free at the first start, less 5 % of the disk.
    */
   capacityBytes?: number | undefined
-  /** The number of copies to keep of each file that this node puts. By default 3. */
+  /** The number of copies to keep of each file that this node puts. By default as the settings of the network say: 3. */
   replicas?: Copies | undefined
   /**
-   * The number of copies that must be durable before a put resolves. By default 2 if a second member can be reached,
-   * and 1 otherwise.
+   * The number of copies that must be durable before a put resolves. By default as the settings of the network say: 2
+   * if a second member can be reached, and 1 otherwise.
    */
   ack?: Copies | undefined
   /**
@@ -240,11 +241,18 @@ export interface DfsVerbs {
   /** Turns away the machine that shows this code. Throws as `approve` does. */
   deny(code: string, options?: AbortOptions): Promise<Admitted>
   /**
-   * Gives a member a higher role. `member` is a peer id, the first or last characters of one, or a name. Throws
+   * Gives a member a higher role; `already` if it has that one. `member` is a peer id, the first or last characters of
+   * one, or a name. Throws
    * `not-found` if it fits no member, `invalid` if it fits several, `unsupported` for a lower role, and `not-allowed`
    * unless this node is an admin.
    */
   setRole(member: string, role: Role, options?: AbortOptions): Promise<Admitted>
+  /**
+   * Declares a member that will not come back out: the others take over its part at once. `member` is as in `setRole`. It
+   * counts again with its next status, which it signs when it starts, or at once if it runs. Throws `not-found`,
+   * `invalid` if it fits several members or this one, and `not-allowed` unless this node is an admin.
+   */
+  declareOut(member: string, options?: AbortOptions): Promise<DeclaredOut>
   /** Makes an invite. Throws `not-allowed` unless this node is an admin. */
   invite(options?: AbortOptions & InviteOptions): Promise<MadeInvite>
   /** Returns the invites that this node knows of, the newest first. */
@@ -252,6 +260,13 @@ export interface DfsVerbs {
   /** Ends an invite, named by its id, by the start of its id, or by its token. Members that it let in stay. */
   revokeInvite(invite: string, options?: AbortOptions): Promise<{ id: string }>
   networkInfo(options?: AbortOptions): Promise<NetworkInfo>
+  /** Returns the settings of the network, which hold for all members. */
+  settings(options?: AbortOptions): Promise<SettingItem[]>
+  /**
+   * Changes a setting of the network. Throws `invalid` for a key that does not exist and for a value out of bounds, and
+   * `not-allowed` unless this node is an admin.
+   */
+  setSetting(key: string, value: number | 'all', options?: AbortOptions): Promise<SettingItem>
   /** Removes the network key from the keystore of this node. `forgotten` is false if it did not hold the key. */
   forgetNetworkKey(options?: AbortOptions): Promise<{ forgotten: boolean }>
   /** Stops the node. Everything that was acknowledged remains durable. A second call has no effect. */

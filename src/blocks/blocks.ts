@@ -18,7 +18,7 @@ import { composeRepair, composeSweep, type Repairing } from './compose-repair.ts
 import type { ConfirmedCopies } from './fetch/confirmed-copies.ts'
 import type { Fetched, Fetcher, FetchOptions } from './fetch/fetcher.ts'
 import type { PeerHealth } from './fetch/peer-health.ts'
-import type { PutId } from './hold/claims.ts'
+import { type PutId, releasedKey } from './hold/claims.ts'
 import type { BadBlocks, LocalBlocks } from './hold/local-blocks.ts'
 import { isWholeHere } from './hold/whole-here.ts'
 import { type MakeRoom, withRoom } from './hold/with-room.ts'
@@ -36,7 +36,7 @@ import { currentRanking, type Ranking } from './rank.ts'
 import type { RecordRef } from './record-ref.ts'
 import type { Freed } from './repair/copy-freer.ts'
 import type { IncompleteRecords } from './repair/free-stops.ts'
-import { recordReferenceKey, recordReferenceOps } from './repair/record-rows.ts'
+import { recordReferenceKey, recordReferenceOps, recordReleaseOps } from './repair/record-rows.ts'
 import type { RoomMaker } from './repair/room-maker.ts'
 import { loadStopMarks } from './repair/stop-marks.ts'
 import type { Sweeper } from './repair/sweep.ts'
@@ -292,6 +292,13 @@ export class Blocks {
    * the batch that adds the record.
    */
   static readonly referenceOps = recordReferenceOps
-  /** Returns the key of that claim, which stays as long as the record. */
+  /** Returns the key of that claim, which stays until the record is released. */
   static readonly referenceKey = recordReferenceKey
+  /**
+   * Returns the index changes that release a record: it no longer needs its content, which is freed if nothing else
+   * does. They must go into the batch that decides it, and cannot be undone.
+   */
+  static readonly releaseOps = recordReleaseOps
+  /** Returns the key of the row that says that a record has been released. */
+  static readonly releasedKey = releasedKey
 }

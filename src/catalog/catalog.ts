@@ -20,6 +20,7 @@ import { type MoveOptions, move } from './changes/move.ts'
 import { type RemoveOptions, remove } from './changes/remove.ts'
 import { restoreDirectories, restoreFile } from './changes/restore.ts'
 import type { Tree } from './tree.ts'
+import type { Versions } from './versions/versions.ts'
 
 export interface CatalogOptions {
   log: Pick<Log, 'append'>
@@ -37,6 +38,7 @@ export interface CatalogOptions {
    * node still moves and deletes.
    */
   assertRoom?: () => Promise<void>
+  versions: Versions
 }
 
 /**
@@ -47,6 +49,8 @@ export interface CatalogOptions {
  * Each change is one transaction or several. `transact` says what a change promises while others run.
  */
 export class Catalog {
+  /** The versions of entries, and how long they are kept here. */
+  readonly versions: Versions
   readonly #options: CatalogOptions
   readonly #log: Logger
   readonly #context: ChangeContext
@@ -54,6 +58,7 @@ export class Catalog {
   constructor(options: CatalogOptions) {
     const { tree, bodies, author, clock, chance, logger } = options
     this.#options = options
+    this.versions = options.versions
     this.#log = logger.forComponent('dfs:catalog')
     this.#context = {
       tree,

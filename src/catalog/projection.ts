@@ -29,6 +29,7 @@ import { isOfRecord } from './rows/record-rows.ts'
 import { showAgain } from './rows/shown-again.ts'
 import { encodeState } from './rows/state-codec.ts'
 import { writeWaiting } from './rows/waiting.ts'
+import { hasCancel } from './versions/notes.ts'
 
 export interface CatalogProjectionOptions {
   index: IndexDb
@@ -39,6 +40,8 @@ export interface CatalogProjectionOptions {
   nodeCodecs: readonly number[]
   /** Called with records that were just accepted. */
   onRecords: (records: readonly EntryRecord[]) => void
+  /** Called when such records may have ended versions. */
+  onVersionNews: () => void
 }
 
 /** How a batch changes one entry. */
@@ -105,22 +108,30 @@ export class CatalogProjection implements Projection {
     this.#log.trace('%d statements changed %d entries', items.length, updates.length)
   }
 
+  coveredIn(sink: IndexSink): readonly Uint8Array[] {
+    return this.#states.coveredIn(sink)
+  }
+
   applied({ added }: Change): void {
     const entries = added as ReadonlyArray<AcceptedStatement<'entry'>>
-    this.#options.onRecords(entries.map(({ statement, author }) => this.#reader.read(statement, author)))
+    const records = entries.map(({ statement, author }) => this.#reader.read(statement, author))
+    this.#options.onRecords(records)
+    // A record may also have been seen by one that arrived before it.
+    if (records.some(({ seen }) => seen.length > 0)) this.#options.onVersionNews()
   }
 
   async isIndexed({ statement, author, role }: AcceptedStatement): Promise<boolean> {
     const { index } = this.#options
     const record = this.#reader.read(statement as Statement<'entry'>, author)
     const root = cidOf(record)
-    // The claim of a record on its root never ends. Its other claims follow from it: the walk of the record writes them.
-    if (root !== undefined && !(await index.has(Blocks.referenceKey({ id: record.id, root })))) return false
+    // A record claims its root until it is released. Its other claims follow from it: the walk of the record writes them.
+    if (root !== undefined && !(await hasClaim(index, { id: record.id, root }))) return false
     if (!(await this.#isKnown({ record, role }, await index.get(recordsKey(record.entry, record.stamp))))) return false
     const value = await index.get(entryKey(record.entry))
     if (value === undefined) return false
     const row = await readEntryRow(index, record.entry, value)
     if (!(await hasPast(index, record, row.state))) return false
+    if (!(await hasCancel(index, record, statement as Statement<'entry'>))) return false
     if (row.isSealed) return this.#isSealedRow(record.entry, row)
     const key = placeKey(record.entry, row)
     return key === undefined || ((await index.has(key)) && (row.isHidden || (await hasName(index, key))))
@@ -134,8 +145,8 @@ export class CatalogProjection implements Projection {
 
   /** Returns the records that the index does not have, by entry, in the order in which they are added. */
   async #groupsOf(items: ReadonlyArray<AcceptedStatement<'entry'>>): Promise<Group[]> {
-    const records = items.map(({ statement, author, role }): NewRecord => {
-      return { statement, role, record: this.#reader.read(statement, author) }
+    const records = items.map(({ statement, author, role, arrivedAtMs }): NewRecord => {
+      return { statement, role, arrivedAtMs, record: this.#reader.read(statement, author) }
     })
     const known = await this.#options.index.getMany(records.map(({ record }) => recordsKey(record.entry, record.stamp)))
     const groups = new Map<string, { [K in keyof Group]: K extends 'added' | 'again' ? NewRecord[] : Group[K] }>()
@@ -229,6 +240,11 @@ export function cidOf({ root }: Pick<EntryRecord, 'root'>): BlockCid | undefined
   if (root === null) return undefined
   const named = rootOf(root)
   return 'cid' in named ? named.cid : undefined
+}
+
+/** Returns true if a record claims its root, or has been released. */
+async function hasClaim(index: IndexDb, { id, root }: { id: Uint8Array; root: BlockCid }): Promise<boolean> {
+  return (await index.has(Blocks.referenceKey({ id, root }))) || index.has(Blocks.releasedKey(id))
 }
 
 /** Writes the claim on a record's blocks. A record has it whether it counts or not. */

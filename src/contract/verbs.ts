@@ -118,6 +118,12 @@ export const VERBS = {
     fields: z.strictObject({ member: z.string(), role }),
     run: (node, { member, role }, options) => node.setRole(member, role, options)
   }),
+  declareOut: call({
+    method: 'POST',
+    route: '/v1/members/out',
+    fields: z.strictObject({ member: z.string() }),
+    run: (node, { member }, options) => node.declareOut(member, options)
+  }),
   invite: call({
     method: 'POST',
     route: '/v1/invites',
@@ -145,6 +151,18 @@ export const VERBS = {
     route: '/v1/network',
     fields: none,
     run: (node, _fields, options) => node.networkInfo(options)
+  }),
+  settings: call({
+    method: 'GET',
+    route: '/v1/settings',
+    fields: none,
+    run: (node, _fields, options) => node.settings(options)
+  }),
+  setSetting: call({
+    method: 'POST',
+    route: '/v1/settings',
+    fields: z.strictObject({ key: z.string(), value: z.union([z.number(), z.literal('all')]) }),
+    run: (node, { key, value }, options) => node.setSetting(key, value, options)
   }),
   forgetNetworkKey: call({
     method: 'POST',

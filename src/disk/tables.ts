@@ -8,6 +8,8 @@ export const TABLES = {
   addresses: 'a',
   /** Statements that could not be projected. */
   asides: 'y',
+  /** Statements that were forgotten: they are not fetched again. */
+  forgotten: 'G',
   /** The statements that name a grant. */
   signedUnder: 'f',
   /** The place of each small block. */
@@ -56,10 +58,28 @@ export const TABLES = {
   waitingRecords: 'Q',
   /** Every record of an entry, by stamp. */
   records: 'r',
+  /** Records that carry the content of a version, beside the one that wrote it. */
+  carriers: 'B',
+  /** When a record of an entry that ends versions, or saves them, had first seen a stamp. */
+  firstSeen: 'K',
+  /** Versions and entries that changed, and at which the catalog has to look. */
+  versionNews: 'W',
+  /** Versions that have ended and are still kept, by the time of their end. */
+  endedVersions: 'A',
+  /** Entries with versions that a purge ends at a later time, by this time. */
+  duePurges: 'U',
+  /** The versions of an entry that lived only for a short time. */
+  shortVersions: 'Y',
+  /** The number of versions of an entry that are no longer kept. */
+  droppedVersions: 'Z',
   /** The place of each statement. */
   statements: 's',
   /** Records for which something is still to be done, and what their last walks found missing. */
   unfinished: 't',
+  /** Records that no longer need their content. They claim nothing. */
+  released: 'L',
+  /** Released records whose blocks are still to be freed, as far as nothing else claims them. */
+  releases: 'F',
   /** Records with chunks here that this member does not owe. */
   surplus: 'S',
   /** The time for which the records of each author have stopped this member from freeing blocks. */

@@ -57,9 +57,13 @@ export async function* removingPath(
   for await (const more of acknowledgements.follow(acknowledged, signal)) yield resultFor(more)
 }
 
-/** Says which members have acknowledged a deletion and which have not, whether these are there or away. */
+/**
+ * Says which members have acknowledged a deletion and which have not, whether these are there or away. A member of which
+ * an admin has said that it is out is not expected back.
+ */
 function reached(fs: FsContext, acknowledged: ReadonlySet<PeerId>): Pick<RemoveResult, 'removedOn' | 'waitingFor'> {
   const self = fs.members.self.peerId
-  const left = fs.members.all.map(({ peer }) => peer).filter(peer => peer !== self && !acknowledged.has(peer))
+  const isLeft = (peer: PeerId): boolean => peer !== self && !acknowledged.has(peer) && !fs.members.isSaidOut(peer)
+  const left = fs.members.all.map(({ peer }) => peer).filter(isLeft)
   return { removedOn: [self, ...acknowledged], waitingFor: awaited(fs, left) }
 }

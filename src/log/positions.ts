@@ -29,7 +29,10 @@ export interface Numbered {
   class: StatementClass
   id: Uint8Array
   sequence: number
-  /** False for a status, which is replaced all the time and therefore not counted in the totals. */
+  /**
+   * False if the statement is not part of the totals. That is so for a status, which is replaced all the time, and for a
+   * statement that a later one has covered, which each member forgets at another moment.
+   */
   isCounted: boolean
 }
 
@@ -155,6 +158,11 @@ export class Positions {
   /** Removes the rows of statements that no longer count, such as statuses that were replaced. */
   async removeFrom(sink: IndexSink, items: readonly Numbered[]): Promise<void> {
     for (const item of items) sink.del(sequenceKey(item.class, item.sequence))
+    await this.#count(sink, items, -1)
+  }
+
+  /** Takes statements out of the totals. Their rows stay. */
+  async discount(sink: IndexSink, items: readonly Numbered[]): Promise<void> {
     await this.#count(sink, items, -1)
   }
 

@@ -131,6 +131,11 @@ export class Members {
     return this.#options.statuses.view
   }
 
+  /** Returns true if an admin has said that a member is out, and the member has not come back since. */
+  isSaidOut(peer: PeerId): boolean {
+    return this.#options.statuses.isSaidOut(peer)
+  }
+
   /** The other members that have proven themselves and that we may ask. */
   get admitted(): PeerId[] {
     return this.#join.admitted
@@ -188,6 +193,13 @@ export class Members {
   /** Members whose news is missing here, although our whole log has been compared with others'. */
   get missingNewsOf(): Member[] {
     return this.#news.missing.map(peer => this.member(peer)).filter(member => member !== undefined)
+  }
+
+  /** Members that stay away and that only an admin can declare out. */
+  get undecided(): Member[] {
+    const here = new Set([this.self.peerId, ...this.admitted])
+    const away = this.#options.statuses.undecided.filter(peer => !here.has(peer))
+    return away.map(peer => this.member(peer)).filter(member => member !== undefined)
   }
 
   /** The addresses of `bootstrap` at which no dial has reached anyone since the start, and why. */

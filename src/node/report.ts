@@ -9,6 +9,8 @@ import { equalBytes, shortHex, toHex } from '../util/bytes.ts'
 import { codeOf } from '../util/errors.ts'
 import type { Worker } from '../util/worker.ts'
 import { placeOf } from '../wire/addresses.ts'
+import { absencesOf } from './absences.ts'
+import { stateOf } from './member-list.ts'
 import type { Stack } from './stack.ts'
 
 export interface StatusFacts {
@@ -64,6 +66,7 @@ function owedOf(fs: Stack['fs']): Status['owed'] {
 /** Returns the other members, when they were last seen, and how this member is connected to them. */
 export function peersOf({ members, lastSeen, clock }: Pick<FsContext, 'members' | 'lastSeen' | 'clock'>): Peer[] {
   const admitted = new Set(members.admitted)
+  const states = new Map(members.view.members.map(shown => [shown.peer, stateOf(shown)]))
   const connections = new Map(members.connections().map(connection => [connection.peer, connection]))
   return members.all
     .filter(({ peer }) => peer !== members.self.peerId)
@@ -71,7 +74,8 @@ export function peersOf({ members, lastSeen, clock }: Pick<FsContext, 'members' 
       const connection = admitted.has(peer) ? connections.get(peer) : undefined
       const connected = admitted.has(peer)
       return {
-        ...{ peerId: peer, name, role, connected, lastSeen: connected ? new Date(clock.now()) : lastSeen(peer) },
+        ...{ peerId: peer, name, role, state: states.get(peer) ?? 'in', connected },
+        lastSeen: connected ? new Date(clock.now()) : lastSeen(peer),
         latencyMs: connection?.latencyMs ?? null,
         via: connection?.via ?? null
       }
@@ -95,6 +99,7 @@ function* warningsOf(
     yield `the index could not be written (${codeOf(disk.indexFailure)}): nothing is stored until it can be written; this node keeps trying. Free space on the disk or check it`
   for (const { name } of members.missingNewsOf)
     yield `changes by ${name} have not reached this node: another member may hold them back; let this node connect to ${name} directly`
+  yield* absencesOf(fs)
   const { flag, network } = members.outAfterMs
   if (flag !== undefined && flag < network)
     yield `--out-after has no effect: the network's is ${network / 1_000} s, and a node can only ask for more`

@@ -251,6 +251,20 @@ test('a walk that finds the claim of its record missing says that the index is d
   member.errors.length = 0
 })
 
+test('a record that was released is not walked, and its missing claim is no damage', async t => {
+  const { clock, cluster, members } = await start(t, 1)
+  const [member] = members
+  const { record } = await whileTimePasses(clock, member.put(bytesOf(2), { replicas: 1 }))
+  await pass(clock, MINUTE)
+  await member.store.index.batch(Blocks.releaseOps(record))
+  // A new member changes the view, so that every record is walked.
+  const added = await cluster.add()
+  await pass(clock, 5 * MINUTE)
+  assert.deepEqual(member.errors, [])
+  assert.equal(await member.store.index.hasAny(indexKey(TABLES.unfinished)), false)
+  assert.deepEqual(added.errors, [])
+})
+
 test('a member that does not know the record cannot hold its chunks for another', async t => {
   const { clock, cluster, members } = await start(t, 2)
   const [writer, other] = members

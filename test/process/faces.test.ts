@@ -149,7 +149,7 @@ test('a node fetches a file from another node, which is killed and comes back', 
   assert.deepEqual(got!['from'], [{ peerId: b.peerId, bytes: 40_000_000 }])
   assert.equal(await digestOf(copy), await digestOf(file))
   const [peer] = jsonLines(await dfsOf(a)('--json', 'peers'))[0] as unknown as Array<Record<string, unknown>>
-  assert.deepEqual(Object.keys(peer!), ['peerId', 'name', 'role', 'connected', 'lastSeen', 'latencyMs', 'via'])
+  assert.deepEqual(Object.keys(peer!), ['peerId', 'name', 'role', 'state', 'connected', 'lastSeen', 'latencyMs', 'via'])
   assert.deepEqual([peer!['peerId'], peer!['connected'], peer!['via']], [b.peerId, true, 'tcp+tls'])
   await b.kill()
   assert.equal((await dfsOf(b)('status')).code, 5)

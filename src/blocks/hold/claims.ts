@@ -42,6 +42,11 @@ const MULTIHASH_BYTES = 34
 const PUT_ID_BYTES = 48
 const LETTERS = { record: utf8('r'), node: utf8('m'), put: utf8('p') } as const
 
+/** Returns the key of the row that says that a record has been released. */
+export function releasedKey(id: Uint8Array): Uint8Array {
+  return indexKey(TABLES.released, id)
+}
+
 /**
  * Scopes the number of a put to its writer, so that no writer can touch another's put, and so that each claim says on
  * whose behalf a block is kept.
@@ -163,6 +168,11 @@ export class Claims {
   /** Returns true if a record claims its root. It must do so from the moment that it exists: see `reference`. */
   hasRecord({ id, root }: Pick<RecordRef, 'id' | 'root'>): Promise<boolean> {
     return this.#store.index.has(claimKey(root.multihash.bytes, { by: 'record', id, replicas: 0 }))
+  }
+
+  /** Returns true if a record no longer needs its content, so that it claims nothing. See `recordReleaseOps`. */
+  isReleased({ id }: Pick<RecordRef, 'id'>): Promise<boolean> {
+    return this.#store.index.has(releasedKey(id))
   }
 
   /** Returns true if a record or a manifest node claims the block. */

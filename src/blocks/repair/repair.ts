@@ -237,6 +237,7 @@ export class Repair {
   async #claimAsides(): Promise<void> {
     const { asides, claims } = this.#options
     for await (const record of asides())
-      if (!(await claims.hasRecord(record))) await this.#ops.add(recordReferenceOps(record))
+      if (!(await claims.hasRecord(record)) && !(await claims.isReleased(record)))
+        await this.#ops.add(recordReferenceOps(record))
   }
 }

@@ -74,7 +74,10 @@ export class RecordWalker {
     return this.#pulling
   }
 
-  /** Walks a record. If nothing is missing, `endOps` ends the claims of the puts that brought it here. */
+  /**
+   * Walks a record. If nothing is missing, `endOps` ends the claims of the puts that brought it here. Of a record that
+   * was released, nothing is missing.
+   */
   async walk(record: RecordRef, { from, signal, onHere, onProgress }: WalkRecordOptions): Promise<Walked> {
     const { claims, index, clock } = this.#options
     const outcome = newOutcome()
@@ -82,7 +85,10 @@ export class RecordWalker {
     const pulled = new Map<PeerId, number>()
     const pulls = new Set<Promise<void>>()
     this.#log.trace('walking record %s', nameOfId(record.id))
-    if (!(await claims.hasRecord(record))) throw index.reportCorrupt('the index lacks the claim of a record')
+    if (!(await claims.hasRecord(record))) {
+      if (await claims.isReleased(record)) return { outcome, endOps: [] }
+      throw index.reportCorrupt('the index lacks the claim of a record')
+    }
     let batches = 0
     try {
       for await (const batch of this.#batches(record, from, turn)) {

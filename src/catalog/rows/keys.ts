@@ -221,7 +221,8 @@ export function decodeStampBytes(bytes: Uint8Array): Stamp {
   }
 }
 
-function stampBytes({ hlc, author, incarnation }: Stamp): Uint8Array {
+/** Encodes a stamp so that bytes compare as stamps do. */
+export function stampBytes({ hlc, author, incarnation }: Stamp): Uint8Array {
   return concatBytes(encodeHlc(hlc), author, incarnation)
 }
 

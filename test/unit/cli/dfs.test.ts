@@ -350,12 +350,12 @@ test('a command below another refuses what it cannot do before the node is asked
   const { node, dfs } = await setUpDfs(t)
   const cases: Array<[string[], RegExp]> = [
     [['members', 'remove', 'laptop', '--now'], /dfs members remove is not built yet/],
-    [['members', 'out', 'laptop'], /dfs members out is not built yet/],
     [['members', 'vouch', 'laptop'], /dfs members vouch is not built yet/],
     [['network', 'rekey', '--confirm', 'x'], /dfs network rekey is not built yet/],
-    [['members', 'frobnicate'], /dfs members has no such command: it has approve, deny, role/],
+    [['members', 'frobnicate'], /dfs members has no such command: it has approve, deny, role, out/],
     [['members', 'aprove'], /dfs members has no such command: did you mean dfs members approve\?/],
     [['members', 'approve', ''], /^dfs members approve: CODE is empty/],
+    [['members', 'out'], /dfs members out: PEER is missing/],
     [['invite', '--out', ''], /^--out is empty/],
     [['members', 'approve'], /dfs members approve: CODE is missing/],
     [['members', 'approve', 'K7Q2ZD', '--role', 'owner'], /"owner" is not a role: give one of admin, writer/],

@@ -78,6 +78,7 @@ test('every verb calls its method of the node with the fields that the client ga
     [VERBS.approve, { code: ODD }, `approve ${ODD}`, { role: undefined }],
     [VERBS.deny, { code: ODD }, `deny ${ODD}`, {}],
     [VERBS.setRole, { member: ODD, role: 'storage' }, `setRole ${ODD} storage`, {}],
+    [VERBS.declareOut, { member: ODD }, `declareOut ${ODD}`, {}],
     [
       VERBS.invite,
       { role: 'admin', expiresMs: 60_000, uses: 'unlimited' },
@@ -88,6 +89,9 @@ test('every verb calls its method of the node with the fields that the client ga
     [VERBS.invites, {}, 'invites ', {}],
     [VERBS.revokeInvite, { invite: ODD }, `revokeInvite ${ODD}`, {}],
     [VERBS.networkInfo, {}, 'networkInfo ', {}],
+    [VERBS.settings, {}, 'settings ', {}],
+    [VERBS.setSetting, { key: ODD, value: 'all' }, `setSetting ${ODD} all`, {}],
+    [VERBS.setSetting, { key: 'versionDays', value: 7 }, 'setSetting versionDays 7', {}],
     [VERBS.forgetNetworkKey, {}, 'forgetNetworkKey ', {}]
   ]
   for (const [verb, fields, call, options] of cases) {

@@ -34,6 +34,7 @@ function fakeFs(count = 1) {
       self: { peerId: 'self' },
       member: (peer: string) => members.find(member => member.peer === peer),
       isAdmitted: (peer: string) => admitted.has(peer),
+      isSaidOut: () => false,
       get admitted() {
         return [...admitted]
       },

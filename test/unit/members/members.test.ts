@@ -380,7 +380,9 @@ test('an older status that a power cut left in the index is removed at the next 
     const older = self.sign('status', { ...last.fields, weight: 1 }, last.hlc - 1n)
     const row = encodeStatementRow({ ...self.signer, statement: older, sequence: 99, arrivedAtMs: 0 })
     const [place] = await store.write(ROW_STATEMENT, [row])
-    await store.index.batch([{ type: 'put', key: keyOf(older), value: encodeEntry({ place: place!, sequence: 99 }) }])
+    await store.index.batch([
+      { type: 'put', key: keyOf(older), value: encodeEntry({ place: place!, sequence: 99, isCovered: false }) }
+    ])
   })
   const again = await TestMember.open({
     ...disk,

@@ -8,6 +8,7 @@ import { idOf, type Statement } from '../../../src/format/statement.ts'
 import type { AcceptedStatement } from '../../../src/log/projection.ts'
 import { WEIGHT_MAX } from '../../../src/members/constants.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
+import { Outs } from '../../../src/members/outs.ts'
 import { Roster } from '../../../src/members/roster.ts'
 import { Settings } from '../../../src/members/settings.ts'
 import { Statuses } from '../../../src/members/statuses.ts'
@@ -26,11 +27,13 @@ class Setup {
   readonly admin = adminSecrets(Buffer.alloc(32, 7), this.clock, this.chance)
   readonly roster = new Roster(this.admin.network, this.clock)
   readonly settings = new Settings()
+  readonly outs = new Outs()
   readonly statuses = new Statuses({
     roster: this.roster,
     clock: this.clock,
     logger: silentLogger,
-    settings: this.settings
+    settings: this.settings,
+    outs: this.outs
   })
 
   member(options: GrantOptions = {}): LocalMember {

@@ -13,6 +13,7 @@ import { JOIN_PROTOCOL } from '../../../src/members/constants.ts'
 import { becomeAdmin } from '../../../src/members/founding.ts'
 import { Join } from '../../../src/members/join.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
+import { Outs } from '../../../src/members/outs.ts'
 import { chainOf, checkProof, grantProofOf, proofSchema } from '../../../src/members/proof.ts'
 import { Roster } from '../../../src/members/roster.ts'
 import { Statuses } from '../../../src/members/statuses.ts'
@@ -318,7 +319,8 @@ test('a dialler sends the frozen requests, and admits the peer that sends the fr
 async function statusesOf({ outAfterMs, members }: PlainView) {
   const clock = new ManualClock(NOW)
   const roster = new Roster(network, clock)
-  const statuses = new Statuses({ roster, clock, logger: silentLogger, settings: { outAfterMs, onChange: () => {} } })
+  const settings = { outAfterMs, onChange: () => {} }
+  const statuses = new Statuses({ roster, clock, logger: silentLogger, settings, outs: new Outs() })
   for (const { seed, key, role, capacityMax, grantedZone, status } of members) {
     const grant = signStatement(
       'grant',

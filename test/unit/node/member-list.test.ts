@@ -25,6 +25,7 @@ class World {
   readonly self = this.selfOf(this.admin)
   readonly statuses = new Map<PeerId, { hlc: bigint; fields: { addresses: string[] } }>()
   readonly view: Array<{ peer: PeerId; isOut: boolean; isDraining: boolean; isFull: boolean }> = []
+  readonly saidOut = new Set<PeerId>()
   readonly admitted: PeerId[] = []
   readonly connections: Array<{ peer: PeerId; address: string }> = []
   readonly listeners: Array<(event: MembershipEvent) => void> = []
@@ -43,7 +44,8 @@ class World {
       }
     }
     const of = (peer: PeerId): unknown => statuses.get(peer)
-    this.list = new MemberList({ members, roster, statuses: { of }, clock } as unknown as MemberListOptions)
+    const isSaidOut = (peer: PeerId): boolean => this.saidOut.has(peer)
+    this.list = new MemberList({ members, roster, statuses: { of, isSaidOut }, clock } as unknown as MemberListOptions)
   }
 
   selfOf(secrets: Secrets): LocalMember {

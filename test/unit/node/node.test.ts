@@ -29,6 +29,7 @@ class FakeStack {
       admitted: [],
       writeError: undefined,
       missingNewsOf: [],
+      undecided: [],
       outAfterMs: { network: 600_000, flag: undefined },
       unreachable: [],
       clocks: { error: undefined, refusals: [], differences: [] },
