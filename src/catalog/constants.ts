@@ -30,8 +30,6 @@ export const DELETED_AT_ONCE = 1_024
 export const DELETED_DIRECTORIES_MAX = 1_024
 /** The most entries whose versions are merged into one list. Older entries of the same name follow after these. */
 export const MERGED_ENTRIES_MAX = 64
-/** The number of versions whose records are read concurrently. */
-export const VERSIONS_READ_AT_ONCE = 64
 /** The fewest digits of the id of a record that name a version. */
 export const VERSION_DIGITS_MIN = 4
 /**
