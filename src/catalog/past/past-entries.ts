@@ -1,14 +1,10 @@
-import type { IndexDb } from '../../disk/index-db.ts'
 import { toHex } from '../../util/bytes.ts'
 import type { Bodies } from '../bodies.ts'
 import { stampKey } from '../heads.ts'
-import { recordsOf } from '../rows/keys.ts'
-import { decodeRecordRow } from '../rows/record-rows.ts'
 import type { Tree } from '../tree.ts'
 import type { PastPlace, PastTree } from './past-tree.ts'
 
 export interface PastEntriesOptions {
-  index: Pick<IndexDb, 'range'>
   tree: Pick<Tree, 'entry'>
   past: PastTree
   bodies: Pick<Bodies, 'open'>
@@ -69,11 +65,17 @@ export class PastEntries {
     return { id, file, isContinued: file !== id, current: isRival ? undefined : content, conflicts }
   }
 
-  /** Returns the id under which a file was known before its past grew too long; undefined if this is its first id. */
+  /**
+   * Returns the id under which a file was known before its past grew too long; undefined if this is its first id. Each
+   * record of the file says it, because the log forgets the first ones sooner or later.
+   */
   async #predecessorOf(id: Uint8Array): Promise<Uint8Array | undefined> {
-    const { index, bodies } = this.#options
-    for await (const { value } of index.range(recordsOf(id), { limit: 1 }))
-      return (await bodies.open(decodeRecordRow(value)))?.continues
+    const { tree, bodies } = this.#options
+    const found = await tree.entry(id)
+    for (const record of [found?.shown.content, found?.row.state.lastPut]) {
+      const body = record === undefined ? undefined : await bodies.open(record)
+      if (body !== undefined) return body.continues
+    }
     return undefined
   }
 }
