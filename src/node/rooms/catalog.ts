@@ -67,7 +67,7 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
     onReleased: () => blocks.freeing.wake(),
     onError: failureReporter('file versions', disk.monitor, init.onEvent)
   })
-  const versions = new Versions({ index, keptMs })
+  const versions = new Versions({ index, keptMs, clock })
   const past = new Past({ index, tree, bodies, names, log, kept: versions, nodeCodecs })
   const parts = { assertRoom, log, tree, bodies, author, self, clock, chance, logger, assertMayWrite, versions }
   return { tree, past, author, catalog: new Catalog(parts), sealed, retention }

@@ -236,7 +236,7 @@ export class Setup {
     this.tree = new Tree({ ...rest, clock, depthOf: () => 0 })
     this.sealed = new SealedEntries({ index, log, keys: ring, clock, chance, logger })
     const keptMs = (): number => this.keptMs
-    this.versions = new Versions({ index, keptMs })
+    this.versions = new Versions({ index, keptMs, clock })
     this.retention = new Retention({
       index,
       log,
