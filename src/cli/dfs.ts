@@ -72,9 +72,14 @@ export async function main(args: readonly string[]): Promise<number> {
 }
 
 async function run(args: readonly string[], signal: AbortSignal): Promise<void> {
+  const names = new Set(COMMANDS.map(({ name }) => name))
+  const start = args.findIndex(arg => names.has(arg))
+  // After a command, `--version` is the version of a file.
+  const hasVersion = start < 0 || !args.slice(start).some(arg => /^--version(=|$)/.test(arg))
   const program = newProgram(
     'dfs',
-    'Files of a private, encrypted, replicated file system. Talks to the dfs-node on this machine.'
+    'Files of a private, encrypted, replicated file system. Talks to the dfs-node on this machine.',
+    { hasVersion }
   )
   addGlobalFlags(program)
   const callOf = (): Call => ({ where: whereOf(program), isJson: program.opts<GlobalFlags>().json, signal })
@@ -85,9 +90,6 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<void> 
   program.commandsGroup('Help:').helpCommand('help [command]', 'print this help, or that of a command')
   program.addHelpText('after', `\n${examplesText(EXAMPLES)}\n\n${exitLine(EXIT_NAMES)}\n${VARIABLES}`)
   program.on('command:*', ([name]: string[]) => refuseCommand(name as string))
-  // Flags before the command belong to the program itself, like `--version`.
-  const names = new Set(COMMANDS.map(({ name }) => name))
-  const start = args.findIndex(arg => names.has(arg))
   if (start >= 0) refuseUnbuiltFlags(args.slice(start), UNBUILT_FLAGS)
   await program.parseAsync(args, { from: 'user' })
 }

@@ -6,11 +6,15 @@ import { watchOutput } from './stdout.ts'
 import { usageWords } from './usage-words.ts'
 import { version } from './version.ts'
 
-/** Returns a program that throws instead of exiting. `runProgram` catches and reports the error. */
-export function newProgram(name: string, description: string): Command {
+/**
+ * Returns a program that throws instead of exiting. `runProgram` catches and reports the error. Without `hasVersion`, the
+ * program has no flag `--version`, so that a command may have one.
+ */
+export function newProgram(name: string, description: string, { hasVersion = true } = {}): Command {
   const program = new Command(name)
+  if (hasVersion) program.version(version, '--version', 'print the version')
+  program
     .description(description)
-    .version(version, '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .configureOutput({ writeErr: () => {} })
     .configureHelp({
