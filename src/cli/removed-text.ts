@@ -2,27 +2,20 @@ import type { AnswerOf } from '../contract/verbs.ts'
 import { formatCount } from '../terminal/units.ts'
 import { namesText } from './copies-text.ts'
 
-type Removed = Pick<AnswerOf<'remove'>, 'removedOn' | 'waitingFor' | 'out'>
+type Removed = Pick<AnswerOf<'remove'>, 'removedOn' | 'waitingFor'>
 
 /** Says on how many members something has been removed, and which of them will follow. */
 export function removedText(result: Removed, nowMs: number): string {
-  const { waitingFor, out } = result
-  const texts = [countText(result)]
+  const { waitingFor } = result
+  if (waitingFor.length === 0) return countText(result)
+  const names = namesText(waitingFor, nowMs)
+  const isOne = waitingFor.length === 1
   // A member that is connected, but slow, has no last time at which it was seen.
   const isConnected = waitingFor.every(({ since }) => since === null)
-  if (waitingFor.length > 0)
-    texts.push(
-      isConnected
-        ? `${namesText(waitingFor, nowMs)} ${waitingFor.length === 1 ? 'has' : 'have'} not confirmed it yet`
-        : `${namesText(waitingFor, nowMs)} will remove it when ${waitingFor.length === 1 ? 'it is' : 'they are'} back`
-    )
-  if (out.length > 0)
-    texts.push(
-      out.length === 1
-        ? `${namesText(out, nowMs)} is out, and will remove it if it comes back`
-        : `${namesText(out, nowMs)} are out, and will remove it if they come back`
-    )
-  return texts.join('; ')
+  const what = isConnected
+    ? `${names} ${isOne ? 'has' : 'have'} not confirmed it yet`
+    : `${names} will remove it when ${isOne ? 'it is' : 'they are'} back`
+  return `${countText(result)}; ${what}`
 }
 
 /** Says on a terminal whom a removal still waits for. */
@@ -31,7 +24,7 @@ export function waitingText(result: Removed): string {
   return `${countText(result)}; waiting for ${names.join(', ')} (Ctrl-C ends the wait, not the removal)`
 }
 
-function countText({ removedOn, waitingFor, out }: Removed): string {
-  const total = removedOn.length + waitingFor.length + out.length
+function countText({ removedOn, waitingFor }: Removed): string {
+  const total = removedOn.length + waitingFor.length
   return total === 1 ? 'removed' : `removed on ${removedOn.length} of ${formatCount(total, 'member')}`
 }

@@ -76,7 +76,7 @@ test('rm, stat, evict and mkdir take several paths, and one that fails does not 
   node.hooks.remove = async path => {
     if (path === '/b') throw new Fault('not-allowed', 'nobody may')
     node.files.delete(path)
-    return { path, version: '00', removedOn: ['fake-peer'], waitingFor: [], out: [], freesAt: null }
+    return { path, version: '00', removedOn: ['fake-peer'], waitingFor: [], freesAt: null }
   }
   const removed = await dfs(['rm', '/a', '/b', '/c'])
   assert.equal(removed.code, 4, removed.stderr)
