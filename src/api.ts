@@ -16,8 +16,11 @@ import type {
   PutResult,
   RemoveOptions,
   RemoveResult,
+  RestoreOptions,
+  RestoreResult,
   Source,
-  Stat
+  Stat,
+  VersionItem
 } from './fs/types.ts'
 import type {
   Admitted,
@@ -202,6 +205,18 @@ export interface DfsVerbs {
    * deletion. Ends when all members have but those that are out.
    */
   removing(path: string, options?: RemoveOptions): AsyncGenerator<RemoveResult>
+  /**
+   * Yields the versions of a file and its deletes, the latest first: also of a deleted file, and of one that shows as a
+   * conflict. Throws `not-found`, or `is-a-directory`.
+   */
+  versions(path: string, options?: AbortOptions): AsyncGenerator<VersionItem>
+  /**
+   * Makes an earlier version of a file current, by a new write. A deleted file is brought back as it was before its
+   * delete, and a deleted directory with everything that the same recursive removal took, and nothing else. Files whose
+   * names are in use again are left alone. Throws `not-found`, `expired` if the content is no longer kept, and `invalid`
+   * if there is no other version, or if several have the digits that were given.
+   */
+  restore(path: string, options?: RestoreOptions): Promise<RestoreResult>
   /** Frees this member's copies, once the members that owe them afterwards have proved that they hold them. */
   evict(path: string, options?: AbortOptions): Promise<EvictResult>
   /** Returns the state of the node. Throws only if the node has been stopped or its disk cannot be read. */

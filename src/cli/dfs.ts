@@ -18,16 +18,19 @@ import { mv } from './commands/mv.ts'
 import { network } from './commands/network.ts'
 import { peers } from './commands/peers.ts'
 import { put } from './commands/put.ts'
+import { restore } from './commands/restore.ts'
 import { rm } from './commands/rm.ts'
 import { service } from './commands/service.ts'
 import { stat } from './commands/stat.ts'
 import { status } from './commands/status.ts'
+import { versions } from './commands/versions.ts'
 import { addGlobalFlags, type GlobalFlags, whereOf } from './global-flags.ts'
 import type { Call } from './session.ts'
 
 /** Every command by its group, in the order of the help. Add a new command here, and remove it from the list below. */
 const GROUPS: ReadonlyArray<readonly [heading: string, commands: readonly DfsCommand[]]> = [
   ['Files:', [put, get, cat, ls, stat, mkdir, mv, cp, rm]],
+  ['Undo:', [versions, restore]],
   ['Copies and this machine:', [status, evict, service]],
   ['Who is in:', [members, peers, invite, network]]
 ]
@@ -45,11 +48,11 @@ const VARIABLES =
 
 /** Commands that are promised but not built yet. They are refused by name, so that no script relies on them. */
 const UNBUILT_COMMANDS = [
-  ...['df', 'du', 'versions', 'restore', 'sync', 'replicas', 'share', 'unshare', 'fetch', 'export', 'import'],
+  ...['df', 'du', 'sync', 'replicas', 'share', 'unshare', 'fetch', 'export', 'import'],
   ...['drain', 'repair', 'gc', 'fsck', 'config', 'reencrypt', 'access', 'console', 'doctor', 'completion']
 ]
 /** Flags of commands that are promised but not built yet. */
-const UNBUILT_FLAGS = ['version', 'watch', 'cancel']
+const UNBUILT_FLAGS = ['watch', 'cancel']
 
 /** Runs the command line. Resolves with the exit code. */
 export async function main(args: readonly string[]): Promise<number> {

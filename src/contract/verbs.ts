@@ -26,8 +26,9 @@ export const VERBS = {
   list: stream({
     method: 'GET',
     route: '/v1/list/*',
-    fields: z.object({ path: z.string(), recursive: flag, here: flagIfGiven }),
-    run: (node, { path, recursive, here }, options) => node.list(path, { recursive, here, ...options })
+    fields: z.object({ path: z.string(), recursive: flag, here: flagIfGiven, deleted: flagIfGiven }),
+    run: (node, { path, recursive, here, deleted }, options) =>
+      node.list(path, { recursive, here, deleted, ...options })
   }),
   copies: stream({
     method: 'GET',
@@ -72,6 +73,18 @@ export const VERBS = {
     route: '/v1/remove/*',
     fields: z.strictObject({ path: z.string(), recursive: z.boolean().optional(), purge: z.boolean().optional() }),
     run: (node, { path, ...given }, options) => node.removing(path, { ...given, ...options })
+  }),
+  versions: stream({
+    method: 'GET',
+    route: '/v1/versions/*',
+    fields: onePath,
+    run: (node, { path }, options) => node.versions(path, options)
+  }),
+  restore: call({
+    method: 'POST',
+    route: '/v1/restore/*',
+    fields: z.strictObject({ path: z.string(), version: z.string().optional() }),
+    run: (node, { path, version }, options) => node.restore(path, { version, ...options })
   }),
   evict: call({
     method: 'POST',

@@ -58,6 +58,20 @@ export const TABLES = {
   waitingRecords: 'Q',
   /** Every record of an entry, by stamp. */
   records: 'r',
+  /** Records that carry the content of a version, beside the one that wrote it. */
+  carriers: 'B',
+  /** When a record of an entry that ends versions, or saves them, had first seen a stamp. */
+  firstSeen: 'K',
+  /** Versions and entries that changed, and at which the catalog has to look. */
+  versionNews: 'W',
+  /** Versions that have ended and are still kept, by the time of their end. */
+  endedVersions: 'A',
+  /** Entries with versions that a purge ends at a later time, by this time. */
+  duePurges: 'U',
+  /** The versions of an entry that lived only for a short time. */
+  shortVersions: 'Y',
+  /** The number of versions of an entry that are no longer kept. */
+  droppedVersions: 'Z',
   /** The place of each statement. */
   statements: 's',
   /** Records for which something is still to be done, and what their last walks found missing. */
@@ -82,6 +96,8 @@ export const TABLES = {
   early: 'z',
   /** Deleted directories that do not show, and their places. */
   deletedDirectories: 'x',
+  /** Deleted files, and where they were. */
+  deletedFiles: 'X',
   /** The newest stamp of each author. */
   newestStamps: 'N'
 } as const

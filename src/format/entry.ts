@@ -75,6 +75,8 @@ export interface EntryBody {
   /** Where a symbolic link points. */
   target?: string | undefined
   props?: Record<string, unknown> | undefined
+  /** The id under which this entry was known until its past grew too long. */
+  continues?: Uint8Array | undefined
 }
 
 const textUpTo = (bytesMax: number) => z.string().refine(text => utf8(text).byteLength <= bytesMax)
@@ -94,7 +96,8 @@ const bodySchema = z.strictObject({
   target: textUpTo(TARGET_BYTES_MAX).optional(),
   // We do not use `z.record`, because it would silently drop `__proto__`, and the body would then differ from the one
   // that was signed.
-  props: z.custom<Record<string, unknown>>(isPlainMap).optional()
+  props: z.custom<Record<string, unknown>>(isPlainMap).optional(),
+  continues: bytesOf(ENTRY_ID_BYTES).optional()
 })
 
 /** The parts of a record that its author chooses. Signing adds stamps and signature. */

@@ -213,6 +213,11 @@ export class Log {
     await this.#rows.again(await this.#reader.get(ids))
   }
 
+  /** Runs `work` while no statement is being projected. New ones wait for it. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    return this.#rows.alone(work)
+  }
+
   /** Removes statements that others have replaced. */
   remove(items: readonly LoggedStatement[]): Promise<void> {
     return this.#rows.remove(items)

@@ -1,4 +1,3 @@
-import { PROJECT_ROWS_MAX } from '../disk/constants.ts'
 import { IndexOps } from '../disk/index-sink.ts'
 import { isSamePlace } from '../disk/place.ts'
 import type { RowProjection, StoredRow } from '../disk/row-projection.ts'
@@ -62,7 +61,7 @@ export class StatementRows implements RowProjection {
     const { store, positions } = options
     this.asides = new Asides(store.index)
     this.#table = new StatementTable({ store, positions, wasCovered: id => this.lost.wasCovered(id) })
-    this.lost = new LostStatements({ ...options, alone: work => this.#batches.run(work) })
+    this.lost = new LostStatements({ ...options, alone: work => this.alone(work) })
   }
 
   register(projection: Projection): void {
@@ -81,12 +80,7 @@ export class StatementRows implements RowProjection {
   }
 
   async project(rows: readonly StoredRow[], replay: boolean): Promise<void> {
-    const items = await this.#decode(rows)
-    // A replay brings more rows than a batch of the index should hold. Nobody waits for them, so they need not stay
-    // together.
-    const atOnce = replay ? PROJECT_ROWS_MAX : Math.max(1, items.length)
-    for (let start = 0; start < items.length; start += atOnce)
-      await this.#projectSome(items.slice(start, start + atOnce), replay)
+    await this.#projectSome(await this.#decode(rows), replay)
   }
 
   async isLive({ payload, place }: StoredRow): Promise<boolean> {
@@ -114,6 +108,11 @@ export class StatementRows implements RowProjection {
    */
   again(items: readonly LoggedStatement[]): Promise<void> {
     return this.#batches.run(() => this.#projectAgain(items.map(item => ({ ...item, from: null, isOurs: false }))))
+  }
+
+  /** Runs `work` between two batches. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    return this.#batches.run(work)
   }
 
   /** Removes from the index statements that others have replaced. Their rows are dead from then on. */

@@ -4,7 +4,7 @@ import { compareStamps } from '../format/stamp.ts'
 import { type Statement, stampOf } from '../format/statement.ts'
 import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
 import { compareBytes } from '../util/bytes.ts'
-import { OUT_AFTER_MS, OUT_AFTER_MS_MIN } from './constants.ts'
+import { DAY_MS, OUT_AFTER_MS, OUT_AFTER_MS_MIN, VERSION_DAYS } from './constants.ts'
 
 type Key = keyof Fields<'settings'>
 
@@ -18,7 +18,7 @@ interface Setting {
  * The settings of the network, which its admins sign. Each key has the value that the statement with the last stamp gave
  * it, so two statements that set different keys both count. They are kept in memory, and loaded from the log at start.
  *
- * Only `outAfter` has an effect yet.
+ * Only `outAfter` and `versionDays` have an effect yet.
  */
 export class Settings implements Projection {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['settings'])
@@ -45,6 +45,11 @@ export class Settings implements Projection {
    */
   get outAfterMs(): number {
     return this.get('outAfter') ?? OUT_AFTER_MS
+  }
+
+  /** How long a version is kept after it has ended, in ms. */
+  get versionsKeptMs(): number {
+    return (this.get('versionDays') ?? VERSION_DAYS) * DAY_MS
   }
 
   check({ fields }: Statement): void {

@@ -74,10 +74,10 @@ test('a large file survives the node that stored it, whole and in ranges, in bou
   const whole = createHash('sha256')
   for (let from = 0; from < size; from += 700 * MIB + 1) {
     const to = Math.min(size, from + 700 * MIB + 1) - 1
-    for await (const piece of (await b.client.get('/large', { from, to }, never)).body) whole.update(piece)
+    for await (const piece of (await b.client.get('/large', { range: { from, to } }, never)).body) whole.update(piece)
   }
   assert.equal(whole.digest('hex'), expected)
-  const tail = await all((await c.client.get('/large', { from: size - 5, to: undefined }, never)).body)
+  const tail = await all((await c.client.get('/large', { range: { from: size - 5, to: undefined } }, never)).body)
   assert.equal(tail.byteLength, 5)
   peaks.push(await b.peakRss(), await c.peakRss())
   t.diagnostic(`peak RSS: ${peaks.map(peak => `${(peak / MIB).toFixed(0)} MiB`).join(', ')}`)

@@ -36,6 +36,7 @@ export interface Parent {
 export interface RemoveInit {
   covered?: readonly EntryRecord[] | undefined
   ends?: VersionEnd | undefined
+  removal?: Uint8Array | undefined
 }
 
 export interface Outcome<T> {
@@ -220,7 +221,8 @@ export class Transaction {
   /** Signs the first record of an entry that continues another one, and returns its id. */
   continueAs(body: EntryBody, carried: EntryRecord, at: Placement): Uint8Array {
     const id = this.#newId()
-    this.#signings.push(() => [this.#context.author.create(id, { ...body, ...at }, carried)])
+    const continued = { ...body, ...at, continues: carried.entry }
+    this.#signings.push(() => [this.#context.author.create(id, continued, carried)])
     return id
   }
 
@@ -239,11 +241,11 @@ export class Transaction {
    * Deletes some heads of an entry; by default all, so that the entry is deleted. `ends` says what this does to its
    * versions, besides.
    */
-  async remove(found: FoundEntry, { covered, ends }: RemoveInit = {}): Promise<void> {
+  async remove(found: FoundEntry, { covered, ends, removal }: RemoveInit = {}): Promise<void> {
     const { author, bodies } = this.#context
     const { state } = found.row
     const body = found.row.kind === 'directory' ? await bodies.open(found.shown.place) : undefined
-    this.change(found, () => author.delete(state, { covered: covered ?? state.heads, body, ends }))
+    this.change(found, () => author.delete(state, { covered: covered ?? state.heads, body, ends, removal }))
   }
 
   #torn(): ChangedError {

@@ -16,17 +16,17 @@ import { olderHeadKey, olderHeadsOf, olderHeadsPrefix, stampOfOlderHead, textOf 
 export class OlderHeads {
   readonly #index: Pick<IndexDb, 'get' | 'range'>
   readonly #entry: Uint8Array
-  /** Keys of rows that this batch has removed already. */
-  readonly #removed = new Set<string>()
+  /** The heads whose rows this batch has removed already, by their keys. */
+  readonly #removed = new Map<string, Stamp>()
 
   constructor(index: Pick<IndexDb, 'get' | 'range'>, entry: Uint8Array) {
     this.#index = index
     this.#entry = entry
   }
 
-  /** How many heads this batch has removed. */
-  get removed(): number {
-    return this.#removed.size
+  /** The stamps of the heads that this batch has removed. */
+  get removed(): readonly Stamp[] {
+    return [...this.#removed.values()]
   }
 
   /**
@@ -59,7 +59,7 @@ export class OlderHeads {
   /** Removes the head with this stamp. */
   remove(sink: IndexSink, stamp: Stamp): void {
     const [byTime, byAuthor] = [olderHeadKey(this.#entry, stamp), olderHeadsOf(this.#entry, stamp, stamp.hlc)]
-    this.#removed.add(textOf(byTime))
+    this.#removed.set(textOf(byTime), stamp)
     sink.del(byTime)
     sink.del(byAuthor)
   }

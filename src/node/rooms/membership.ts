@@ -33,6 +33,7 @@ export interface Membership {
   keyReceiver: KeyReceiver
   members: Members
   statuses: Statuses
+  settings: Settings
   sync: Sync
 }
 
@@ -101,7 +102,7 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
     lost: async limit => log.lost(limit),
     onClockOff: () => members.clocks.askSoon()
   })
-  return { host, log, self, roster, keys, epochs, keyReceiver, members, statuses, sync }
+  return { host, log, self, roster, keys, epochs, keyReceiver, members, statuses, settings, sync }
 }
 
 /**

@@ -31,7 +31,8 @@ export async function buildRooms(init: RoomOptions): Promise<Rooms> {
   rooms.membership = await buildMembership(init, rooms)
   rooms.blocks = buildBlocks(init, rooms)
   rooms.catalog = buildCatalog(init, rooms)
-  rooms.workers = [...buildWorkers(init, rooms), rooms.catalog.sealed.worker, rooms.membership.keyReceiver.worker]
+  const { sealed, retention } = rooms.catalog
+  rooms.workers = [...buildWorkers(init, rooms), sealed.worker, retention.worker, rooms.membership.keyReceiver.worker]
   return rooms
 }
 
@@ -43,7 +44,7 @@ export function fsContextOf(
 ): FsContext {
   const { membership, blocks, catalog: room } = rooms
   const { members, sync } = membership
-  const { catalog, tree, author } = room
+  const { catalog, tree, past, author } = room
   const { clock, logger } = init
-  return { catalog, tree, author, blocks, members, sync, codec: codecOf(init), clock, logger, ...rest }
+  return { catalog, tree, past, author, blocks, members, sync, codec: codecOf(init), clock, logger, ...rest }
 }

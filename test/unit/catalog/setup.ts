@@ -9,6 +9,8 @@ import { nameKeyOf } from '../../../src/catalog/rows/keys.ts'
 import { SealedEntries } from '../../../src/catalog/sealed-entries.ts'
 import { rootNode, Tree } from '../../../src/catalog/tree.ts'
 import type { DirectoryNode, TreeNode } from '../../../src/catalog/tree-node.ts'
+import { Retention } from '../../../src/catalog/versions/retention.ts'
+import { Versions } from '../../../src/catalog/versions/versions.ts'
 import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
 import { IndexOps } from '../../../src/disk/index-sink.ts'
 import { TABLES } from '../../../src/disk/tables.ts'
@@ -192,7 +194,8 @@ export class Setup {
     get: async (id: Uint8Array): Promise<AcceptedStatement | undefined> => this.#accepted.get(toHex(id)),
     append: (statements: readonly Statement[], signer: Signer): Promise<void> => this.#append(statements, signer),
     again: (ids: readonly Uint8Array[]): Promise<void> =>
-      this.project(ids.flatMap(id => this.#accepted.get(toHex(id)) ?? []))
+      this.project(ids.flatMap(id => this.#accepted.get(toHex(id)) ?? [])),
+    alone: <T>(work: () => Promise<T>): Promise<T> => this.#afterLast(work)
   }
   readonly bodies: Bodies
   readonly projection: CatalogProjection
@@ -200,6 +203,11 @@ export class Setup {
   readonly sealed: SealedEntries
   readonly author: Author
   readonly catalog: Catalog
+  readonly versions: Versions
+  readonly retention: Retention
+  /** How long versions are kept after their end. */
+  keptMs = 30 * 24 * 60 * 60_000
+  isClockRight = true
   #last: Promise<void> = Promise.resolve()
 
   private constructor({ logger = silentLogger, self = admin, seed = 2, keys: ring = keys }: SetupOptions) {
@@ -208,9 +216,28 @@ export class Setup {
     const bodies = new Bodies(log, ring, logger)
     this.bodies = bodies
     const rest = { index, bodies, names }
-    this.projection = new CatalogProjection({ ...rest, logger, nodeCodecs: [0x71], onRecords: () => {} })
+    this.projection = new CatalogProjection({
+      ...rest,
+      logger,
+      nodeCodecs: [0x71],
+      onRecords: () => {},
+      onVersionNews: () => {}
+    })
     this.tree = new Tree({ ...rest, clock, depthOf: () => 0 })
     this.sealed = new SealedEntries({ index, log, keys: ring, clock, chance, logger })
+    const keptMs = (): number => this.keptMs
+    this.versions = new Versions({ index, keptMs })
+    this.retention = new Retention({
+      index,
+      log,
+      clock,
+      logger,
+      depthOf: () => 0,
+      keptMs,
+      isClockRight: () => this.isClockRight,
+      onReleased: () => {},
+      onError: () => {}
+    })
     this.author = new Author({ self, keys: ring, chance, bodies, nodeCodecs: [0x71] })
     const { tree, author } = this
     this.catalog = new Catalog({
@@ -222,7 +249,8 @@ export class Setup {
       clock,
       chance,
       logger,
-      assertMayWrite: () => {}
+      assertMayWrite: () => {},
+      versions: this.versions
     })
   }
 
@@ -249,8 +277,9 @@ export class Setup {
   /** The ids (hex) of the puts that the projection has called covered. */
   readonly covered = new Set<string>()
 
-  /** All rows of the index, but those about the index itself. */
+  /** All rows of the index, but those about the index itself, once it has been decided which versions are kept. */
   async rows(): Promise<string[]> {
+    await this.retention.look()
     const rows: string[] = []
     for await (const { key, value } of this.index.range(new Uint8Array(0)))
       if (key[0] !== TABLES.meta.charCodeAt(0))
@@ -313,9 +342,16 @@ export class Setup {
 
   /** Projects accepted statements in one batch, which the index applies. One batch at a time, as the log does. */
   project(items: readonly AcceptedStatement[]): Promise<void> {
-    const projected = this.#last.then(() => this.#projectNow(items))
-    this.#last = projected.catch(() => {})
-    return projected
+    return this.#afterLast(() => this.#projectNow(items))
+  }
+
+  #afterLast<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(work)
+    this.#last = done.then(
+      () => {},
+      () => {}
+    )
+    return done
   }
 
   async #projectNow(items: readonly AcceptedStatement[]): Promise<void> {

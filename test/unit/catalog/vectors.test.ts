@@ -140,7 +140,8 @@ async function catalog() {
     logger: silentLogger,
     ...rest,
     nodeCodecs: [],
-    onRecords: () => {}
+    onRecords: () => {},
+    onVersionNews: () => {}
   })
   const tree = new Tree({ index, ...rest, clock })
   return {

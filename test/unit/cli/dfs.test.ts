@@ -321,7 +321,7 @@ test('wrong usage exits with 2 and one line; a command or flag that is not built
     [['stauts'], /did you mean dfs status\?/],
     [['df'], /dfs df is not built yet/],
     [['rm', '--cancel', '/f'], /--cancel is not built yet/],
-    [['get', '/f', '--version', '2'], /--version is not built yet/],
+    [['get', '/f', '/g', '.', '--version', '2'], /--version is for one file/],
     [['ls', '--nonsense'], /--nonsense: dfs ls has no such flag/],
     [['ls', '/a', '/b'], /dfs ls takes one argument, and was given 2/],
     [['put'], /dfs put: SOURCE is missing: see dfs put --help/],

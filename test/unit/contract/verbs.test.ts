@@ -32,8 +32,27 @@ async function callOf(verb: Verb, fields: Readonly<Record<string, unknown>>): Pr
 
 test('every verb calls its method of the node with the fields that the client gave', async () => {
   const cases: Array<[Verb, Record<string, unknown>, string, Record<string, unknown>]> = [
-    [VERBS.list, { path: ODD, recursive: true }, `list ${ODD}`, { recursive: true, here: undefined }],
-    [VERBS.list, { path: ODD, recursive: false, here: true }, `list ${ODD}`, { recursive: false, here: true }],
+    [
+      VERBS.list,
+      { path: ODD, recursive: true },
+      `list ${ODD}`,
+      { recursive: true, here: undefined, deleted: undefined }
+    ],
+    [
+      VERBS.list,
+      { path: ODD, recursive: false, here: true },
+      `list ${ODD}`,
+      { recursive: false, here: true, deleted: undefined }
+    ],
+    [
+      VERBS.list,
+      { path: ODD, recursive: true, deleted: true },
+      `list ${ODD}`,
+      { recursive: true, here: undefined, deleted: true }
+    ],
+    [VERBS.versions, { path: ODD }, `versions ${ODD}`, {}],
+    [VERBS.restore, { path: ODD }, `restore ${ODD}`, { version: undefined }],
+    [VERBS.restore, { path: ODD, version: 'abcd' }, `restore ${ODD}`, { version: 'abcd' }],
     [VERBS.copies, { path: ODD }, `copies ${ODD}`, {}],
     [VERBS.stat, { path: ODD }, `stat ${ODD}`, {}],
     [VERBS.mkdir, { path: ODD }, `mkdir ${ODD}`, {}],
