@@ -1,30 +1,53 @@
 import type { AnswerOf } from '../contract/verbs.ts'
 import { formatCount } from '../terminal/units.ts'
 import { namesText } from './copies-text.ts'
+import { localTime } from './times.ts'
 
-type Removed = Pick<AnswerOf<'remove'>, 'removedOn' | 'waitingFor'>
+type Removed = Pick<AnswerOf<'remove'>, 'removedOn' | 'waitingFor' | 'freesAt'>
 
-/** Says on how many members something has been removed, and which of them will follow. */
-export function removedText(result: Removed, nowMs: number): string {
-  const { waitingFor } = result
-  if (waitingFor.length === 0) return countText(result)
-  const names = namesText(waitingFor, nowMs)
-  const isOne = waitingFor.length === 1
-  // A member that is connected, but slow, has no last time at which it was seen.
-  const isConnected = waitingFor.every(({ since }) => since === null)
-  const what = isConnected
-    ? `${names} ${isOne ? 'has' : 'have'} not confirmed it yet`
-    : `${names} will remove it when ${isOne ? 'it is' : 'they are'} back`
-  return `${countText(result)}; ${what}`
+/** What `dfs rm` was told to do besides removing. */
+interface How {
+  purge: boolean
+  cancel: boolean
+}
+
+/** Says on how many members something has been removed, which of them will follow, and when its space returns. */
+export function removedText(result: Removed, how: How, nowMs: number): string {
+  const parts = [countText(result, how.cancel ? 'purge cancelled' : 'removed')]
+  const follow = followText(result, how.cancel ? 'keep its versions' : 'remove it', nowMs)
+  if (follow !== undefined) parts.push(follow)
+  const space = spaceText(result, how, nowMs)
+  if (space !== undefined) parts.push(space)
+  return parts.join('; ')
 }
 
 /** Says on a terminal whom a removal still waits for. */
 export function waitingText(result: Removed): string {
   const names = result.waitingFor.map(({ name }) => name)
-  return `${countText(result)}; waiting for ${names.join(', ')} (Ctrl-C ends the wait, not the removal)`
+  return `${countText(result, 'removed')}; waiting for ${names.join(', ')} (Ctrl-C ends the wait, not the removal)`
 }
 
-function countText({ removedOn, waitingFor }: Removed): string {
+function countText({ removedOn, waitingFor }: Removed, done: string): string {
   const total = removedOn.length + waitingFor.length
-  return total === 1 ? 'removed' : `removed on ${removedOn.length} of ${formatCount(total, 'member')}`
+  return total === 1 ? done : `${done} on ${removedOn.length} of ${formatCount(total, 'member')}`
+}
+
+function followText({ waitingFor }: Removed, what: string, nowMs: number): string | undefined {
+  if (waitingFor.length === 0) return undefined
+  const names = namesText(waitingFor, nowMs)
+  const isOne = waitingFor.length === 1
+  // A member that is connected, but slow, has no last time at which it was seen.
+  if (waitingFor.every(({ since }) => since === null)) return `${names} ${isOne ? 'has' : 'have'} not confirmed it yet`
+  return `${names} will ${what} when ${isOne ? 'it is' : 'they are'} back`
+}
+
+function spaceText({ freesAt }: Removed, { purge, cancel }: How, nowMs: number): string | undefined {
+  if (freesAt === null) return purge ? 'its versions are gone, and its space returns now' : undefined
+  const isNow = Date.parse(freesAt) <= nowMs
+  if (purge && isNow) return 'its versions are gone, and its space returns now'
+  const at = localTime(freesAt)
+  if (purge)
+    return `its versions are gone, and its space returns, on ${at}, unless somebody runs "dfs rm --cancel" before`
+  const space = isNow ? 'its space returns now' : `its space returns on ${at}`
+  return cancel ? `its versions can be restored, and ${space}` : space
 }

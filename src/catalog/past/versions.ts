@@ -173,6 +173,17 @@ export class Versions {
     throw new DamagedEntryError('the record of this version is damaged: its content cannot be read')
   }
 
+  /** Yields the ids of the files whose versions belong to a path, those that went on under a new id included. */
+  async *filesAt(place: PastPlace): AsyncGenerator<Uint8Array> {
+    for await (const { id } of this.#entriesAt(place)) yield id
+  }
+
+  /** Yields the id of a file, and the ids that it had before. */
+  async *idsOf(file: Uint8Array): AsyncGenerator<Uint8Array> {
+    const continued = new Set([toHex(file)])
+    for await (const { id } of this.#withPredecessors(file, { isRival: false, continued })) yield id
+  }
+
   /** Yields the entries whose versions belong to a path. */
   async *#entriesAt(place: PastPlace): AsyncGenerator<PastEntry> {
     const { shown } = place

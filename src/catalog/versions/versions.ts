@@ -18,6 +18,8 @@ export interface Version {
   endedAtMs: number | null
   /** From when on it is no longer kept, or since when; null while it has not ended. */
   expiresAtMs: number | null
+  /** When a purge ends it, or did; null if none does. */
+  purgedAtMs: number | null
   /** True once it is no longer kept: it cannot be restored, and its space returns. */
   isReleased: boolean
 }
@@ -57,6 +59,7 @@ export class Versions {
         arrivedAtMs,
         endedAtMs,
         expiresAtMs: this.#expiryOf(fate),
+        purgedAtMs: fate.purgedAtMs,
         isReleased: isDropped
       }
     }

@@ -320,7 +320,6 @@ test('wrong usage exits with 2 and one line; a command or flag that is not built
     [['lst'], /dfs lst: there is no such command: did you mean dfs ls\?/],
     [['stauts'], /did you mean dfs status\?/],
     [['df'], /dfs df is not built yet/],
-    [['rm', '--cancel', '/f'], /--cancel is not built yet/],
     [['get', '/f', '/g', '.', '--version', '2'], /--version is for one file/],
     [['ls', '--nonsense'], /--nonsense: dfs ls has no such flag/],
     [['ls', '/a', '/b'], /dfs ls takes one argument, and was given 2/],
