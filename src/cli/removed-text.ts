@@ -3,7 +3,7 @@ import { formatCount } from '../terminal/units.ts'
 import { namesText } from './copies-text.ts'
 import { localTime } from './times.ts'
 
-type Removed = Pick<AnswerOf<'remove'>, 'removedOn' | 'waitingFor' | 'freesAt'>
+type Removed = Pick<AnswerOf<'remove'>, 'removedOn' | 'waitingFor' | 'out' | 'freesAt'>
 
 /** What `dfs rm` was told to do besides removing. */
 interface How {
@@ -14,8 +14,7 @@ interface How {
 /** Says on how many members something has been removed, which of them will follow, and when its space returns. */
 export function removedText(result: Removed, how: How, nowMs: number): string {
   const parts = [countText(result, how.cancel ? 'purge cancelled' : 'removed')]
-  const follow = followText(result, how.cancel ? 'keep its versions' : 'remove it', nowMs)
-  if (follow !== undefined) parts.push(follow)
+  parts.push(...followTexts(result, how.cancel ? 'keep its versions' : 'remove it', nowMs))
   const space = spaceText(result, how, nowMs)
   if (space !== undefined) parts.push(space)
   return parts.join('; ')
@@ -27,18 +26,25 @@ export function waitingText(result: Removed): string {
   return `${countText(result, 'removed')}; waiting for ${names.join(', ')} (Ctrl-C ends the wait, not the removal)`
 }
 
-function countText({ removedOn, waitingFor }: Removed, done: string): string {
-  const total = removedOn.length + waitingFor.length
+function countText({ removedOn, waitingFor, out }: Removed, done: string): string {
+  const total = removedOn.length + waitingFor.length + out.length
   return total === 1 ? done : `${done} on ${removedOn.length} of ${formatCount(total, 'member')}`
 }
 
-function followText({ waitingFor }: Removed, what: string, nowMs: number): string | undefined {
-  if (waitingFor.length === 0) return undefined
-  const names = namesText(waitingFor, nowMs)
-  const isOne = waitingFor.length === 1
-  // A member that is connected, but slow, has no last time at which it was seen.
-  if (waitingFor.every(({ since }) => since === null)) return `${names} ${isOne ? 'has' : 'have'} not confirmed it yet`
-  return `${names} will ${what} when ${isOne ? 'it is' : 'they are'} back`
+function followTexts({ waitingFor, out }: Removed, what: string, nowMs: number): string[] {
+  const texts: string[] = []
+  if (waitingFor.length > 0) {
+    const names = namesText(waitingFor, nowMs)
+    const isOne = waitingFor.length === 1
+    // A member that is connected, but slow, has no last time at which it was seen.
+    const isSlow = waitingFor.every(({ since }) => since === null)
+    if (isSlow) texts.push(`${names} ${isOne ? 'has' : 'have'} not confirmed it yet`)
+    else texts.push(`${names} will ${what} when ${isOne ? 'it is' : 'they are'} back`)
+  }
+  const names = namesText(out, nowMs)
+  if (out.length === 1) texts.push(`${names} is out, and will ${what} if it comes back`)
+  if (out.length > 1) texts.push(`${names} are out, and will ${what} if they come back`)
+  return texts
 }
 
 function spaceText({ freesAt }: Removed, { purge, cancel }: How, nowMs: number): string | undefined {

@@ -46,20 +46,20 @@ export class Removal {
     for await (const more of this.#acknowledgements.follow(acknowledged, this.#signal)) yield this.#result(more)
   }
 
-  /**
-   * Says which members have acknowledged the deletes and which have not, whether these are there or away. A member of
-   * which an admin has said that it is out is not expected back.
-   */
+  /** Says which members have acknowledged the deletes, which are still waited for, and which are out. */
   #result(acknowledged: ReadonlySet<PeerId>): RemoveResult {
-    const { members } = this.#fs
-    const self = members.self.peerId
-    const isLeft = (peer: PeerId): boolean => peer !== self && !acknowledged.has(peer) && !members.isSaidOut(peer)
-    const left = members.all.map(({ peer }) => peer).filter(isLeft)
+    const { all, self: own, view } = this.#fs.members
+    const self = own.peerId
+    const isOut = new Set(view.members.flatMap(member => (member.isOut ? [member.peer] : [])))
+    const left = all.map(({ peer }) => peer).filter(peer => peer !== self && !acknowledged.has(peer))
+    const waitingFor = left.filter(peer => !isOut.has(peer))
+    const out = left.filter(peer => isOut.has(peer))
     return {
       path: formatPath(this.#path),
       version: idOf(this.#last as Statement<'entry'>),
       removedOn: [self, ...acknowledged],
-      waitingFor: awaited(this.#fs, left),
+      waitingFor: awaited(this.#fs, waitingFor),
+      out: awaited(this.#fs, out),
       freesAt: this.#freesAtMs === undefined ? null : new Date(this.#freesAtMs)
     }
   }
