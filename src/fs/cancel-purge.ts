@@ -13,6 +13,7 @@ import { resolvePast } from './versions.ts'
  * and its versions are kept as those of anything that was removed. Throws an `InvalidInputError` if no purge waits.
  */
 export async function cancelPurge(fs: FsContext, path: Path, { signal }: AbortOptions = {}): Promise<RemoveResult> {
+  fs.members.assertMayWrite()
   const place = await resolvePast(fs, path, signal)
   const removal = new Removal(fs, path, signal)
   const { onAppended } = removal

@@ -20,9 +20,9 @@ export const rm: DfsCommand = {
   exits: ['notFound', 'noSpace'],
   examples: [
     ['dfs rm -r /photos', 'remove a directory and everything below it'],
-    ['dfs rm --wait /photos/x.png', 'remove a file, and wait until every member has done so'],
-    ['dfs rm --purge /photos/x.png', 'remove a file with its versions, also if it is removed already'],
-    ['dfs rm --cancel /photos/x.png', 'keep the versions that a purge would end in some days']
+    ['dfs rm --wait /x.png', 'remove a file, and wait for all members'],
+    ['dfs rm --purge /x.png', 'end its versions too, also of a removed file'],
+    ['dfs rm --cancel /x.png', 'keep the versions that a purge is to end']
   ],
   declare(command) {
     command
