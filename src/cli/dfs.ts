@@ -7,6 +7,7 @@ import { hideProgress } from '../terminal/progress.ts'
 import { refuseUnbuiltFlags } from '../terminal/unbuilt.ts'
 import { addCommand, type DfsCommand } from './command.ts'
 import { cat } from './commands/cat.ts'
+import { config } from './commands/config.ts'
 import { cp } from './commands/cp.ts'
 import { evict } from './commands/evict.ts'
 import { get } from './commands/get.ts'
@@ -32,7 +33,7 @@ const GROUPS: ReadonlyArray<readonly [heading: string, commands: readonly DfsCom
   ['Files:', [put, get, cat, ls, stat, mkdir, mv, cp, rm]],
   ['Undo:', [versions, restore]],
   ['Copies and this machine:', [status, evict, service]],
-  ['Who is in:', [members, peers, invite, network]]
+  ['Who is in:', [members, peers, invite, network, config]]
 ]
 const COMMANDS: readonly DfsCommand[] = GROUPS.flatMap(([, commands]) => commands)
 
@@ -49,7 +50,7 @@ const VARIABLES =
 /** Commands that are promised but not built yet. They are refused by name, so that no script relies on them. */
 const UNBUILT_COMMANDS = [
   ...['df', 'du', 'sync', 'replicas', 'share', 'unshare', 'fetch', 'export', 'import'],
-  ...['drain', 'repair', 'gc', 'fsck', 'config', 'reencrypt', 'access', 'console', 'doctor', 'completion']
+  ...['drain', 'repair', 'gc', 'fsck', 'reencrypt', 'access', 'console', 'doctor', 'completion']
 ]
 /** Flags of commands that are promised but not built yet. */
 const UNBUILT_FLAGS = ['watch']

@@ -48,11 +48,11 @@ async function* filesToEnd(
 }
 
 async function* filesIn({ past }: Context, place: PastPlace, recursive: boolean): AsyncGenerator<Uint8Array> {
-  yield* past.versions.filesAt(place)
+  for await (const { id } of past.entries.at(place)) yield id
   if (!recursive) return
   const directory = await directoryAt(past, place)
   if (directory === undefined) return
-  for await (const { kind, id } of past.removed.all(directory)) if (kind === 'file') yield* past.versions.idsOf(id)
+  for await (const { kind, id } of past.removed.all(directory)) if (kind === 'file') yield* past.entries.idsOf(id)
 }
 
 /**

@@ -26,7 +26,6 @@ import { systemPlatform } from './platform.ts'
 import { rememberPorts, startOnDefaultPorts } from './ports.ts'
 import { type Stack, type StackOptions, startStack } from './stack.ts'
 
-const REPLICAS_DEFAULT = 3
 /** A letter, a digit, or another sign that a person sees. */
 const VISIBLE = /[\p{L}\p{N}\p{P}\p{S}]/u
 /** Founding is never the default: nobody would join a network that its owner did not mean to found. */
@@ -131,7 +130,7 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
   const keep: KeepSecrets = async change => {
     await keystore.update(change)
   }
-  const defaults = { replicas: copiesOf(options.replicas) ?? REPLICAS_DEFAULT, ack: copiesOf(options.ack) }
+  const copies = { replicas: copiesOf(options.replicas), ack: copiesOf(options.ack) }
   const reserve = new Reserve({ files, chance, logger })
   const node = new Node({
     files,
@@ -158,7 +157,7 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
           keep,
           storeId,
           measuredBytes,
-          defaults,
+          copies,
           onDoubt,
           // A device that was still asking to be let in had nothing yet that could be lost, however often it was
           // started.

@@ -35,6 +35,12 @@ export function parseTime(flag: string, text: string): number {
   return Math.floor(Number(number) * (TIME_UNITS[unit as string] as number))
 }
 
+/** Returns a time in ms as `parseTime` takes it, in the largest unit that fits exactly. */
+export function timeText(ms: number): string {
+  const [unit, unitMs] = Object.entries(TIME_UNITS).findLast(([, unitMs]) => ms % unitMs === 0) ?? ['s', 1_000]
+  return `${ms / unitMs}${unit}`
+}
+
 /**
  * The most copies that a user may ask for. It equals the bound of records in format/constants.ts, which this room must
  * not load; a test compares the two.

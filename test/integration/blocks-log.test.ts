@@ -88,7 +88,7 @@ test('the log of an evict tells how much was freed, and that of a put that lost 
   const { record } = await whileTimePasses(clock, writer.put(bytes, { replicas: 2 }))
   await timePassesUntil(clock, 'nothing is owed', () => cluster.members.every(({ blocks }) => blocks.owed.blocks === 0))
   said('free')
-  const { freed, left } = await whileTimePasses(clock, watched.blocks.evict(record))
+  const { freed, left } = await whileTimePasses(clock, watched.blocks.freeing.evict(record))
   const id = toHex(record.id).slice(0, 8)
   assert.deepEqual(said('free'), [
     `record ${id}: frees its chunks: evict`,
@@ -109,7 +109,15 @@ test('the log of an evict tells how much was freed, and that of a put that lost 
 test('a node lists the background work of this room, and all of it ends with it', async t => {
   const { clock, watched } = await start(t)
   const names = watched.blocks.workers.map(({ status }) => status.name)
-  assert.deepEqual(names, ['repair', 'blocks at risk', 'surplus', 'hinted handoff', 'claim sweep', 'making room'])
+  assert.deepEqual(names, [
+    'repair',
+    'blocks at risk',
+    'surplus',
+    'freeing',
+    'hinted handoff',
+    'claim sweep',
+    'making room'
+  ])
   // The view has changed since the start, and has settled by now.
   for (let i = 0; i < 3; i++) {
     clock.advance(MINUTE)
@@ -117,7 +125,7 @@ test('a node lists the background work of this room, and all of it ends with it'
   }
   assert.deepEqual(
     watched.blocks.workers.map(({ status }) => status.nextInMs),
-    [null, null, 7 * MINUTE, null, MINUTE, MINUTE],
+    [null, null, 7 * MINUTE, MINUTE, null, MINUTE, MINUTE],
     'nothing is missing, owed or at risk'
   )
   clock.advance(MINUTE)

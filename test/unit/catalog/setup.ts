@@ -195,7 +195,17 @@ export class Setup {
     append: (statements: readonly Statement[], signer: Signer): Promise<void> => this.#append(statements, signer),
     again: (ids: readonly Uint8Array[]): Promise<void> =>
       this.project(ids.flatMap(id => this.#accepted.get(toHex(id)) ?? [])),
-    alone: <T>(work: () => Promise<T>): Promise<T> => this.#afterLast(work)
+    alone: <T>(work: () => Promise<T>): Promise<T> => this.#afterLast(work),
+    forgetIn: async (
+      _: unknown,
+      ids: readonly Uint8Array[],
+      mayForget: (item: AcceptedStatement) => boolean = () => true
+    ): Promise<number> => {
+      const items = ids.flatMap(id => this.#accepted.get(toHex(id)) ?? [])
+      const forgotten = items.map(item => idOf(item.statement)).filter(id => this.covered.has(id))
+      for (const id of forgotten) if (mayForget(this.#accepted.get(id) as AcceptedStatement)) this.#accepted.delete(id)
+      return forgotten.length
+    }
   }
   readonly bodies: Bodies
   readonly projection: CatalogProjection

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Blocks } from '../../../src/blocks/blocks.ts'
-import { CLOCK_STANDS_MS, PURGE_WAIT_MS, SHORT_LIVED_MAX } from '../../../src/catalog/constants.ts'
+import { PURGE_WAIT_MS, SHORT_LIVED_MAX } from '../../../src/catalog/constants.ts'
 import { pastOf, pastOfAll } from '../../../src/catalog/heads.ts'
 import type { Version } from '../../../src/catalog/versions/versions.ts'
 import { TABLES } from '../../../src/disk/tables.ts'
@@ -10,7 +10,19 @@ import { ROOT_ENTRY } from '../../../src/format/entry.ts'
 import { type Hlc, hlcAfter, hlcAt } from '../../../src/format/stamp.ts'
 import type { LocalMember } from '../../../src/members/local-member.ts'
 import { equalBytes } from '../../../src/util/bytes.ts'
-import { admin, carrying, epoch, otherWriter, Setup, type Signed, type SignInit, sign, writer } from './setup.ts'
+import { CLOCK_STANDS_MS } from '../../../src/util/steady-clock.ts'
+import {
+  admin,
+  carrying,
+  epoch,
+  fileWith,
+  otherWriter,
+  Setup,
+  type Signed,
+  type SignInit,
+  sign,
+  writer
+} from './setup.ts'
 
 const HOUR = 60 * 60_000
 const DAY = 24 * HOUR
@@ -73,6 +85,12 @@ class Member {
     const versions: Version[] = []
     for await (const version of this.setup.versions.of(E)) versions.push(version)
     return versions
+  }
+
+  /** Returns which of some records the log still has. */
+  async logged(...records: readonly Signed[]): Promise<boolean[]> {
+    const found = await Promise.all(records.map(({ record }) => this.setup.log.get(record.id)))
+    return found.map(item => item !== undefined)
   }
 
   /** Returns which of some records have been released. */
@@ -460,4 +478,53 @@ test('no news about versions is left once the worker has looked', async () => {
   )
   assert.deepEqual(left, [])
   assert.deepEqual(pastOf(one.record).length, 1)
+})
+
+test('the log forgets the records of a version that is no longer kept, and keeps deletes', async () => {
+  const member = await Member.open()
+  const one = sign({ entry: E, by: writer, ...fileWith('a short text is in the record', { name: 'file' }) })
+  const moved = sign({
+    ...carrying(one),
+    by: otherWriter,
+    hlc: member.after(one),
+    ...fileWith('a short text is in the record', { name: 'moved' }),
+    root: one.record.root
+  })
+  const two = member.write('two', writer, moved)
+  const gone = member.delete(admin, {}, two)
+  await member.add(one, moved, two, gone)
+  await member.pass(29 * DAY)
+  assert.deepEqual(await member.logged(one, moved, two, gone), [true, true, true, true])
+  await member.pass(DAY)
+  assert.deepEqual(await member.logged(one, moved, two, gone), [false, false, false, true])
+  assert.equal(await member.setup.versions.count(E, { writes: 2 }), 0)
+  const purge = member.delete(admin, { purge: true }, gone)
+  await member.add(purge)
+  assert.deepEqual(await member.logged(gone, purge), [true, true])
+})
+
+test('the log keeps the record that wrote an expired version while a move that carries it is a head', async () => {
+  const member = await Member.open()
+  const one = member.write('one', writer)
+  await member.add(one)
+  await member.pass(2 * HOUR)
+  const moved = member.move(one, 'moved', otherWriter)
+  const two = member.write('two', admin, one)
+  await member.add(moved, two)
+  await member.pass(30 * DAY)
+  assert.deepEqual(await member.logged(one, moved), [true, true])
+  await member.add(member.write('three', admin, moved, two))
+  assert.deepEqual(await member.logged(one, moved), [false, false])
+})
+
+test('the log keeps a record that alone says what an author had seen', async () => {
+  const member = await Member.open()
+  const zero = member.write('zero', otherWriter)
+  const one = member.write('one', writer, zero)
+  // An honest author would name all that the heads before it had seen.
+  const two = sign({ entry: E, by: admin, hlc: member.after(one), seen: [one.record.stamp], ...stored('two') })
+  await member.add(zero, one, two)
+  await member.pass(30 * DAY)
+  assert.deepEqual(await member.released(zero, one), [true, true])
+  assert.deepEqual(await member.logged(zero, one), [true, true])
 })

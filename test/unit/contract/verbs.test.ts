@@ -90,6 +90,9 @@ test('every verb calls its method of the node with the fields that the client ga
     [VERBS.invites, {}, 'invites ', {}],
     [VERBS.revokeInvite, { invite: ODD }, `revokeInvite ${ODD}`, {}],
     [VERBS.networkInfo, {}, 'networkInfo ', {}],
+    [VERBS.settings, {}, 'settings ', {}],
+    [VERBS.setSetting, { key: ODD, value: 'all' }, `setSetting ${ODD} all`, {}],
+    [VERBS.setSetting, { key: 'versionDays', value: 7 }, 'setSetting versionDays 7', {}],
     [VERBS.forgetNetworkKey, {}, 'forgetNetworkKey ', {}]
   ]
   for (const [verb, fields, call, options] of cases) {

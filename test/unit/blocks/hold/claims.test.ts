@@ -184,6 +184,6 @@ test('a claim that runs out but has lost its row frees nothing: the other claims
   database.corrupt(Buffer.concat([Buffer.from('c'), a, Buffer.from('p'), put]))
   database.corrupt(Buffer.concat([Buffer.from('c'), a, Buffer.from('r'), record.id]))
   const endClaim = (): Promise<void> => claims.endExpired(claim!, clock.now() + 24 * HOUR)
-  await assert.rejects(freerOf(open).execute({ reason: 'unclaimed', cid, endClaim }), IndexCorruptError)
+  await assert.rejects(freerOf(open).freer.execute({ reason: 'unclaimed', cid, endClaim }), IndexCorruptError)
   assert.deepEqual(Buffer.from((await local.get(cid))!), bytes)
 })

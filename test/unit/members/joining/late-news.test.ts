@@ -12,6 +12,7 @@ import { KEY_REQUEST_MS } from '../../../../src/members/constants.ts'
 import { NotAllowedError } from '../../../../src/members/errors.ts'
 import type { Attempt } from '../../../../src/members/joining/peer-machine.ts'
 import { LocalMember } from '../../../../src/members/local-member.ts'
+import { Settings } from '../../../../src/members/settings.ts'
 import { drawCandidate, Entrant, peerOf } from '../../../fixtures/entrant.ts'
 import type { TestMember } from '../../../fixtures/member.ts'
 import { Setup } from './setup.ts'
@@ -31,6 +32,7 @@ async function admittingOf(
       log: attic.log,
       roster: attic.roster,
       statuses: attic.statuses,
+      settings: new Settings(),
       clock,
       chance
     },
