@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { cp, rm, writeFile } from 'node:fs/promises'
+import { cp, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { connected, type Daemon, startDaemon, until } from '../../scripts/lib/daemon.ts'
@@ -99,7 +99,7 @@ test(
     assert.equal(removed.code, 0, removed.stderr)
     assert.match(
       removed.stdout.toString(),
-      /^removed on 2 of 3 members; laptop \(…\w{8}, last seen .*\) will remove it when it is back\n$/
+      /^removed on 2 of 3 members; laptop \(…\w{8}, last seen .*\) will remove it when it is back; its space returns on .*\n$/
     )
     // A wait ends once the member that was away says that it has the delete.
     const waiting = network.dfs(attic, '--json', 'rm', '-r', '--wait', '/d')
@@ -123,7 +123,10 @@ test(
     laptop = await network.start('laptop')
     await until('/f is gone again', () => isGone('/f'))
     await until('/d is gone again', () => isGone('/d'))
-    assert.match((await network.dfs(attic, 'rm', '--wait', '/g')).stdout.toString(), /^removed on 3 of 3 members\n$/)
+    assert.match(
+      (await network.dfs(attic, 'rm', '--wait', '/g')).stdout.toString(),
+      /^removed on 3 of 3 members; its space returns on .*\n$/
+    )
     await until('/g is gone', () => isGone('/g'))
 
     // A member sends the old records once more.
@@ -144,5 +147,42 @@ test(
       ...deletes.filter(({ fields }) => fields.body === undefined).map(one => one.bytes.byteLength)
     )
     assert.ok(largest <= TOMBSTONE_BYTES_MAX, `${largest} bytes`)
+  }
+)
+
+/** The names of the large blocks in a data directory. */
+async function blocksIn(dataDir: string): Promise<string[]> {
+  const items = await readdir(join(dataDir, 'blocks'), { recursive: true, withFileTypes: true })
+  return items.filter(item => item.isFile()).map(({ name }) => name)
+}
+
+test(
+  'a member that was killed before a purge and is started after it ends without the blocks of the file',
+  TIMEOUT,
+  async t => {
+    const network = await Network.open(t)
+    const attic = await network.start('attic')
+    const others = await Promise.all(['box', 'cellar', 'laptop'].map(name => network.start(name)))
+    const all = [attic, ...others]
+    const laptop = all[3] as Daemon
+    await connected(all)
+    await network.put(attic, '/kept', all)
+    await until('the laptop has it', async () => (await blocksIn(laptop.dataDir)).length >= 2)
+    const kept = await blocksIn(laptop.dataDir)
+    await network.put(attic, '/f', all)
+    const purged = (await blocksIn(laptop.dataDir)).filter(name => !kept.includes(name))
+    assert.ok(purged.length >= 2, 'the file has more than one block')
+    await laptop.kill()
+    const removed = await network.dfs(attic, 'rm', '--purge', '/f')
+    assert.match(removed.stdout.toString(), /^removed on 3 of 4 members; laptop .* when it is back; .* now\n$/)
+    const left = async ({ dataDir }: Daemon): Promise<string[]> =>
+      (await blocksIn(dataDir)).filter(name => purged.includes(name))
+    for (const daemon of all.slice(0, 3))
+      await until(`${daemon.name} frees the blocks`, async () => (await left(daemon)).length === 0)
+    assert.deepEqual(await left(laptop), purged, 'nobody has told it')
+    const again = await network.start('laptop')
+    await until('the laptop frees the blocks', async () => (await left(again)).length === 0)
+    assert.deepEqual((await blocksIn(again.dataDir)).sort(), kept.sort())
+    assert.ok(!(await shows(again, '/f')))
   }
 )
