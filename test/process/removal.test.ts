@@ -50,6 +50,18 @@ class Network {
     return runProgram('dfs', ['--data-dir', dataDir, ...args], { cwd: this.folder })
   }
 
+  /** Copies the data directory of a member that does not run. */
+  async backUp(name: string): Promise<void> {
+    // A node that was killed leaves its socket behind, and sockets cannot be copied.
+    const filter = (path: string): boolean => !path.endsWith('.sock')
+    await cp(join(this.folder, name), join(this.folder, `${name}.backup`), { recursive: true, filter })
+  }
+
+  async restore(name: string): Promise<void> {
+    await rm(join(this.folder, name), { recursive: true })
+    await cp(join(this.folder, `${name}.backup`), join(this.folder, name), { recursive: true })
+  }
+
   /** Puts a file that is too large for its record, so that all of some members have it. */
   async put(daemon: Daemon, path: string, all: readonly Daemon[]): Promise<void> {
     await daemon.client.put(path, randomBytes(2 * MIB), { size: 2 * MIB, replicas: 'all', ack: String(all.length) })
@@ -93,7 +105,7 @@ test(
     for (const path of ['/f', '/g', '/d/e', '/kept']) await network.put(attic, path, all())
 
     await laptop.stop()
-    await cp(join(network.folder, 'laptop'), join(network.folder, 'backup'), { recursive: true })
+    await network.backUp('laptop')
     await until('it is gone', async () => (await attic.client.call('status', {})).peersConnected === 1)
     const removed = await network.dfs(attic, 'rm', '/f')
     assert.equal(removed.code, 0, removed.stderr)
@@ -118,8 +130,7 @@ test(
 
     // The laptop is restored from the backup, and knows nothing of the deletes.
     await laptop.stop()
-    await rm(join(network.folder, 'laptop'), { recursive: true })
-    await cp(join(network.folder, 'backup'), join(network.folder, 'laptop'), { recursive: true })
+    await network.restore('laptop')
     laptop = await network.start('laptop')
     await until('/f is gone again', () => isGone('/f'))
     await until('/d is gone again', () => isGone('/d'))
@@ -157,7 +168,7 @@ async function blocksIn(dataDir: string): Promise<string[]> {
 }
 
 test(
-  'a member that was killed before a purge and is started after it ends without the blocks of the file',
+  'a member that was killed before a purge, or is restored from a backup of that time, ends without the blocks of the file',
   TIMEOUT,
   async t => {
     const network = await Network.open(t)
@@ -173,6 +184,7 @@ test(
     const purged = (await blocksIn(laptop.dataDir)).filter(name => !kept.includes(name))
     assert.ok(purged.length >= 2, 'the file has more than one block')
     await laptop.kill()
+    await network.backUp('laptop')
     const removed = await network.dfs(attic, 'rm', '--purge', '/f')
     assert.match(removed.stdout.toString(), /^removed on 3 of 4 members; laptop .* when it is back; .* now\n$/)
     const left = async ({ dataDir }: Daemon): Promise<string[]> =>
@@ -180,9 +192,17 @@ test(
     for (const daemon of all.slice(0, 3))
       await until(`${daemon.name} frees the blocks`, async () => (await left(daemon)).length === 0)
     assert.deepEqual(await left(laptop), purged, 'nobody has told it')
-    const again = await network.start('laptop')
-    await until('the laptop frees the blocks', async () => (await left(again)).length === 0)
-    assert.deepEqual((await blocksIn(again.dataDir)).sort(), kept.sort())
-    assert.ok(!(await shows(again, '/f')))
+    for (const isRestored of [false, true]) {
+      if (isRestored) await network.restore('laptop')
+      const again = await network.start('laptop')
+      await until('the laptop frees the blocks', async () => (await left(again)).length === 0)
+      assert.deepEqual((await blocksIn(again.dataDir)).sort(), kept.sort())
+      for (const daemon of [again, ...all.slice(0, 3)]) {
+        assert.ok(!(await shows(daemon, '/f')))
+        assert.ok(await shows(daemon, '/kept'))
+        assert.deepEqual(await left(daemon), [])
+      }
+      await again.stop()
+    }
   }
 )
