@@ -206,6 +206,12 @@ export interface DfsVerbs {
    */
   removing(path: string, options?: RemoveOptions): AsyncGenerator<RemoveResult>
   /**
+   * Cancels a purge that waits, of a deleted file or of everything below a deleted directory. It stays deleted, and its
+   * versions can be restored as if it had only been removed. Throws `invalid` if no purge waits, which is always so for
+   * an admin's and for what is not deleted.
+   */
+  cancelPurge(path: string, options?: AbortOptions): Promise<RemoveResult>
+  /**
    * Yields the versions of a file and its deletes, the latest first: also of a deleted file, and of one that shows as a
    * conflict. Throws `not-found`, or `is-a-directory`.
    */

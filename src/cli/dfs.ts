@@ -53,7 +53,7 @@ const UNBUILT_COMMANDS = [
   ...['drain', 'repair', 'gc', 'fsck', 'reencrypt', 'access', 'console', 'doctor', 'completion']
 ]
 /** Flags of commands that are promised but not built yet. */
-const UNBUILT_FLAGS = ['watch', 'cancel']
+const UNBUILT_FLAGS = ['watch']
 
 /** Runs the command line. Resolves with the exit code. */
 export async function main(args: readonly string[]): Promise<number> {

@@ -68,6 +68,12 @@ export const VERBS = {
     }),
     run: (node, { path, ...given }, options) => node.remove(path, { ...given, ...options })
   }),
+  cancelPurge: call({
+    method: 'POST',
+    route: '/v1/cancel-purge/*',
+    fields: onePath,
+    run: (node, { path }, options) => node.cancelPurge(path, options)
+  }),
   removing: stream({
     method: 'POST',
     route: '/v1/remove/*',

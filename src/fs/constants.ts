@@ -9,6 +9,8 @@ import { REPLICAS_MAX } from '../format/constants.ts'
 export const SMALL_FILE_BYTES_MAX = 48 << 10
 /** The number of files of a tree that are copied concurrently. */
 export const TREE_AT_ONCE = 8
+/** The most deleted entries that one append of a purge deletes once more. */
+export const ENDED_AT_ONCE = 256
 /** The most directories that one append restores. */
 export const DIRECTORIES_AT_ONCE = 256
 /** The largest number of copies that a caller may ask for; a caller that wants more asks for `all`. */

@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream'
 import { TypedEventEmitter } from 'main-event'
 import type { DfsNodeEvents } from '../api.ts'
 import { parsePath } from '../format/path.ts'
+import { cancelPurge } from '../fs/cancel-purge.ts'
 import type { FsContext } from '../fs/context.ts'
 import { copiesBelow } from '../fs/copies.ts'
 import { copyPath } from '../fs/copy.ts'
@@ -83,6 +84,10 @@ export abstract class FileVerbs extends TypedEventEmitter<DfsNodeEvents> {
 
   async remove(path: string, options: RemoveOptions & { wait?: boolean | undefined } = {}): Promise<RemoveResult> {
     return removePath(await this.fs(), parsePath(path), options)
+  }
+
+  async cancelPurge(path: string, options: AbortOptions = {}): Promise<RemoveResult> {
+    return cancelPurge(await this.fs(), parsePath(path), options)
   }
 
   async *removing(path: string, options: RemoveOptions = {}): AsyncGenerator<RemoveResult> {

@@ -40,6 +40,12 @@ export class PastEntries {
       if (kind === 'file' && !continued.has(toHex(id))) yield* this.#withPredecessors(id, { isRival: false, continued })
   }
 
+  /** Yields the id of a file, and those under which it was known before. */
+  async *idsOf(file: Uint8Array): AsyncGenerator<Uint8Array> {
+    const continued = new Set([toHex(file)])
+    for await (const { id } of this.#withPredecessors(file, { isRival: false, continued })) yield id
+  }
+
   /** Yields an entry, and those that it continues. */
   async *#withPredecessors(
     first: Uint8Array,

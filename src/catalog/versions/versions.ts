@@ -22,6 +22,8 @@ export interface Version {
    * no longer kept.
    */
   expiresAtMs: number | null
+  /** When a purge ends it, or did; null if none does. */
+  purgedAtMs: number | null
   /** True once it is no longer kept: it cannot be restored, and its space returns. */
   isReleased: boolean
 }
@@ -59,16 +61,17 @@ export class Versions {
     }
   }
 
-  /** Returns when a version ended, and from when on it is no longer kept. */
+  /** Returns when a version ended, from when on it is no longer kept, and when a purge ends it. */
   async endOf(
     entry: Uint8Array,
     version: Pick<Version, 'written' | 'arrivedAtMs' | 'isReleased'>
-  ): Promise<Pick<Version, 'endedAtMs' | 'expiresAtMs'>> {
+  ): Promise<Pick<Version, 'endedAtMs' | 'expiresAtMs' | 'purgedAtMs'>> {
     const fate = await fateOf(this.#options.index, entry, version)
+    const { endedAtMs, purgedAtMs } = fate
     const expiresAtMs = this.#expiryOf(fate)
     // It was one of too many short-lived versions, or was kept for fewer days then.
     const isUnknown = version.isReleased && expiresAtMs !== null && expiresAtMs > this.#options.clock.now()
-    return { endedAtMs: fate.endedAtMs, expiresAtMs: isUnknown ? null : expiresAtMs }
+    return { endedAtMs, expiresAtMs: isUnknown ? null : expiresAtMs, purgedAtMs }
   }
 
   /**

@@ -65,6 +65,7 @@ test('every verb calls its method of the node with the fields that the client ga
       `remove ${ODD}`,
       { recursive: false, purge: true, wait: true }
     ],
+    [VERBS.cancelPurge, { path: ODD }, `cancelPurge ${ODD}`, {}],
     [
       VERBS.removing,
       { path: ODD, recursive: true, purge: false },

@@ -34,7 +34,7 @@ const verbs: Record<string, Verb> = {
 /** Rooms in which nothing is found, and one member is connected that never answers. */
 function fakeFs(some: { resolve?: () => Promise<unknown> } = {}) {
   const done: string[] = []
-  const record = { id: new Uint8Array(32) }
+  const record = { id: new Uint8Array(32), fields: { op: 'put' } }
   const change = async <T>(
     verb: string,
     result: T,
