@@ -81,10 +81,3 @@ export const VERSIONS_AT_ONCE = 128
 export const VERSION_NEWS_MS = 500
 /** How often the worker looks for versions whose time is over. */
 export const EXPIRE_EVERY_MS = 10 * 60_000
-/**
- * How long the clock must have run evenly, since the start or since it jumped, before the passing of time ends a version.
- * A clock that is wrong at a start is usually set within minutes.
- */
-export const CLOCK_STANDS_MS = 60 * 60_000
-/** A change of the difference between the wall clock and the monotonic clock by more than this is a jump. */
-export const CLOCK_JUMP_MS = 5 * 60_000

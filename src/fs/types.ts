@@ -251,10 +251,11 @@ export interface RemoveResult {
   /** The peer ids of the members that acknowledged the deletion, including this one. */
   removedOn: string[]
   /**
-   * The members that have not acknowledged it, and will delete the entry when they are back. A member of which an admin
-   * has said that it is out is not among them.
+   * The members that have not acknowledged it, and will delete the entry when they are back. Without those that are out.
    */
   waitingFor: AwaitedMember[]
+  /** The members that are out. They delete the entry if they come back. */
+  out: AwaitedMember[]
   /** When its disk space is freed; null if that is not known. */
   freesAt: Date | null
 }

@@ -54,7 +54,7 @@ export async function startStack({ isNew, copies, ...options }: StackOptions): P
   try {
     const onEvent = (event: NodeEvent): void => {
       // If the index has also lost the rows derived from the damaged row, nobody knows which blocks that row needs.
-      if (event.event === 'damaged' && rooms.blocks.mayHaveOrphans) void comparison.begin()
+      if (event.event === 'damaged' && rooms.blocks.freeing.mayHaveOrphans) void comparison.begin()
       options.onEvent(event)
     }
     const init: RoomOptions = { ...options, onEvent, mayFree: () => mayFree(rooms, comparison) }

@@ -27,6 +27,11 @@ export function newProgram(name: string, description: string, { hasVersion = tru
   return throwUsage(program)
 }
 
+/** Adds `--version`, which prints the version wherever it stands. */
+export function addVersion(program: Command): void {
+  program.version(version, '--version', 'print the version')
+}
+
 /** Makes a command throw a usage error in our words, instead of exiting. Help and version still end the program. */
 export function throwUsage(command: Command): Command {
   return command.exitOverride(error => {
@@ -35,6 +40,17 @@ export function throwUsage(command: Command): Command {
     const below = visible.map(other => other.name()).filter(name => name !== 'help')
     const [first = ''] = command.args
     throw usage(usageWords(error, { name: fullName(command), below, meant: closest(first, below) }))
+  })
+}
+
+/** The width of a help text where no terminal tells its own. */
+const HELP_COLUMNS = 80
+
+/** Adds a text below the help of a command. Its lines are wrapped to the width of the terminal, as those above it are. */
+export function addHelpBelow(command: Command, text: string): Command {
+  return command.addHelpText('after', () => {
+    const columns = command.configureOutput().getOutHelpWidth?.() ?? HELP_COLUMNS
+    return command.createHelp().boxWrap(text, columns)
   })
 }
 

@@ -52,8 +52,8 @@ export const config: DfsCommand = {
 }
 
 function parseValue(key: string, text: string): number | 'all' {
-  if (key === 'replicas' || key === 'ack') return parseCopies(text)
-  if (key === 'outAfter') return parseTime(text)
+  if (key === 'replicas' || key === 'ack') return parseCopies(key, text)
+  if (key === 'outAfter') return parseTime(key, text)
   return text === 'all' ? 'all' : Number(text)
 }
 

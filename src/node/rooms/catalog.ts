@@ -64,7 +64,7 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
     depthOf,
     keptMs,
     isClockRight: () => !members.clocks.isOff,
-    onReleased: () => {},
+    onReleased: () => blocks.freeing.wake(),
     onError: failureReporter('file versions', disk.monitor, init.onEvent)
   })
   const versions = new Versions({ index, keptMs })

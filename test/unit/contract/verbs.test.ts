@@ -7,7 +7,7 @@ import { FakeNode } from '../../fixtures/fake-node.ts'
 
 const ODD = '/a b/%2e/ü?#&=+"\n'
 
-/** What a server finds in an encoded request. */
+/** Returns what a server finds in an encoded request. */
 function received(verb: Verb, fields: Readonly<Record<string, unknown>>): ReceivedFields {
   const { url, headers, body } = encodeRequest(verb, fields)
   const { pathname, searchParams } = new URL(url, 'http://localhost')

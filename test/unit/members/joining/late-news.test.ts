@@ -17,7 +17,7 @@ import { drawCandidate, Entrant, peerOf } from '../../../fixtures/entrant.ts'
 import type { TestMember } from '../../../fixtures/member.ts'
 import { Setup } from './setup.ts'
 
-/** The verbs of an admin, of which a test replaces some parts, so that news comes in the middle of a verb. */
+/** The verbs of an admin. A test replaces some of their parts, so that news arrives in the middle of a verb. */
 async function admittingOf(
   t: TestContext,
   change: (attic: TestMember) => Partial<AdmittingOptions>
