@@ -27,11 +27,6 @@ export function newProgram(name: string, description: string, { hasVersion = tru
   return throwUsage(program)
 }
 
-/** Adds `--version`, which prints the version wherever it stands. */
-export function addVersion(program: Command): void {
-  program.version(version, '--version', 'print the version')
-}
-
 /** Makes a command throw a usage error in our words, instead of exiting. Help and version still end the program. */
 export function throwUsage(command: Command): Command {
   return command.exitOverride(error => {
