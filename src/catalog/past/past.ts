@@ -41,7 +41,7 @@ export class Past {
     this.tree = past
     this.listing = new PastListing({ tree, past, rows })
     this.removed = new RemovedTree({ tree, past, rows })
-    this.entries = new PastEntries({ index, tree, past, bodies })
+    this.entries = new PastEntries({ tree, past, bodies })
     this.versions = new FileVersions({ index, tree, past, bodies, log, kept, nodeCodecs })
   }
 }
