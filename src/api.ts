@@ -16,7 +16,9 @@ import type {
   PutResult,
   RemoveResult,
   Source,
-  Stat
+  Stat,
+  WatchEvent,
+  WatchOptions
 } from './fs/types.ts'
 import type {
   Admitted,
@@ -163,6 +165,17 @@ export interface DfsVerbs {
   get(path: string, options?: GetOptions): Promise<OpenFile>
   /** Lists a directory in the order of names (by UTF-8 bytes). For a file, the list contains the file itself. */
   list(path: string, options?: ListOptions): AsyncGenerator<ListItem>
+  /**
+   * Tells what changes at and below a path, whoever changes it: yields an event for each path at which something else
+   * shows than before. Nothing needs to be there yet. Before the first change it yields `current`, or `reset` and what
+   * is there. The `cursor` of the last event, given as `since` to a later watch, tells everything that has changed
+   * meanwhile, also over a restart of the node. Events may be told twice, and one that is read late may show what a
+   * later one shows too.
+   *
+   * A watch has no end but that of the node, with the code `aborted`. It holds no changes in memory for a slow reader.
+   * Throws `not-allowed` if this member can read no names, and `invalid` for a cursor that no node has made.
+   */
+  watch(path: string, options?: WatchOptions): AsyncGenerator<WatchEvent>
   /**
    * Asks the members which copies they hold now of each file at or below a path, and yields the files in the order of a
    * listing.

@@ -43,7 +43,10 @@ const BLOCKS_COLUMN: string[][] = [
 const PUBLIC: Record<string, readonly string[]> = {
   http: ['listen', 'server'],
   node: ['create', 'recovery'],
-  catalog: ['author', 'catalog', 'change', 'content-tag', 'errors', 'projection', 'tree', 'tree-node'],
+  catalog: [
+    ...['author', 'catalog', 'change', 'content-tag', 'errors', 'feed/change-feed', 'projection', 'tree'],
+    'tree-node'
+  ],
   blocks: ['blocks', 'constants', 'errors', 'record-ref'],
   members: [
     'entering/invite',

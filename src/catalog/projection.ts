@@ -13,6 +13,8 @@ import type { ComponentLogger, Logger } from '../util/logger.ts'
 import type { Bodies, BodyState } from './bodies.ts'
 import { isEntitled, keyOfWaiting } from './carried-contents.ts'
 import { byStampAndId, EntryStates } from './entry-states.ts'
+import { FeedRecorder } from './feed/feed-recorder.ts'
+import { type EntryFacts, factsOf } from './feed/look.ts'
 import { type EntryState, liveHeads, placeOf } from './heads.ts'
 import { type Names, shownName } from './names.ts'
 import { type NewRecord, RecordReader } from './record-reader.ts'
@@ -46,6 +48,7 @@ interface EntryUpdate extends PendingRow {
   value: Uint8Array | undefined
   /** When the first record that the batch has of it reached this member, in ms since the Unix epoch. */
   arrivedAtMs: number
+  facts: EntryFacts
 }
 
 /** New records of one entry. */
@@ -69,9 +72,11 @@ export class CatalogProjection implements Projection {
   readonly #log: Logger
   readonly #reader: RecordReader
   readonly #states: EntryStates
+  readonly #feed: FeedRecorder
 
   constructor(options: CatalogProjectionOptions) {
     const { index, logger, nodeCodecs } = options
+    this.#feed = new FeedRecorder(options)
     this.#options = options
     this.#log = logger.forComponent('dfs:catalog:projection')
     this.#reader = new RecordReader(nodeCodecs)
@@ -176,7 +181,8 @@ export class CatalogProjection implements Projection {
     const { entry, added, again, arrivedAtMs } = group
     const old = value === undefined ? undefined : await readEntryRow(this.#options.index, entry, value)
     if (added.length === 0 && !isPlacedBy(old, again)) return undefined
-    // This must come first, since the state is changed in place.
+    // These must come first, since the state is changed in place.
+    const before = old === undefined ? [] : liveHeads(old.state)
     if (old?.isSealed === true) sink.del(sealedKey(placeOf(old.state).epoch, entry))
     const state = await this.#states.add(entry, old?.state, added, sink)
     for (const { record } of added) writeClaim(sink, record)
@@ -185,7 +191,8 @@ export class CatalogProjection implements Projection {
     // Until it is known what is below it, a deleted directory shows if it did so before.
     const wasShown = old?.name !== undefined && old.isDeleted && !old.isHidden
     const isHidden = row.isDeleted && row.kind === 'directory' && !wasShown
-    return { entry, old, row: { ...row, isHidden }, state: encodeState(state), value: listed, arrivedAtMs }
+    const facts = factsOf(added.at(-1)?.record, before, liveHeads(state))
+    return { entry, old, row: { ...row, isHidden }, state: encodeState(state), value: listed, arrivedAtMs, facts }
   }
 
   /** Writes the rows of the tree that a batch changes. */
@@ -204,9 +211,11 @@ export class CatalogProjection implements Projection {
     await cycles.find()
     await showAgain({ rows, changes, cycles })
     await writeWaiting({ index, rows, changes, sink, arrivals })
-    await changes.write(sink)
+    const names = await changes.write(sink)
     cycles.write(sink)
     rows.write(sink)
+    const facts = new Map(updates.map(({ entry, facts }) => [toHex(entry), facts]))
+    await this.#feed.record({ rows, changes, cycles, names, facts, arrivals }, sink)
   }
 
   /** Returns the place of an entry, and the value of its row in the directory tables. */

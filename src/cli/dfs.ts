@@ -49,7 +49,7 @@ const UNBUILT_COMMANDS = [
   ...['drain', 'repair', 'gc', 'fsck', 'config', 'reencrypt', 'access', 'console', 'doctor', 'completion']
 ]
 /** Flags of commands that are promised but not built yet. */
-const UNBUILT_FLAGS = ['version', 'watch', 'purge', 'wait', 'cancel']
+const UNBUILT_FLAGS = ['version', 'purge', 'wait', 'cancel']
 
 /** Runs the command line. Resolves with the exit code. */
 export async function main(args: readonly string[]): Promise<number> {

@@ -18,3 +18,8 @@ export const PUSHES_AHEAD = 2
 
 /** A member that was not seen for this long is not named as one that a deletion waits for. It learns of it all the same. */
 export const AWAY_MS = 60 * 60_000
+/**
+ * A watcher that has been told nothing during this many batches of changes, because they were all about other paths, is
+ * told the newest cursor, so that its own does not become too old.
+ */
+export const UNTOLD_MAX = 256

@@ -1,6 +1,7 @@
 import type { Blocks } from '../blocks/blocks.ts'
 import type { Author } from '../catalog/author.ts'
 import type { Catalog } from '../catalog/catalog.ts'
+import type { ChangeFeed } from '../catalog/feed/change-feed.ts'
 import type { Tree } from '../catalog/tree.ts'
 import type { NodeCodec } from '../format/manifest.ts'
 import type { PeerId } from '../format/peer-id.ts'
@@ -16,6 +17,7 @@ import type { AwaitedMember, Copies, PutOptions } from './types.ts'
 export interface FsContext {
   catalog: Catalog
   tree: Tree
+  feed: ChangeFeed
   author: Author
   blocks: Blocks
   members: Members

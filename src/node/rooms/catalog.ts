@@ -2,6 +2,7 @@ import type { Blocks } from '../../blocks/blocks.ts'
 import { Author } from '../../catalog/author.ts'
 import { Bodies } from '../../catalog/bodies.ts'
 import { Catalog } from '../../catalog/catalog.ts'
+import { ChangeFeed } from '../../catalog/feed/change-feed.ts'
 import { Names } from '../../catalog/names.ts'
 import { CatalogProjection } from '../../catalog/projection.ts'
 import { SealedEntries } from '../../catalog/sealed-entries.ts'
@@ -14,6 +15,7 @@ import { refOf } from './records.ts'
 /** The files and directories that exist according to the records. */
 export interface CatalogRoom {
   tree: Tree
+  feed: ChangeFeed
   author: Author
   catalog: Catalog
   sealed: SealedEntries
@@ -34,20 +36,24 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
   const names = new Names(secrets.names)
   // An epoch whose place is not known counts as the first.
   const depthOf = (epoch: Uint8Array): number => epochs.depthOf(epoch) ?? 0
+  const feed = new ChangeFeed({ index, names, bodies, clock, depthOf })
   const projection = new CatalogProjection({
     index,
     bodies,
     names,
     logger,
     nodeCodecs,
-    onRecords: records => blocks.enqueue(records.flatMap(refOf))
+    onRecords: records => {
+      feed.wake()
+      blocks.enqueue(records.flatMap(refOf))
+    }
   })
   log.register(projection)
   const tree = new Tree({ index, bodies, names, clock, depthOf })
-  const sealed = new SealedEntries({ index, log, keys, clock, chance, logger })
+  const sealed = new SealedEntries({ index, log, keys, clock, chance, logger, onOpened: () => feed.wake() })
   const author = new Author({ self, keys, chance, bodies, nodeCodecs })
   const assertMayWrite = (): void => members.assertMayWrite()
   const assertRoom = (): Promise<void> => blocks.withRoom(() => disk.capacity.assertRoom())
   const catalog = new Catalog({ assertRoom, log, tree, bodies, author, self, clock, chance, logger, assertMayWrite })
-  return { tree, author, catalog, sealed }
+  return { tree, feed, author, catalog, sealed }
 }

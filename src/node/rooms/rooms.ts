@@ -43,7 +43,7 @@ export function fsContextOf(
 ): FsContext {
   const { membership, blocks, catalog: room } = rooms
   const { members, sync } = membership
-  const { catalog, tree, author } = room
+  const { catalog, tree, feed, author } = room
   const { clock, logger } = init
-  return { catalog, tree, author, blocks, members, sync, codec: codecOf(init), clock, logger, ...rest }
+  return { catalog, tree, feed, author, blocks, members, sync, codec: codecOf(init), clock, logger, ...rest }
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { Author, type Content } from '../../../src/catalog/author.ts'
 import { Bodies } from '../../../src/catalog/bodies.ts'
 import { Catalog } from '../../../src/catalog/catalog.ts'
+import { ChangeFeed } from '../../../src/catalog/feed/change-feed.ts'
 import { pastOf } from '../../../src/catalog/heads.ts'
 import { Names } from '../../../src/catalog/names.ts'
 import { CatalogProjection } from '../../../src/catalog/projection.ts'
@@ -197,6 +198,7 @@ export class Setup {
   readonly bodies: Bodies
   readonly projection: CatalogProjection
   readonly tree: Tree
+  readonly feed: ChangeFeed
   readonly sealed: SealedEntries
   readonly author: Author
   readonly catalog: Catalog
@@ -208,9 +210,10 @@ export class Setup {
     const bodies = new Bodies(log, ring, logger)
     this.bodies = bodies
     const rest = { index, bodies, names }
-    this.projection = new CatalogProjection({ ...rest, logger, nodeCodecs: [0x71], onRecords: () => {} })
+    this.projection = new CatalogProjection({ ...rest, logger, nodeCodecs: [0x71], onRecords: () => this.feed.wake() })
+    this.feed = new ChangeFeed({ ...rest, clock, depthOf: () => 0 })
     this.tree = new Tree({ ...rest, clock, depthOf: () => 0 })
-    this.sealed = new SealedEntries({ index, log, keys: ring, clock, chance, logger })
+    this.sealed = new SealedEntries({ index, log, keys: ring, clock, chance, logger, onOpened: () => this.feed.wake() })
     this.author = new Author({ self, keys: ring, chance, bodies, nodeCodecs: [0x71] })
     const { tree, author } = this
     this.catalog = new Catalog({
@@ -246,13 +249,29 @@ export class Setup {
     )
   }
 
-  /** All rows of the index, but those about the index itself. */
+  /** All rows of the index, but those about the index itself, and the feed, which depends on the order of arrival. */
   async rows(): Promise<string[]> {
     const rows: string[] = []
     for await (const { key, value } of this.index.range(new Uint8Array(0)))
-      if (key[0] !== TABLES.meta.charCodeAt(0))
+      if (key[0] !== TABLES.meta.charCodeAt(0) && key[0] !== TABLES.feed.charCodeAt(0))
         rows.push(`${String.fromCharCode(key[0]!)} ${toHex(key)} ${toHex(value)}`)
     return rows
+  }
+
+  /** The rows of the feed. */
+  async rowsOfFeed(): Promise<Array<{ key: Uint8Array; value: Uint8Array }>> {
+    const rows: Array<{ key: Uint8Array; value: Uint8Array }> = []
+    for await (const row of this.index.range(indexKey(TABLES.feed))) rows.push(row)
+    return rows
+  }
+
+  /** Brings the feed back to an earlier state. */
+  async restoreFeed(rows: ReadonlyArray<{ key: Uint8Array; value: Uint8Array }>): Promise<void> {
+    const now = await this.rowsOfFeed()
+    await this.index.batch([
+      ...now.map(({ key }) => ({ type: 'del' as const, key })),
+      ...rows.map(row => ({ type: 'put' as const, ...row }))
+    ])
   }
 
   /** Everything that the tree shows below a directory: each node's path, kind and record. */
@@ -320,6 +339,7 @@ export class Setup {
     await this.projection.project({ added: items, removed: [] }, ops)
     await this.index.batch(ops.all)
     for (const item of items) this.#accepted.set(idOf(item.statement), item)
+    this.projection.applied({ added: items, removed: [] })
     this.onProjected?.(items)
   }
 }

@@ -34,6 +34,18 @@ test('every verb calls its method of the node with the fields that the client ga
   const cases: Array<[Verb, Record<string, unknown>, string, Record<string, unknown>]> = [
     [VERBS.list, { path: ODD, recursive: true }, `list ${ODD}`, { recursive: true, here: undefined }],
     [VERBS.list, { path: ODD, recursive: false, here: true }, `list ${ODD}`, { recursive: false, here: true }],
+    [
+      VERBS.watch,
+      { path: ODD, recursive: true, list: true, since: 'x' },
+      `watch ${ODD}`,
+      { recursive: true, list: true, since: 'x' }
+    ],
+    [
+      VERBS.watch,
+      { path: ODD, recursive: false },
+      `watch ${ODD}`,
+      { recursive: false, list: undefined, since: undefined }
+    ],
     [VERBS.copies, { path: ODD }, `copies ${ODD}`, {}],
     [VERBS.stat, { path: ODD }, `stat ${ODD}`, {}],
     [VERBS.mkdir, { path: ODD }, `mkdir ${ODD}`, {}],
