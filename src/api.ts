@@ -14,14 +14,16 @@ import type {
   OpenFile,
   PutOptions,
   PutResult,
+  RemoveOptions,
   RemoveResult,
   Source,
-  Stat,
-  WatchEvent,
-  WatchOptions
+  Stat
 } from './fs/types.ts'
+import type { RestoreOptions, RestoreResult, VersionItem } from './fs/version-types.ts'
+import type { WatchEvent, WatchOptions } from './fs/watch-types.ts'
 import type {
   Admitted,
+  DeclaredOut,
   FoundNetwork,
   InviteItem,
   InviteOptions,
@@ -29,7 +31,8 @@ import type {
   MemberItem,
   NetworkInfo,
   Peer,
-  Role
+  Role,
+  SettingItem
 } from './members/types.ts'
 import type { Status } from './status.ts'
 import type { Chance } from './util/chance.ts'
@@ -45,6 +48,8 @@ import type { Transports } from './wire/libp2p-host.ts'
 
 export type * from './events.ts'
 export type * from './fs/types.ts'
+export type * from './fs/version-types.ts'
+export type * from './fs/watch-types.ts'
 export type * from './members/types.ts'
 export type * from './status.ts'
 export type { ComponentLogger, Logger } from './util/logger.ts'
@@ -102,11 +107,11 @@ export interface NodeOptions {
    * default what is free at the first start, less 5 % of the disk.
    */
   capacityBytes?: number | undefined
-  /** The number of copies to keep of each file that this node puts. By default 3. */
+  /** The number of copies to keep of each file that this node puts. By default as the settings of the network say: 3. */
   replicas?: Copies | undefined
   /**
-   * The number of copies that must be durable before a put resolves. By default 2 if a second member can be reached,
-   * and 1 otherwise.
+   * The number of copies that must be durable before a put resolves. By default as the settings of the network say: 2
+   * if a second member can be reached, and 1 otherwise.
    */
   ack?: Copies | undefined
   /**
@@ -166,14 +171,9 @@ export interface DfsVerbs {
   /** Lists a directory in the order of names (by UTF-8 bytes). For a file, the list contains the file itself. */
   list(path: string, options?: ListOptions): AsyncGenerator<ListItem>
   /**
-   * Tells what changes at and below a path, whoever changes it: yields an event for each path at which something else
-   * shows than before. Nothing needs to be there yet. Before the first change it yields `current`, or `reset` and what
-   * is there. The `cursor` of the last event, given as `since` to a later watch, tells everything that has changed
-   * meanwhile, also over a restart of the node. Events may be told twice, and one that is read late may show what a
-   * later one shows too.
-   *
-   * A watch has no end but that of the node, with the code `aborted`. It holds no changes in memory for a slow reader.
-   * Throws `not-allowed` if this member can read no names, and `invalid` for a cursor that no node has made.
+   * Tells what changes at and below a path, whoever changes it, from now on or from a cursor, until the node stops (code
+   * `aborted`). Nothing need be there yet. Nothing is held in memory for a slow reader. Throws `not-allowed` if this
+   * member can read no names, and `invalid` for a cursor that no node has made. `WatchEvent` says what is told.
    */
   watch(path: string, options?: WatchOptions): AsyncGenerator<WatchEvent>
   /**
@@ -206,11 +206,25 @@ export interface DfsVerbs {
     to: string,
     options?: AbortOptions & { noClobber?: boolean | undefined }
   ): Promise<{ from: string; path: string }>
-  /** Deletes a file, or, with `recursive`, also a directory. `ifTag` works as for `put`. */
-  remove(
-    path: string,
-    options?: AbortOptions & { recursive?: boolean | undefined; ifTag?: string | undefined }
-  ): Promise<RemoveResult>
+  /** Deletes a file, or, with `recursive`, also a directory. Members that are away delete it when they are back. */
+  remove(path: string, options?: RemoveOptions & { wait?: boolean | undefined }): Promise<RemoveResult>
+  /**
+   * Deletes as `remove` does, yields the result, and yields it again each time that more members have acknowledged the
+   * deletion. Ends when all members have but those that are out.
+   */
+  removing(path: string, options?: RemoveOptions): AsyncGenerator<RemoveResult>
+  /**
+   * Yields the versions of a file and its deletes, the latest first: also of a deleted file, and of one that shows as a
+   * conflict. Throws `not-found`, or `is-a-directory`.
+   */
+  versions(path: string, options?: AbortOptions): AsyncGenerator<VersionItem>
+  /**
+   * Makes an earlier version of a file current, by a new write. A deleted file is brought back as it was before its
+   * delete, and a deleted directory with everything that the same recursive removal took, and nothing else. Files whose
+   * names are in use again are left alone. Throws `not-found`, `expired` if the content is no longer kept, and `invalid`
+   * if there is no other version, or if several have the digits that were given.
+   */
+  restore(path: string, options?: RestoreOptions): Promise<RestoreResult>
   /** Frees this member's copies, once the members that owe them afterwards have proved that they hold them. */
   evict(path: string, options?: AbortOptions): Promise<EvictResult>
   /** Returns the state of the node. Throws only if the node has been stopped or its disk cannot be read. */
@@ -235,11 +249,18 @@ export interface DfsVerbs {
   /** Turns away the machine that shows this code. Throws as `approve` does. */
   deny(code: string, options?: AbortOptions): Promise<Admitted>
   /**
-   * Gives a member a higher role. `member` is a peer id, the first or last characters of one, or a name. Throws
+   * Gives a member a higher role; `already` if it has that one. `member` is a peer id, the first or last characters of
+   * one, or a name. Throws
    * `not-found` if it fits no member, `invalid` if it fits several, `unsupported` for a lower role, and `not-allowed`
    * unless this node is an admin.
    */
   setRole(member: string, role: Role, options?: AbortOptions): Promise<Admitted>
+  /**
+   * Declares a member that will not come back out: the others take over its part at once. `member` is as in `setRole`. It
+   * counts again with its next status, which it signs when it starts, or at once if it runs. Throws `not-found`,
+   * `invalid` if it fits several members or this one, and `not-allowed` unless this node is an admin.
+   */
+  declareOut(member: string, options?: AbortOptions): Promise<DeclaredOut>
   /** Makes an invite. Throws `not-allowed` unless this node is an admin. */
   invite(options?: AbortOptions & InviteOptions): Promise<MadeInvite>
   /** Returns the invites that this node knows of, the newest first. */
@@ -247,6 +268,13 @@ export interface DfsVerbs {
   /** Ends an invite, named by its id, by the start of its id, or by its token. Members that it let in stay. */
   revokeInvite(invite: string, options?: AbortOptions): Promise<{ id: string }>
   networkInfo(options?: AbortOptions): Promise<NetworkInfo>
+  /** Returns the settings of the network, which hold for all members. */
+  settings(options?: AbortOptions): Promise<SettingItem[]>
+  /**
+   * Changes a setting of the network. Throws `invalid` for a key that does not exist and for a value out of bounds, and
+   * `not-allowed` unless this node is an admin.
+   */
+  setSetting(key: string, value: number | 'all', options?: AbortOptions): Promise<SettingItem>
   /** Removes the network key from the keystore of this node. `forgotten` is false if it did not hold the key. */
   forgetNetworkKey(options?: AbortOptions): Promise<{ forgotten: boolean }>
   /** Stops the node. Everything that was acknowledged remains durable. A second call has no effect. */

@@ -34,6 +34,8 @@ export interface Content {
   /** The content itself, if it is inline. */
   content?: Uint8Array | undefined
   props?: Record<string, unknown> | undefined
+  /** The id that the file had before, if it goes on under a new one. */
+  continues?: Uint8Array | undefined
 }
 
 /** The heads of an entry that has no records yet. */
@@ -51,6 +53,20 @@ export interface WriteInit {
   at: Placement
   content: Content
   replicas: number
+}
+
+/** What a delete does to the versions that it covers, besides deleting the entry: see `DeleteInit`. */
+export type VersionEnd = 'purge' | 'cancel'
+
+/** The heads that a delete covers, and what it says. */
+export interface DeleteInit {
+  covered: readonly EntryRecord[]
+  /** The body of the record that places the entry. */
+  body: EntryBody | undefined
+  /** `purge` also ends the versions. `cancel` brings those back that an earlier delete would have ended. */
+  ends?: VersionEnd | undefined
+  /** The incarnation that all deletes of one recursive removal share, so that it can be undone as a whole. */
+  removal?: Uint8Array | undefined
 }
 
 /**
@@ -152,43 +168,63 @@ export class Author {
     return this.#sign(state, state.heads, { entry, op: 'put', ...fields, body: { ...body, ...at } })
   }
 
+  /** Signs content for a deleted file, at the place that is given. The past of the heads must not be too long. */
+  restoreFile({ state, at, content, replicas }: Omit<WriteInit, 'shown'>): Statement<'entry'> {
+    const [{ entry }] = state.heads as [EntryRecord]
+    const { root, rootEpoch, ...rest } = content
+    const fields = { placed: null, written: null, root, rootEpoch, replicas }
+    return this.#sign(state, state.heads, { entry, op: 'put', ...fields, body: { ...at, kind: 'file', ...rest } })
+  }
+
+  /** Draws an incarnation for the deletes of one recursive removal. */
+  newRemoval(): Uint8Array {
+    return this.#options.chance.bytes(INCARNATION_BYTES)
+  }
+
   /**
    * Signs the delete of some heads of an entry. This takes several records if the heads together have seen more than one
-   * record may name. A head that alone has seen that much is left out: it is a delete, and needs no other. `body` is that
-   * of the record that places the entry.
+   * record may name. A head that alone has seen that much is left out: it is a delete, and needs no other.
    */
-  delete(
-    { heads, older }: EntryState,
-    covered: readonly EntryRecord[],
-    body: EntryBody | undefined
-  ): Array<Statement<'entry'>> {
+  delete({ heads, older }: EntryState, { covered, body, ends, removal }: DeleteInit): Array<Statement<'entry'>> {
     const kept =
       body?.kind === 'directory'
         ? { parent: body.parent, name: body.name, kind: body.kind, size: 0, mtime: body.mtime }
         : null
-    const fields = { op: 'delete', placed: null, written: null, root: null, rootEpoch: null, replicas: 1 } as const
+    const said = { purge: ends === 'purge', cancel: ends === 'cancel' }
+    const fields = {
+      op: 'delete',
+      placed: null,
+      written: null,
+      root: null,
+      rootEpoch: null,
+      replicas: 1,
+      ...said
+    } as const
     return groupsOf(covered).map(group =>
-      this.#sign({ heads, older }, group, { entry: (group[0] as EntryRecord).entry, ...fields, body: kept })
+      this.#sign({ heads, older }, group, { entry: (group[0] as EntryRecord).entry, ...fields, body: kept }, removal)
     )
   }
 
-  /** Signs a record that covers some of the heads. */
+  /** Signs a record that covers some of the heads. If it covers all of them, it may have an incarnation of its own. */
   #sign(
     { heads, older }: Pick<EntryState, 'heads' | 'older'>,
     covered: readonly EntryRecord[],
-    init: Omit<RecordInit, 'incarnation' | 'epoch' | 'seen'>
+    init: Omit<RecordInit, 'incarnation' | 'epoch' | 'seen'>,
+    own?: Uint8Array
   ): Statement<'entry'> {
     const { self, chance, bodies, nodeCodecs } = this.#options
     const { id, record } = this.epoch
     // An author that has seen this record names its stamp, and thereby covers everything that was written before it
     // under the same incarnation. That must not include a head that this record does not cover, so draw a new
     // incarnation.
-    if (covered.length < heads.length + older) this.#incarnation = chance.bytes(INCARNATION_BYTES)
+    const isPartial = covered.length < heads.length + older
+    if (isPartial) this.#incarnation = chance.bytes(INCARNATION_BYTES)
+    const incarnation = isPartial ? this.#incarnation : (own ?? this.#incarnation)
     // The stamp need not follow our own last stamp. Otherwise one jump of our clock would move everything that we sign
     // later into the future.
     const hlc = self.nextHlc(...heads.map(head => head.stamp.hlc))
     const statement = signRecord(
-      { ...init, incarnation: this.#incarnation, epoch: id, seen: pastOfAll(covered) },
+      { ...init, incarnation, epoch: id, seen: pastOfAll(covered) },
       { ...self.signing(hlc), subkey: record, nodeCodecs }
     )
     if (init.body !== null) bodies.remember(statement, init.body)

@@ -11,6 +11,11 @@ import { decodeHead, encodeHead, type HeadFields } from './rows/head-codec.ts'
 import { carriedKey, recordsKey, waitingRecordKey } from './rows/keys.ts'
 import { contentOf, contentTag, decodeRecordRow } from './rows/record-rows.ts'
 
+/** A record that counts, or that is a twin of one that counts. */
+export type Admitted = Pick<NewRecord, 'record' | 'arrivedAtMs'>
+
+type WaitingFields = [head: HeadFields, arrivedAtMs: number]
+
 /**
  * Decides which records of an entry may carry the content that they name. A record that keeps an old `written` counts
  * once some record with this `written`, by the author of that stamp or by an admin, has the same root and epoch. Until
@@ -31,17 +36,17 @@ export class CarriedContents {
    * Returns the new records that count or are twins of records that count, and the records that waited for one of them.
    * All other new records wait from now on. Throws a `FormatError` if too many records of the entry would wait.
    */
-  async admit(state: EntryState, added: readonly NewRecord[], sink: IndexSink): Promise<EntryRecord[]> {
-    const admitted = added.filter(isEntitled).map(({ record }) => record)
-    const shown = admitted.filter(({ op }) => op === 'put')
+  async admit(state: EntryState, added: readonly NewRecord[], sink: IndexSink): Promise<Admitted[]> {
+    const admitted: Admitted[] = added.filter(isEntitled)
+    const shown = admitted.map(({ record }) => record).filter(({ op }) => op === 'put')
     for (const record of shown)
       if (!isOrigin(record)) sink.put(carriedKey(this.#entry, record.written, tagOf(record)), NO_BYTES)
     if (admitted.length < added.length) {
       const contents = new Set(shown.map(contentKey))
       for (const item of added) {
         if (isEntitled(item)) continue
-        if (await this.#mayCarry(item.record, contents)) admitted.push(item.record)
-        else this.#wait(state, item.record, sink)
+        if (await this.#mayCarry(item.record, contents)) admitted.push(item)
+        else this.#wait(state, item, sink)
       }
     }
     if (state.waiting > 0) await this.#release(state, shown, { admitted, sink })
@@ -59,26 +64,28 @@ export class CarriedContents {
     )
   }
 
-  #wait(state: EntryState, record: EntryRecord, sink: IndexSink): void {
+  #wait(state: EntryState, { record, arrivedAtMs }: Admitted, sink: IndexSink): void {
     state.waiting += weightOf(record)
     if (state.waiting > WAITING_SEEN_MAX)
       throw new FormatError('too many records of one entry carry content that no record has shown')
-    sink.put(keyOfWaiting(record), encodeCanonical(encodeHead(record)))
+    const fields: WaitingFields = [encodeHead(record), arrivedAtMs]
+    sink.put(keyOfWaiting(record), encodeCanonical(fields))
   }
 
   /** Adds the records that waited for one of these to `admitted`. */
   async #release(
     state: EntryState,
     shown: readonly EntryRecord[],
-    { admitted, sink }: { admitted: EntryRecord[]; sink: IndexSink }
+    { admitted, sink }: { admitted: Admitted[]; sink: IndexSink }
   ): Promise<void> {
     const distinct = new Map(shown.map(record => [contentKey(record), record]))
     for (const { written, ...rest } of distinct.values())
       for await (const { key, value } of this.#index.range(waitingRecordKey(this.#entry, written, tagOf(rest)))) {
-        const record = decodeHead(this.#entry, decodeOwn(value) as HeadFields)
+        const [head, arrivedAtMs] = decodeOwn(value) as WaitingFields
+        const record = decodeHead(this.#entry, head)
         state.waiting -= weightOf(record)
         sink.del(key)
-        admitted.push(record)
+        admitted.push({ record, arrivedAtMs })
       }
   }
 }

@@ -10,7 +10,7 @@ import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
 import type { Author, Content } from './author.ts'
 import type { Bodies } from './bodies.ts'
-import type { Change, LinkChange, Records } from './change.ts'
+import type { Change, DeletedFile, LinkChange, Records } from './change.ts'
 import type { TargetOptions } from './changes/checks.ts'
 import type { ChangeContext } from './changes/context.ts'
 import { checkLink, type LinkOptions, link } from './changes/link.ts'
@@ -18,7 +18,9 @@ import { TreeLocks } from './changes/locks.ts'
 import { mkdir } from './changes/mkdir.ts'
 import { type MoveOptions, move } from './changes/move.ts'
 import { type RemoveOptions, remove } from './changes/remove.ts'
+import { restoreDirectories, restoreFile } from './changes/restore.ts'
 import type { Tree } from './tree.ts'
+import type { Versions } from './versions/versions.ts'
 
 export interface CatalogOptions {
   log: Pick<Log, 'append'>
@@ -36,6 +38,7 @@ export interface CatalogOptions {
    * node still moves and deletes.
    */
   assertRoom?: () => Promise<void>
+  versions: Versions
 }
 
 /**
@@ -46,6 +49,8 @@ export interface CatalogOptions {
  * Each change is one transaction or several. `transact` says what a change promises while others run.
  */
 export class Catalog {
+  /** The versions of entries, and how long they are kept here. */
+  readonly versions: Versions
   readonly #options: CatalogOptions
   readonly #log: Logger
   readonly #context: ChangeContext
@@ -53,6 +58,7 @@ export class Catalog {
   constructor(options: CatalogOptions) {
     const { tree, bodies, author, clock, chance, logger } = options
     this.#options = options
+    this.versions = options.versions
     this.#log = logger.forComponent('dfs:catalog')
     this.#context = {
       tree,
@@ -97,6 +103,18 @@ export class Catalog {
   async remove(path: Path, options: RemoveOptions): Promise<Statement<'entry'>> {
     this.#options.assertMayWrite()
     return remove(this.#context, path, options)
+  }
+
+  /** Writes content to a deleted file, so that it is at its place again. */
+  async restoreFile(file: DeletedFile, content: Content, options: { replicas: number }): Promise<LinkChange> {
+    await this.#assertMayGrow()
+    return restoreFile(this.#context, file, content, options)
+  }
+
+  /** Restores deleted directories, without what was in them. Returns the records. */
+  async restoreDirectories(ids: readonly Uint8Array[]): Promise<Records> {
+    await this.#assertMayGrow()
+    return restoreDirectories(this.#context, ids)
   }
 
   async #assertMayGrow(): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Path } from '../format/path.ts'
 import type { Statement } from '../format/statement.ts'
+import type { DirectoryNode } from './tree-node.ts'
 
 /** Records that a change signed, in the order in which they were appended. */
 export type Records = Array<Statement<'entry'>>
@@ -22,6 +23,14 @@ export interface RecordChange extends Change {
 export interface LinkChange extends RecordChange {
   /** True if the file had this content before. */
   isSameContent: boolean
+}
+
+/** A deleted file, where a path finds it. */
+export interface DeletedFile {
+  id: Uint8Array
+  /** The directories in which the path finds it, deleted or not. */
+  parent: DirectoryNode
+  name: string
 }
 
 /** For a change that may sign any number of records, so that it cannot return them all. */

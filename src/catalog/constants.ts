@@ -24,6 +24,14 @@ export const LIST_NAMES_MIN = 1_024
 export const LIST_SORT = 4_096
 /** The most rows that a listing holds at once, over all the directories that show as one. */
 export const LIST_ROWS = 1_024
+/** The most deleted entries of one name that are in memory at once. */
+export const DELETED_AT_ONCE = 1_024
+/** The most deleted directories of one name that show as one. Those that were deleted last come first. */
+export const DELETED_DIRECTORIES_MAX = 1_024
+/** The most entries whose versions are merged into one list. Older entries of the same name follow after these. */
+export const MERGED_ENTRIES_MAX = 64
+/** The fewest digits of the id of a record that name a version. */
+export const VERSION_DIGITS_MIN = 4
 /**
  * The most heads in the row of an entry. This is far more than the number of members that ever write to one file at the
  * same time. There is a limit because the row is rewritten for every record. Older heads are kept in rows of their own.
@@ -72,3 +80,15 @@ export const FEED_BYTES_MAX = 16 << 20
 export const FEED_CONFLICTS_MAX = 16
 /** How often a watcher looks for entries that show at `/` because their parent has not arrived in time. */
 export const FEED_ORPHANS_EVERY_MS = 60_000
+/** A version that its own author ended within this time is short-lived. */
+export const SHORT_LIVED_MS = 60 * 60_000
+/** The most short-lived versions of one entry that are kept: the last ones. */
+export const SHORT_LIVED_MAX = 10
+/** How long after its arrival the purge of a writer takes effect, unless somebody cancels it. */
+export const PURGE_WAIT_MS = 7 * 24 * 60 * 60_000
+/** The number of versions that are looked at in one batch of the index. Records that arrive meanwhile wait for it. */
+export const VERSIONS_AT_ONCE = 128
+/** How long news about versions is gathered before the worker looks at it, so that a burst of writes is few batches. */
+export const VERSION_NEWS_MS = 500
+/** How often the worker looks for versions whose time is over. */
+export const EXPIRE_EVERY_MS = 10 * 60_000

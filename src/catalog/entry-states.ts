@@ -4,15 +4,16 @@ import type { EntryRecord, Seen } from '../format/entry.ts'
 import { seenKey } from '../format/entry.ts'
 import { compareStamps, type Stamp } from '../format/stamp.ts'
 import { compareBytes, equalBytes, NO_BYTES } from '../util/bytes.ts'
-import { CarriedContents } from './carried-contents.ts'
+import { type Admitted, CarriedContents } from './carried-contents.ts'
 import { HEADS_MAX } from './constants.ts'
-import { addSeen, type EntryState, emptyState, isOrigin, stampKey, uncovered } from './heads.ts'
+import { addSeen, type EntryState, emptyState, isOrigin, laterPut, stampKey, uncovered } from './heads.ts'
 import type { NewRecord } from './record-reader.ts'
 import { writeHeadPasts } from './rows/head-pasts.ts'
 import { carriedKey, recordsKey, twinKey } from './rows/keys.ts'
 import { OlderHeads } from './rows/older-heads.ts'
 import { loadPast, writePast } from './rows/past-rows.ts'
 import { contentTag, decodeRecordRow, encodeRecordRow, type RecordRow, recordRowOf } from './rows/record-rows.ts'
+import { VersionNotes } from './versions/notes.ts'
 
 /** The record that counts under a stamp, if it is new, and the one that counted there before. */
 interface Counted {
@@ -26,6 +27,7 @@ interface Counted {
  */
 export class EntryStates {
   readonly #index: IndexDb
+  readonly #covered = new WeakMap<IndexSink, Uint8Array[]>()
 
   constructor(index: IndexDb) {
     this.#index = index
@@ -42,9 +44,12 @@ export class EntryStates {
     sink: IndexSink
   ): Promise<EntryState> {
     const state = before ?? emptyState()
-    const records = await new CarriedContents(this.#index, entry).admit(state, added, sink)
-    records.sort(byStampAndId)
+    const admitted = await new CarriedContents(this.#index, entry).admit(state, added, sink)
+    admitted.sort((a, b) => byStampAndId(a.record, b.record))
+    const records = admitted.map(({ record }) => record)
     if (before !== undefined) await loadPast(this.#index, entry, state, namedBy(records))
+    for (const record of records) if (record.op === 'put') state.lastPut = laterPut(state.lastPut, record)
+    const notes = new VersionNotes(this.#index, entry, state)
     const raised = new Map<string, Seen>()
     for (const record of records)
       for (const { author, incarnation } of addSeen(state, record)) {
@@ -54,31 +59,44 @@ export class EntryStates {
         raised.set(key, state.covered.get(key) as Seen)
       }
     writePast(sink, entry, state, raised.keys())
-    const counted = await this.#count(state, records, { isNew: before === undefined, sink })
+    const counted = await this.#count(state, admitted, { isNew: before === undefined, notes, sink })
     if (before !== undefined)
       await this.#findDeletes(
         state,
         counted.flatMap(({ record }) => record ?? []),
         counted
       )
-    await this.#setHeads(entry, state, counted, { raised, sink })
+    const olderGone = await this.#setHeads(entry, state, counted, { raised, sink })
+    await notes.write({ admitted, added, raised, olderGone }, sink)
     return state
+  }
+
+  /** Returns the ids of the puts that have been covered by what was added to this sink. */
+  coveredIn(sink: IndexSink): readonly Uint8Array[] {
+    return this.#covered.get(sink) ?? []
+  }
+
+  #noteCovered(sink: IndexSink, ids: Iterable<Uint8Array>): void {
+    const noted = this.#covered.get(sink) ?? []
+    this.#covered.set(sink, noted)
+    for (const id of ids) noted.push(id)
   }
 
   /** Decides which record counts under each stamp. The records must be in the order of `byStampAndId`. */
   async #count(
     state: EntryState,
-    records: readonly EntryRecord[],
-    { isNew, sink }: { isNew: boolean; sink: IndexSink }
+    admitted: readonly Admitted[],
+    { isNew, notes, sink }: { isNew: boolean; notes: VersionNotes; sink: IndexSink }
   ): Promise<Counted[]> {
     const counted: Counted[] = []
-    for (let start = 0; start < records.length; ) {
-      const { entry, stamp } = records[start] as EntryRecord
+    const stampAt = (i: number): Stamp => (admitted[i] as Admitted).record.stamp
+    for (let start = 0; start < admitted.length; ) {
+      const { entry, stamp } = (admitted[start] as Admitted).record
       let end = start + 1
-      while (end < records.length && compareStamps((records[end] as EntryRecord).stamp, stamp) === 0) end++
+      while (end < admitted.length && compareStamps(stampAt(end), stamp) === 0) end++
       const value = isNew ? undefined : await this.#index.get(recordsKey(entry, stamp))
       const before = value === undefined ? undefined : decodeRecordRow(value)
-      counted.push(countTwins(state, before, records.slice(start, end), sink))
+      counted.push(countTwins(state, before, admitted.slice(start, end), { notes, sink }))
       start = end
     }
     return counted
@@ -100,13 +118,16 @@ export class EntryStates {
     }
   }
 
-  /** Computes the heads. The latest ones stay in the state, and the older ones get rows of their own. */
+  /**
+   * Computes the heads. The latest ones stay in the state, and the older ones get rows of their own. Returns the stamps
+   * of older heads that are heads no longer.
+   */
   async #setHeads(
     entry: Uint8Array,
     state: EntryState,
     counted: readonly Counted[],
     { raised, sink }: { raised: ReadonlyMap<string, Seen>; sink: IndexSink }
-  ): Promise<void> {
+  ): Promise<readonly Stamp[]> {
     const older = new OlderHeads(this.#index, entry)
     const before = state.heads
     const oldest = before[0]?.stamp
@@ -114,12 +135,22 @@ export class EntryStates {
     const isReplaced = ({ stamp }: EntryRecord): boolean =>
       replaced.some(({ record }) => compareStamps((record as EntryRecord).stamp, stamp) === 0)
     const kept = replaced.length === 0 ? state.heads : state.heads.filter(head => !isReplaced(head))
-    let heads = uncovered(state, [...kept, ...counted.flatMap(({ record }) => record ?? [])])
+    const candidates = [...kept, ...counted.flatMap(({ record }) => record ?? [])]
+    let heads = uncovered(state, candidates)
+    const stillHeads = new Set(heads)
+    const covered = candidates.filter(record => record.op === 'put' && !stillHeads.has(record))
+    this.#noteCovered(
+      sink,
+      covered.map(({ id }) => id)
+    )
     let returned: EntryRecord[] = []
+    let gone: readonly Stamp[] = []
     if (state.older > 0) {
       for (const { record } of replaced) await older.replace(sink, (record as EntryRecord).stamp)
-      await older.removeCovered(sink, raised, state.older)
-      state.older -= older.removed
+      const stamps = await older.removeCovered(sink, raised, state.older)
+      this.#noteCovered(sink, await this.#putsUnder(entry, stamps))
+      gone = older.removed
+      state.older -= gone.length
       // Every older head is older than all heads that the state had before.
       const isComplete = heads.filter(({ stamp }) => compareStamps(stamp, oldest as Stamp) >= 0).length >= HEADS_MAX
       if (state.older > 0 && !isComplete) {
@@ -137,6 +168,14 @@ export class EntryStates {
     }
     for (const head of back) older.remove(sink, head.stamp)
     state.older -= back.size
+    return gone
+  }
+
+  /** Returns the ids of the puts that count under these stamps. */
+  async #putsUnder(entry: Uint8Array, stamps: readonly Stamp[]): Promise<Uint8Array[]> {
+    const values = await this.#index.getMany(stamps.map(stamp => recordsKey(entry, stamp)))
+    const rows = values.flatMap(value => (value === undefined ? [] : decodeRecordRow(value)))
+    return rows.filter(({ isDelete }) => !isDelete).map(({ id }) => id)
   }
 
   /** Returns the latest of the older heads, and loads what `showEntry` must know about them. */
@@ -164,23 +203,31 @@ export class EntryStates {
 function countTwins(
   state: EntryState,
   before: RecordRow | undefined,
-  twins: readonly EntryRecord[],
-  sink: IndexSink
+  twins: readonly Admitted[],
+  { notes, sink }: { notes: VersionNotes; sink: IndexSink }
 ): Counted {
-  const { entry, stamp } = twins[0] as EntryRecord
-  const rows = twins.map(recordRowOf)
+  const { entry, stamp } = (twins[0] as Admitted).record
+  const rows = twins.map(({ record, arrivedAtMs }) => recordRowOf(record, arrivedAtMs))
   if (before !== undefined) rows.push(before)
   const first = rows.reduce((least, row) => (compareBytes(row.id, least.id) < 0 ? row : least))
-  for (const { id, wrote } of rows) {
+  for (const row of rows) {
+    const { id, wrote } = row
     if (equalBytes(id, first.id)) continue
     sink.put(twinKey({ entry, stamp, id }), NO_BYTES)
-    if (wrote !== undefined) sink.put(carriedKey(entry, stamp, contentTag(wrote)), NO_BYTES)
+    if (wrote === undefined) continue
+    sink.put(carriedKey(entry, stamp, contentTag(wrote)), NO_BYTES)
+    notes.twin(stamp, row, sink)
   }
-  if (first !== before) sink.put(recordsKey(entry, stamp), encodeRecordRow(first))
+  // The version of a stamp stays dropped, whichever of its records counts.
+  const isDropped = before?.isDropped === true && first.wrote !== undefined
+  if (first !== before) sink.put(recordsKey(entry, stamp), encodeRecordRow({ ...first, isDropped }))
   if (first.isDelete) state.deleteStamps.add(stampKey(stamp))
   else if (before !== undefined) state.deleteStamps.delete(stampKey(stamp))
   state.writes += countOf(first) - countOf(before)
-  return { record: first === before ? undefined : twins.find(({ id }) => equalBytes(id, first.id)), before }
+  return {
+    record: first === before ? undefined : twins.find(({ record }) => equalBytes(record.id, first.id))?.record,
+    before
+  }
 }
 
 function countOf(row: RecordRow | undefined): number {

@@ -10,6 +10,8 @@ import { compareBytes, equalBytes, NO_BYTES, toHex } from '../util/bytes.ts'
 /** A causal past: the greatest hlc of each author and incarnation. */
 export type Past = Map<string, Seen>
 
+export type PlacingPut = Pick<EntryRecord, 'id' | 'stamp' | 'placed' | 'epoch' | 'op'>
+
 export interface EntryState {
   /**
    * Everything that any record of the entry has seen, whether the record counts or not. A record in it is not a head.
@@ -26,6 +28,8 @@ export interface EntryState {
   heads: EntryRecord[]
   /** How many older heads than these there are. */
   older: number
+  /** The put that placed the entry last, whether it is a head or not; undefined if there is none. */
+  lastPut: PlacingPut | undefined
   /** The number of records that wrote content, rather than carrying the content of another record. */
   writes: number
   /**
@@ -50,7 +54,15 @@ export interface Shown {
 
 export function emptyState(): EntryState {
   const [covered, deletedPast, deleteStamps] = [new Map(), new Map(), new Set<string>()]
-  return { covered, deletedPast, deleteStamps, heads: [], older: 0, writes: 0, waiting: 0 }
+  return { covered, deletedPast, deleteStamps, heads: [], older: 0, lastPut: undefined, writes: 0, waiting: 0 }
+}
+
+/**
+ * Returns the later of two puts by their place. Of twins under one stamp it is the one with the smaller id. So the last
+ * put of an entry is a property of the set of its records.
+ */
+export function laterPut(a: PlacingPut | undefined, b: PlacingPut): PlacingPut {
+  return a === undefined || (compareStamps(b.placed, a.placed) || byStamp(b, a)) > 0 ? b : a
 }
 
 /**
@@ -79,9 +91,14 @@ export function isOrigin(record: EntryRecord): boolean {
  * past as `seen`.
  */
 export function pastOfAll(heads: readonly EntryRecord[]): Seen[] {
+  return [...pastFrom(heads).values()]
+}
+
+/** Returns what these heads have seen, themselves included, by author and incarnation. */
+export function pastFrom(heads: readonly EntryRecord[]): Past {
   const past: Past = new Map()
   for (const head of heads) for (const seen of pastOf(head)) raise(past, seen)
-  return [...past.values()]
+  return past
 }
 
 /** Returns the causal past of a record, which includes the record itself. */
@@ -136,6 +153,21 @@ export function placeOf(state: Pick<EntryState, 'heads' | 'deletedPast' | 'delet
   return lastPlaced(live.length === 0 ? state.heads : live)
 }
 
+/**
+ * Returns the records that say where an entry is, or was. A deleted file is where its last put placed it, because a
+ * delete of a file does not say it.
+ */
+export function placingRecords(state: EntryState): PlacingPut[] {
+  const place = placeOf(state)
+  return state.lastPut === undefined || liveHeads(state).length > 0 ? [place] : [place, state.lastPut]
+}
+
+/** Returns the stamp of the last delete among the heads of a deleted entry. */
+export function deletedAt({ heads }: Pick<EntryState, 'heads'>): Stamp {
+  const deletes = heads.filter(({ op }) => op === 'delete')
+  return greatest(deletes.length > 0 ? deletes : heads, byStamp).stamp
+}
+
 function lastPlaced(records: readonly EntryRecord[]): EntryRecord {
   return greatest(records, (a, b) => compareStamps(a.placed, b.placed) || byStamp(a, b))
 }
@@ -152,7 +184,7 @@ function compareContents(a: EntryRecord, b: EntryRecord, depthOf: (epoch: Uint8A
   return depth(a) - depth(b) || compareBytes(a.root ?? NO_BYTES, b.root ?? NO_BYTES) || byStamp(a, b)
 }
 
-function byStamp(a: EntryRecord, b: EntryRecord): number {
+function byStamp(a: Pick<EntryRecord, 'id' | 'stamp'>, b: Pick<EntryRecord, 'id' | 'stamp'>): number {
   return compareStamps(a.stamp, b.stamp) || compareBytes(b.id, a.id)
 }
 

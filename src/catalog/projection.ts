@@ -2,7 +2,7 @@ import { Blocks } from '../blocks/blocks.ts'
 import type { IndexDb } from '../disk/index-db.ts'
 import type { IndexSink } from '../disk/index-sink.ts'
 import type { BlockCid } from '../format/cid.ts'
-import { type EntryRecord, ROOT_ENTRY, rootOf } from '../format/entry.ts'
+import { type EntryRecord, rootOf } from '../format/entry.ts'
 import type { Kind } from '../format/kinds.ts'
 import { peerIdOf } from '../format/peer-id.ts'
 import { decodeReplicas } from '../format/replicas.ts'
@@ -10,19 +10,20 @@ import type { Statement } from '../format/statement.ts'
 import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
 import { equalBytes, NO_BYTES, toHex } from '../util/bytes.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
-import type { Bodies, BodyState } from './bodies.ts'
+import type { Bodies } from './bodies.ts'
 import { isEntitled, keyOfWaiting } from './carried-contents.ts'
 import { byStampAndId, EntryStates } from './entry-states.ts'
 import { FeedRecorder } from './feed/feed-recorder.ts'
 import { type EntryFacts, factsOf } from './feed/look.ts'
-import { type EntryState, liveHeads, placeOf } from './heads.ts'
-import { type Names, shownName } from './names.ts'
+import { liveHeads, placeOf, placingRecords } from './heads.ts'
+import type { Names } from './names.ts'
+import { type EntryPlace, Places } from './places.ts'
 import { type NewRecord, RecordReader } from './record-reader.ts'
 import { changeFileCount, filesIn } from './rows/counts-row.ts'
 import { Cycles } from './rows/cycles.ts'
 import { DirectoryChanges } from './rows/directory-changes.ts'
-import { type EntryRow, placeKey, ROW_WITHOUT_PLACE, readEntryRow, type TreeRow } from './rows/entry-row.ts'
-import { encodeDirectoryValue, entryKey, recordsKey, recordsOf, sealedKey, twinKey } from './rows/keys.ts'
+import { type EntryRow, placeKey, readEntryRow } from './rows/entry-row.ts'
+import { entryKey, recordsKey, recordsOf, sealedKey, twinKey } from './rows/keys.ts'
 import { hasName } from './rows/name-rows.ts'
 import { hasPast } from './rows/past-rows.ts'
 import { type PendingRow, PendingRows } from './rows/pending-rows.ts'
@@ -30,6 +31,7 @@ import { isOfRecord } from './rows/record-rows.ts'
 import { showAgain } from './rows/shown-again.ts'
 import { encodeState } from './rows/state-codec.ts'
 import { writeWaiting } from './rows/waiting.ts'
+import { hasCancel } from './versions/notes.ts'
 
 export interface CatalogProjectionOptions {
   index: IndexDb
@@ -40,12 +42,12 @@ export interface CatalogProjectionOptions {
   nodeCodecs: readonly number[]
   /** Called with records that were just accepted. */
   onRecords: (records: readonly EntryRecord[]) => void
+  /** Called when such records may have ended versions. */
+  onVersionNews: () => void
 }
 
 /** How a batch changes one entry. */
-interface EntryUpdate extends PendingRow {
-  /** The value of its row in the directory tables; undefined if it has no place. */
-  value: Uint8Array | undefined
+interface EntryUpdate extends PendingRow, Pick<EntryPlace, 'value'> {
   /** When the first record that the batch has of it reached this member, in ms since the Unix epoch. */
   arrivedAtMs: number
   facts: EntryFacts
@@ -73,6 +75,7 @@ export class CatalogProjection implements Projection {
   readonly #reader: RecordReader
   readonly #states: EntryStates
   readonly #feed: FeedRecorder
+  readonly #places: Places
 
   constructor(options: CatalogProjectionOptions) {
     const { index, logger, nodeCodecs } = options
@@ -81,6 +84,7 @@ export class CatalogProjection implements Projection {
     this.#log = logger.forComponent('dfs:catalog:projection')
     this.#reader = new RecordReader(nodeCodecs)
     this.#states = new EntryStates(index)
+    this.#places = new Places(options)
   }
 
   check(statement: Statement, author: Uint8Array): void {
@@ -109,31 +113,45 @@ export class CatalogProjection implements Projection {
     this.#log.trace('%d statements changed %d entries', items.length, updates.length)
   }
 
+  coveredIn(sink: IndexSink): readonly Uint8Array[] {
+    return this.#states.coveredIn(sink)
+  }
+
   applied({ added }: Change): void {
     const entries = added as ReadonlyArray<AcceptedStatement<'entry'>>
-    this.#options.onRecords(entries.map(({ statement, author }) => this.#reader.read(statement, author)))
+    const records = entries.map(({ statement, author }) => this.#reader.read(statement, author))
+    this.#options.onRecords(records)
+    // A record may also have been seen by one that arrived before it.
+    if (records.some(({ seen }) => seen.length > 0)) this.#options.onVersionNews()
   }
 
   async isIndexed({ statement, author, role }: AcceptedStatement): Promise<boolean> {
     const { index } = this.#options
     const record = this.#reader.read(statement as Statement<'entry'>, author)
     const root = cidOf(record)
-    // The claim of a record on its root never ends. Its other claims follow from it: the walk of the record writes them.
-    if (root !== undefined && !(await index.has(Blocks.referenceKey({ id: record.id, root })))) return false
+    // A record claims its root until it is released. Its other claims follow from it: the walk of the record writes them.
+    if (root !== undefined && !(await hasClaim(index, { id: record.id, root }))) return false
     if (!(await this.#isKnown({ record, role }, await index.get(recordsKey(record.entry, record.stamp))))) return false
     const value = await index.get(entryKey(record.entry))
     if (value === undefined) return false
     const row = await readEntryRow(index, record.entry, value)
     if (!(await hasPast(index, record, row.state))) return false
-    if (row.isSealed) return index.has(sealedKey(placeOf(row.state).epoch, record.entry))
+    if (!(await hasCancel(index, record, statement as Statement<'entry'>))) return false
+    if (row.isSealed) return this.#isSealedRow(record.entry, row)
     const key = placeKey(record.entry, row)
     return key === undefined || ((await index.has(key)) && (row.isHidden || (await hasName(index, key))))
   }
 
+  async #isSealedRow(entry: Uint8Array, { state }: EntryRow): Promise<boolean> {
+    for (const { epoch } of placingRecords(state))
+      if (await this.#options.index.has(sealedKey(epoch, entry))) return true
+    return false
+  }
+
   /** Returns the records that the index does not have, by entry, in the order in which they are added. */
   async #groupsOf(items: ReadonlyArray<AcceptedStatement<'entry'>>): Promise<Group[]> {
-    const records = items.map(({ statement, author, role }): NewRecord => {
-      return { statement, role, record: this.#reader.read(statement, author) }
+    const records = items.map(({ statement, author, role, arrivedAtMs }): NewRecord => {
+      return { statement, role, arrivedAtMs, record: this.#reader.read(statement, author) }
     })
     const known = await this.#options.index.getMany(records.map(({ record }) => recordsKey(record.entry, record.stamp)))
     const groups = new Map<string, { [K in keyof Group]: K extends 'added' | 'again' ? NewRecord[] : Group[K] }>()
@@ -181,17 +199,19 @@ export class CatalogProjection implements Projection {
     const { entry, added, again, arrivedAtMs } = group
     const old = value === undefined ? undefined : await readEntryRow(this.#options.index, entry, value)
     if (added.length === 0 && !isPlacedBy(old, again)) return undefined
-    // These must come first, since the state is changed in place.
-    const before = old === undefined ? [] : liveHeads(old.state)
-    if (old?.isSealed === true) sink.del(sealedKey(placeOf(old.state).epoch, entry))
+    // All three must come first, since the state is changed in place.
+    if (old?.isSealed === true) for (const { epoch } of placingRecords(old.state)) sink.del(sealedKey(epoch, entry))
+    const before = old?.name === undefined || old.isDeleted || old.isDamaged ? undefined : placeOf(old.state).id
+    const liveBefore = old === undefined ? [] : liveHeads(old.state)
     const state = await this.#states.add(entry, old?.state, added, sink)
     for (const { record } of added) writeClaim(sink, record)
-    const { value: listed, ...row } = await this.#place(entry, state, [...added, ...again])
-    if (row.isSealed) sink.put(sealedKey(placeOf(state).epoch, entry), NO_BYTES)
+    const place = await this.#places.of(entry, state, [...added, ...again], { old, before })
+    const { value: listed, sealedIn, ...row } = place
+    if (sealedIn !== undefined) sink.put(sealedKey(sealedIn, entry), NO_BYTES)
     // Until it is known what is below it, a deleted directory shows if it did so before.
     const wasShown = old?.name !== undefined && old.isDeleted && !old.isHidden
-    const isHidden = row.isDeleted && row.kind === 'directory' && !wasShown
-    const facts = factsOf(added.at(-1)?.record, before, liveHeads(state))
+    const isHidden = row.isDeleted && row.name !== undefined && !(row.kind === 'directory' && wasShown)
+    const facts = factsOf(added.at(-1)?.record, liveBefore, liveHeads(state))
     return { entry, old, row: { ...row, isHidden }, state: encodeState(state), value: listed, arrivedAtMs, facts }
   }
 
@@ -217,41 +237,6 @@ export class CatalogProjection implements Projection {
     const facts = new Map(updates.map(({ entry, facts }) => [toHex(entry), facts]))
     await this.#feed.record({ rows, changes, cycles, names, facts, arrivals }, sink)
   }
-
-  /** Returns the place of an entry, and the value of its row in the directory tables. */
-  async #place(
-    entry: Uint8Array,
-    state: EntryState,
-    arrived: readonly NewRecord[]
-  ): Promise<TreeRow & Pick<EntryUpdate, 'value'>> {
-    const { names } = this.#options
-    if (state.heads.length === 0) return { ...ROW_WITHOUT_PLACE, value: undefined }
-    const place = placeOf(state)
-    const found = await this.#bodyOf(place, arrived)
-    if (found === 'sealed') return { ...ROW_WITHOUT_PLACE, isSealed: true, value: undefined }
-    const body = typeof found === 'string' ? undefined : found
-    const kind = body?.kind ?? 'file'
-    const live = liveHeads(state).length
-    const isDeleted = live === 0
-    // A deleted file has no place. A deleted directory keeps its place, since live entries may be below it.
-    if (isDeleted && kind !== 'directory') return { ...ROW_WITHOUT_PLACE, value: undefined }
-    const name = shownName(body, entry)
-    const isDamaged = name !== body?.name
-    const parent = body?.parent ?? ROOT_ENTRY
-    const hash = names.hash(name)
-    const listed = { placed: place.placed, hasVersions: live > 1, sealedName: names.seal(name, hash) }
-    const value = encodeDirectoryValue({ kind, isDamaged, ...listed })
-    return { ...ROW_WITHOUT_PLACE, kind, isDeleted, isDamaged, parent, name: hash, value }
-  }
-
-  /**
-   * Returns the body of a record. It looks in the batch first, because the log does not have the batch's records yet.
-   */
-  async #bodyOf(place: EntryRecord, arrived: readonly NewRecord[]): Promise<BodyState> {
-    const { bodies } = this.#options
-    const statement = arrived.find(({ record }) => equalBytes(record.id, place.id))?.statement
-    return statement === undefined ? bodies.stateOf(place) : bodies.stateOfStatement(statement)
-  }
 }
 
 /**
@@ -264,6 +249,11 @@ export function cidOf({ root }: Pick<EntryRecord, 'root'>): BlockCid | undefined
   if (root === null) return undefined
   const named = rootOf(root)
   return 'cid' in named ? named.cid : undefined
+}
+
+/** Returns true if a record claims its root, or has been released. */
+async function hasClaim(index: IndexDb, { id, root }: { id: Uint8Array; root: BlockCid }): Promise<boolean> {
+  return (await index.has(Blocks.referenceKey({ id, root }))) || index.has(Blocks.releasedKey(id))
 }
 
 /** Writes the claim on a record's blocks. A record has it whether it counts or not. */
@@ -283,8 +273,7 @@ function writeClaim(sink: IndexSink, record: EntryRecord): void {
  */
 function isPlacedBy(row: EntryRow | undefined, records: readonly NewRecord[]): boolean {
   if (row === undefined || row.state.heads.length === 0) return false
-  const { id } = placeOf(row.state)
-  return records.some(({ record }) => equalBytes(record.id, id))
+  return placingRecords(row.state).some(({ id }) => records.some(({ record }) => equalBytes(record.id, id)))
 }
 
 /** Returns false for the second occurrence of a record in a sorted list. */

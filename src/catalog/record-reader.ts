@@ -7,6 +7,8 @@ export interface NewRecord {
   record: EntryRecord
   /** The role in which it was signed. */
   role: SignerRole
+  /** When it reached this member, in ms since the Unix epoch. */
+  arrivedAtMs: number
   /** The statement that it was read from. */
   statement: Statement<'entry'>
 }

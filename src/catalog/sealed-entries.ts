@@ -10,7 +10,7 @@ import type { ComponentLogger, Logger } from '../util/logger.ts'
 import { Worker } from '../util/worker.ts'
 import { opensBody } from './bodies.ts'
 import { DRAWN_FROM_MAX, OPEN_AT_ONCE, OPEN_EVERY_MS, PROBES_MAX } from './constants.ts'
-import { placeOf } from './heads.ts'
+import { placingRecords } from './heads.ts'
 import { readEntryRow } from './rows/entry-row.ts'
 import { entryKey, entryOfKey, sealedKey } from './rows/keys.ts'
 
@@ -105,7 +105,7 @@ export class SealedEntries {
       if (value === undefined) continue
       const { isSealed, state } = await readEntryRow(index, entries[i] as Uint8Array, value)
       // A record that has arrived meanwhile may have opened the entry.
-      if (isSealed) places.push(placeOf(state).id)
+      if (isSealed) for (const { id } of placingRecords(state)) places.push(id)
     }
     return places
   }

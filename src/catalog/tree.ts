@@ -116,6 +116,12 @@ export class Tree {
     }
   }
 
+  /** Returns the name that an entry has in its directory, also if it shows there as a conflict under another one. */
+  async nameOf(id: Uint8Array): Promise<string | undefined> {
+    const found = await this.#entries.get(id)
+    return found === undefined ? undefined : this.#groups.nameOf(id, found.row)
+  }
+
   /** Returns the number of files that are not deleted. */
   countFiles(): Promise<number> {
     return readFileCount(this.#index)

@@ -42,6 +42,12 @@ export interface ByteRange {
   to: number | undefined
 }
 
+/** What to receive of a file; by default all of its current content. */
+export interface GetFields {
+  range?: ByteRange | undefined
+  version?: string | undefined
+}
+
 /** A file that is being received from the daemon. */
 export interface Download {
   /** The number of bytes that will be received. */
@@ -148,10 +154,11 @@ export class Client {
     return new Bundle(body => this.#send('POST', `${FILES_ROUTE}?${queryOf(rules)}`, { body, headers, signal }))
   }
 
-  /** Opens a file, or a range of its bytes. */
-  async get(path: string, range?: ByteRange | undefined, signal?: AbortSignal): Promise<Download> {
+  /** Opens a file, or a range of its bytes; with a version, that version of it. */
+  async get(path: string, { range, version }: GetFields = {}, signal?: AbortSignal): Promise<Download> {
     const headers = range === undefined ? {} : { range: `bytes=${range.from}-${range.to ?? ''}` }
-    const response = await this.#send('GET', fileUrl(path), { headers, signal }).catch(error => {
+    const query = version === undefined ? '' : `?${new URLSearchParams({ version })}`
+    const response = await this.#send('GET', fileUrl(path) + query, { headers, signal }).catch(error => {
       throw aboutArgument(error, { path })
     })
     const id = String(response.headers['dfs-transfer'])

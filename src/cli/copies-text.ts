@@ -1,11 +1,13 @@
 import type { Json } from '../contract/json.ts'
 import type { AnswerOf } from '../contract/verbs.ts'
 import type { AwaitedMember, PutResult } from '../index.ts'
-import { memberText, shortId } from '../terminal/member-text.ts'
+import { memberText, peerEnd, shortId } from '../terminal/member-text.ts'
 import { agoText } from './times.ts'
 
 /** The most members that a line names. */
 const NAMED_MAX = 3
+/** A member that was seen within this time may just be starting again, so nobody is told how to give it up. */
+const RESTART_MS = 2 * 60_000
 
 /** What a line about the copies of a file says. */
 type Copies = Pick<Json<PutResult>, 'reached' | 'confirmed' | 'wanted'> & {
@@ -36,6 +38,19 @@ export function namesText(members: ReadonlyArray<Json<AwaitedMember>>, nowMs: nu
     .map(member => (member.since === null ? memberText(member) : awayText(member, agoText(member.since, nowMs))))
   const more = members.length - named.length
   return more > 0 ? `${named.join(', ')} and ${more} more` : named.join(', ')
+}
+
+/**
+ * Says what helps if members that are waited for will not come back; undefined unless one has been away for a while. The
+ * command has the end of the peer id, since names are not unique, and another machine chose them.
+ */
+export function outHint(members: ReadonlyArray<Json<AwaitedMember>>, nowMs: number): string | undefined {
+  const isAway = ({ since }: Json<AwaitedMember>): boolean => since !== null && nowMs - Date.parse(since) >= RESTART_MS
+  const away = members.filter(isAway).slice(0, NAMED_MAX)
+  const [first, ...others] = away
+  if (first === undefined) return undefined
+  const which = others.length === 0 ? peerEnd(first.peerId) : 'PEER'
+  return `if ${away.map(memberText).join(' or ')} will not come back, an admin can say so: dfs members out ${which}`
 }
 
 function awayText({ name, peerId }: { name: string; peerId: string }, ago: string): string {

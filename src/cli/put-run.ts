@@ -7,7 +7,7 @@ import { note, printJson, printLine } from '../terminal/print.ts'
 import { hideProgress, Progress } from '../terminal/progress.ts'
 import { formatBytes } from '../terminal/units.ts'
 import type { Bundle } from './bundle.ts'
-import { copiesText } from './copies-text.ts'
+import { copiesText, outHint } from './copies-text.ts'
 import { FileFailures } from './file-failures.ts'
 import type { IgnoreRules } from './ignore-rules.ts'
 import { type LocalItem, NotUtf8Error, type Skipped, walkLocal } from './local-tree.ts'
@@ -225,10 +225,12 @@ export function showPut(
   }
 }
 
-/** Prints why members do not accept what is stored here. */
-function noteWarnings({ warnings }: Pick<PutResult, 'warnings'>, warned: Set<string>): void {
-  for (const warning of warnings) if (!warned.has(warning)) note(`warning: ${warning}`)
-  for (const warning of warnings) warned.add(warning)
+/** Prints why members do not accept what is stored here, and what helps if one that is waited for will not come back. */
+function noteWarnings({ warnings, owed }: Pick<Json<PutResult>, 'warnings' | 'owed'>, warned: Set<string>): void {
+  const hint = outHint(owed.waitingFor, Date.now())
+  const lines = [...warnings.map(warning => `warning: ${warning}`), ...(hint === undefined ? [] : [hint])]
+  for (const line of lines) if (!warned.has(line)) note(line)
+  for (const line of lines) warned.add(line)
 }
 
 /** Throws a usage error if two sources would get the same path. */

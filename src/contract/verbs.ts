@@ -26,8 +26,9 @@ export const VERBS = {
   list: stream({
     method: 'GET',
     route: '/v1/list/*',
-    fields: z.object({ path: z.string(), recursive: flag, here: flagIfGiven }),
-    run: (node, { path, recursive, here }, options) => node.list(path, { recursive, here, ...options })
+    fields: z.object({ path: z.string(), recursive: flag, here: flagIfGiven, deleted: flagIfGiven }),
+    run: (node, { path, recursive, here, deleted }, options) =>
+      node.list(path, { recursive, here, deleted, ...options })
   }),
   /** Asked with `Accept: text/event-stream`, the server answers with server-sent events instead of lines. */
   watch: stream({
@@ -69,8 +70,28 @@ export const VERBS = {
   remove: call({
     method: 'DELETE',
     route: '/v1/files/*',
-    fields: z.object({ path: z.string(), recursive: flag, ifTag: z.string().optional() }),
-    run: (node, { path, recursive, ifTag }, options) => node.remove(path, { recursive, ifTag, ...options })
+    fields: z.object({
+      ...{ path: z.string(), recursive: flag, purge: flagIfGiven, wait: flagIfGiven, ifTag: z.string().optional() }
+    }),
+    run: (node, { path, ...given }, options) => node.remove(path, { ...given, ...options })
+  }),
+  removing: stream({
+    method: 'POST',
+    route: '/v1/remove/*',
+    fields: z.strictObject({ path: z.string(), recursive: z.boolean().optional(), purge: z.boolean().optional() }),
+    run: (node, { path, ...given }, options) => node.removing(path, { ...given, ...options })
+  }),
+  versions: stream({
+    method: 'GET',
+    route: '/v1/versions/*',
+    fields: onePath,
+    run: (node, { path }, options) => node.versions(path, options)
+  }),
+  restore: call({
+    method: 'POST',
+    route: '/v1/restore/*',
+    fields: z.strictObject({ path: z.string(), version: z.string().optional() }),
+    run: (node, { path, version }, options) => node.restore(path, { version, ...options })
   }),
   evict: call({
     method: 'POST',
@@ -104,6 +125,12 @@ export const VERBS = {
     fields: z.strictObject({ member: z.string(), role }),
     run: (node, { member, role }, options) => node.setRole(member, role, options)
   }),
+  declareOut: call({
+    method: 'POST',
+    route: '/v1/members/out',
+    fields: z.strictObject({ member: z.string() }),
+    run: (node, { member }, options) => node.declareOut(member, options)
+  }),
   invite: call({
     method: 'POST',
     route: '/v1/invites',
@@ -131,6 +158,18 @@ export const VERBS = {
     route: '/v1/network',
     fields: none,
     run: (node, _fields, options) => node.networkInfo(options)
+  }),
+  settings: call({
+    method: 'GET',
+    route: '/v1/settings',
+    fields: none,
+    run: (node, _fields, options) => node.settings(options)
+  }),
+  setSetting: call({
+    method: 'POST',
+    route: '/v1/settings',
+    fields: z.strictObject({ key: z.string(), value: z.union([z.number(), z.literal('all')]) }),
+    run: (node, { key, value }, options) => node.setSetting(key, value, options)
   }),
   forgetNetworkKey: call({
     method: 'POST',

@@ -85,9 +85,15 @@ async function run(flags: DaemonFlags): Promise<void> {
   } finally {
     await node.stop()
   }
+  // A member may have let it in while it stopped.
+  const isStillOutside = isOutside && (await isFirstStart({ dataDir, ownersFiles: filesInDataDir(flags) }))
   if (json) printJson({ event: 'stopped' })
-  if (isOutside)
-    throw new CliError('failed', 'nothing was joined: this machine no longer asks; start it again to ask again')
+  if (isStillOutside)
+    throw new CliError(
+      'failed',
+      'nothing was joined: this machine no longer asks; start it again to ask again, or to be in if it has just been approved'
+    )
+  if (isOutside && !json) note('this machine was let in while it stopped: start it again')
 }
 
 async function leaveInviteOf(node: DfsNode, { inviteOut }: DaemonFlags): Promise<void> {

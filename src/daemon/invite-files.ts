@@ -11,14 +11,18 @@ const INVITE_START = 'dfsinvite1.'
 /** How long an invite for compose and other scripts is valid: a year. */
 const INVITE_OUT_MS = 365 * 24 * 60 * 60_000
 
-/**
- * Reads the token that `--join` names, from a file or from stdin. Returns undefined if there is no such file. Throws a
- * usage error if it holds no invite.
- */
-export async function readJoin(file: string, signal?: AbortSignal): Promise<string | undefined> {
-  // An error of the system would repeat the name, and with it the invite.
+/** Throws a usage error if the invite itself was given in place of the name of its file, so that no error repeats it. */
+export function assertNoInvite(file: string): void {
   if (isInvite(file))
     throw usage('--join takes the name of a file that holds the invite, or - for stdin, not the invite itself')
+}
+
+/**
+ * Reads the token that `--join` names, from a file or from stdin. Returns undefined if there is no such file. Throws a
+ * usage error if it holds no invite, and what `assertNoInvite` throws.
+ */
+export async function readJoin(file: string, signal?: AbortSignal): Promise<string | undefined> {
+  assertNoInvite(file)
   if (file === '-' && process.stdin.isTTY === true)
     throw usage('--join - reads an invite from stdin: pipe one in, or name its file')
   const text =

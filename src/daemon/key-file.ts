@@ -8,14 +8,19 @@ const KEY_FILE_BYTES_MAX = 4096
 
 const FILE = { flag: '--network-key-file', what: 'a network key', bytesMax: KEY_FILE_BYTES_MAX }
 
-/**
- * Reads a network key from a file: 64 hex digits or 24 words. Returns undefined if there is no such file. Throws what
- * `readSecretIfThere` throws, and a usage error if the key itself was given in place of the name of its file.
- */
-export async function readNetworkKey(file: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+/** Throws a usage error if the key itself was given in place of the name of its file. */
+export function assertNoKey(file: string): void {
   // With `--new` a missing file is created, and the key would become its name.
   if (isNetworkKey(file))
     throw usage('--network-key-file takes the name of a file that holds the key, not the key itself')
+}
+
+/**
+ * Reads a network key from a file: 64 hex digits or 24 words. Returns undefined if there is no such file. Throws what
+ * `readSecretIfThere`, `parseNetworkKey` and `assertNoKey` throw.
+ */
+export async function readNetworkKey(file: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+  assertNoKey(file)
   const text = await readSecretIfThere(file, { ...FILE, signal })
   return text === undefined ? undefined : parseNetworkKey(text)
 }

@@ -1,14 +1,23 @@
 import { basename, dirname, resolve } from 'node:path'
-import { checkNodeOptions, inviteFactsIn, type NodeOptions, parseNetworkKey } from '../index.ts'
+import {
+  checkNodeOptions,
+  DfsError,
+  InvalidInputError,
+  inviteFactsIn,
+  keyWordsMissing,
+  type NodeOptions,
+  parseNetworkKey
+} from '../index.ts'
+import { CliError } from '../terminal/errors.ts'
 import { readPassphrase } from '../terminal/passphrase-file.ts'
 import { note } from '../terminal/print.ts'
-import { ask } from '../terminal/prompt.ts'
+import { askLines } from '../terminal/prompt.ts'
 import { noSecret } from '../terminal/secret-file.ts'
 import { readStdin } from '../terminal/stdin.ts'
 import { parseCopies, parseSize, parseTime } from '../terminal/units.ts'
 import type { DaemonFlags } from './flags.ts'
-import { checkInviteOut, readJoin } from './invite-files.ts'
-import { makeNetworkKey, readNetworkKey } from './key-file.ts'
+import { assertNoInvite, checkInviteOut, readJoin } from './invite-files.ts'
+import { assertNoKey, makeNetworkKey, readNetworkKey } from './key-file.ts'
 
 /** The bytes that 24 words may have, with all the white space of a careless paste. */
 const WORDS_BYTES_MAX = 4096
@@ -31,15 +40,18 @@ export async function nodeOptionsOf(flags: DaemonFlags, isFirst: boolean, signal
     found: flags.new,
     role: flags.role,
     name: flags.name,
-    capacityBytes: capacity === undefined ? undefined : parseSize(capacity),
-    replicas: replicas === undefined ? undefined : parseCopies(replicas),
-    ack: ack === undefined ? undefined : parseCopies(ack),
-    outAfterMs: outAfter === undefined ? undefined : parseTime(outAfter),
+    capacityBytes: capacity === undefined ? undefined : parseSize('--capacity', capacity),
+    replicas: replicas === undefined ? undefined : parseCopies('--replicas', replicas),
+    ack: ack === undefined ? undefined : parseCopies('--ack', ack),
+    outAfterMs: outAfter === undefined ? undefined : parseTime('--out-after', outAfter),
     passphrase: passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile, signal),
     join: await inviteOf(flags, isFirst, signal)
   }
   checkNodeOptions(options)
-  return { ...options, networkKey: flags.recover ? await typedKey(signal) : await networkKeyOf(flags, isFirst, signal) }
+  return {
+    ...options,
+    networkKey: flags.recover ? await typedKey(isFirst, signal) : await networkKeyOf(flags, isFirst, signal)
+  }
 }
 
 /**
@@ -54,38 +66,70 @@ export function filesInDataDir({ dataDir, networkKeyFile, passphraseFile, join, 
     .map(file => basename(file))
 }
 
-async function inviteOf({ join }: DaemonFlags, isFirst: boolean, signal: AbortSignal): Promise<string | undefined> {
-  if (join === undefined) return undefined
-  const token = await readJoin(join, signal)
-  if (token !== undefined && (isFirst || inviteFactsIn(token) !== undefined)) return token
-  if (isFirst) throw noSecret({ flag: '--join', what: 'an invite' }, ', which dfs invite makes on another machine')
-  const what = token === undefined ? 'is missing' : 'holds an invite that was altered or cut'
-  note(`the file named by --join ${what}: this directory is a member already, so the node starts without it`)
-  return undefined
+/**
+ * Reads what a flag names. A member does not need it, so what it cannot use is only said, and the node starts without it.
+ * Throws the reason of the signal.
+ */
+async function ifNeeded<T>(
+  subject: string,
+  { isFirst, signal }: { isFirst: boolean; signal: AbortSignal },
+  read: () => Promise<T | undefined>
+): Promise<T | undefined> {
+  if (isFirst) return read()
+  const { value, why } = await read().then(
+    found => ({ value: found, why: 'is missing' }),
+    error => {
+      signal.throwIfAborted()
+      if (!(error instanceof CliError || error instanceof DfsError)) throw error
+      return { value: undefined, why: 'cannot be used' }
+    }
+  )
+  if (value === undefined) note(`${subject} ${why}: this directory is a member already, so the node starts without it`)
+  return value
+}
+
+function inviteOf({ join }: DaemonFlags, isFirst: boolean, signal: AbortSignal): Promise<string | undefined> {
+  if (join === undefined) return Promise.resolve(undefined)
+  assertNoInvite(join)
+  const subject = join === '-' ? 'the invite on stdin' : 'the invite in the file named by --join'
+  return ifNeeded(subject, { isFirst, signal }, async () => {
+    const token = await readJoin(join, signal)
+    if (token === undefined && isFirst)
+      throw noSecret({ flag: '--join', what: 'an invite' }, ', which dfs invite makes on another machine')
+    // A first start says itself what is wrong with an invite.
+    if (token !== undefined && !isFirst && inviteFactsIn(token) === undefined)
+      throw new InvalidInputError('the invite was altered or cut')
+    return token
+  })
+}
+
+/** The question for the words that are still to come, since they may be pasted as several lines. */
+function moreWords(text: string): string | undefined {
+  const missing = keyWordsMissing(text)
+  return missing === 0 ? undefined : `${missing} more, or an empty line to stop: `
 }
 
 /** Returns the network key that a person types, or that comes through stdin. */
-async function typedKey(signal: AbortSignal): Promise<Uint8Array> {
-  const isTyped = process.stdin.isTTY === true
-  return parseNetworkKey(
-    isTyped ? await ask('Type the 24 words: ', { signal }) : await readStdin('24 words', WORDS_BYTES_MAX, signal)
-  )
+function typedKey(isFirst: boolean, signal: AbortSignal): Promise<Uint8Array | undefined> {
+  return ifNeeded('what was given for --recover', { isFirst, signal }, async () => {
+    const isTyped = process.stdin.isTTY === true
+    return parseNetworkKey(
+      isTyped
+        ? await askLines('Type the 24 words: ', moreWords, { signal })
+        : await readStdin('24 words', WORDS_BYTES_MAX, signal)
+    )
+  })
 }
 
-async function networkKeyOf(
-  flags: DaemonFlags,
-  isFirst: boolean,
-  signal: AbortSignal
-): Promise<Uint8Array | undefined> {
+function networkKeyOf(flags: DaemonFlags, isFirst: boolean, signal: AbortSignal): Promise<Uint8Array | undefined> {
   const file = flags.networkKeyFile
-  if (file === undefined) return undefined
-  const key = await readNetworkKey(file, signal)
-  if (key !== undefined) return key
-  if (!flags.new)
-    throw noSecret({ flag: '--network-key-file', what: 'the network key' }, ', or add --new to found a network')
-  if (isFirst) return makeNetworkKey(file)
-  note(
-    'the file named by --network-key-file is missing: this directory is a member already, so the node starts without it'
-  )
-  return undefined
+  if (file === undefined) return Promise.resolve(undefined)
+  assertNoKey(file)
+  return ifNeeded('the key in the file named by --network-key-file', { isFirst, signal }, async () => {
+    const key = await readNetworkKey(file, signal)
+    if (key !== undefined || !isFirst) return key
+    if (!flags.new)
+      throw noSecret({ flag: '--network-key-file', what: 'the network key' }, ', or add --new to found a network')
+    return makeNetworkKey(file)
+  })
 }

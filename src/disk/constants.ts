@@ -6,8 +6,8 @@ export const SEGMENT_BYTES = 64 << 20
 export const ROW_BYTES_MAX = 80 << 10
 /**
  * The most bytes, and the most writes (each of one or more rows), in one group commit. One batch of a projection takes
- * at most as many writes. In a replay the second bound counts rows. Both bounds are large enough to fill a disk's
- * queue, and small enough for a caller to wait for.
+ * at most as many writes. Both bounds are large enough to fill a disk's queue, and small enough for a caller to wait
+ * for.
  */
 export const COMMIT_BYTES_MAX = 16 << 20
 export const COMMIT_ROWS_MAX = 4096
@@ -16,6 +16,12 @@ export const COMMIT_ROWS_MAX = 4096
  * batch, because one record may need a few hundred rows of the index.
  */
 export const PROJECT_ROWS_MAX = 512
+/**
+ * The bytes of rows that a replay has in memory at a time. With `PROJECT_ROWS_MAX` it bounds the memory of a rebuild,
+ * however many rows there are: objects that live as long as a larger batch leave the young generation, and V8 collects
+ * them only once the heap has grown.
+ */
+export const REPLAY_BYTES_MAX = 1 << 20
 /** The number of bytes that a compaction moves at a time, while other writes wait. */
 export const MOVE_BYTES_MAX = 1 << 20
 export const MOVE_ROWS_MAX = 256
@@ -98,3 +104,9 @@ export const ROW_FREED = 3
 export const ROW_CLAIM = 4
 /** A statement that is stamped too far ahead, and waits for its time. */
 export const ROW_EARLY = 5
+/**
+ * The types of rows whose order among each other says nothing: the projection of one reads and writes no row of the
+ * index that another one does. Rows of any other type stay where they are. A freed row, for example, must stay behind
+ * the block that it frees.
+ */
+export const ROWS_IN_ANY_ORDER: ReadonlySet<number> = new Set([ROW_STATEMENT, ROW_BLOCK, ROW_CLAIM])

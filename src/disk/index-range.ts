@@ -8,8 +8,10 @@ const ROWS_AT_ONCE = 256
 type Iterator = AbstractIterator<Database, Uint8Array, Uint8Array>
 
 export interface RangeOptions {
-  /** Only rows after this key. */
+  /** Only rows after this key, or before it if the order is reversed. */
   after?: Uint8Array | undefined
+  /** From the last row to the first. */
+  reverse?: boolean | undefined
   /** The most rows to yield. */
   limit?: number | undefined
 }
@@ -22,6 +24,11 @@ export interface RangeSource {
   reopenings: () => number
 }
 
+function boundsOf(prefix: Uint8Array, last: Uint8Array | undefined, reverse: boolean): object {
+  if (reverse) return { gte: prefix, lt: last ?? pastPrefix(prefix) }
+  return { ...(last === undefined ? { gte: prefix } : { gt: last }), lt: pastPrefix(prefix) }
+}
+
 /**
  * Yields the rows whose key starts with `prefix`, and reads a bounded number of them at a time. If the database is
  * opened again meanwhile, it goes on after the last key.
@@ -29,7 +36,7 @@ export interface RangeSource {
 export async function* rangeOf(
   { db, read, reopenings }: RangeSource,
   prefix: Uint8Array,
-  { after, limit = -1 }: RangeOptions
+  { after, reverse = false, limit = -1 }: RangeOptions
 ): AsyncGenerator<Array<[key: Uint8Array, value: Uint8Array]>> {
   let last = after
   let left = limit
@@ -40,8 +47,7 @@ export async function* rangeOf(
       const rows = await read(async () => {
         if (iterator === undefined || openedIn !== reopenings()) {
           openedIn = reopenings()
-          const from = last === undefined ? { gte: prefix } : { gt: last }
-          iterator = db.iterator({ ...from, lt: pastPrefix(prefix), limit: left }) as Iterator
+          iterator = db.iterator({ ...boundsOf(prefix, last, reverse), reverse, limit: left }) as Iterator
         }
         return iterator.nextv(ROWS_AT_ONCE)
       })

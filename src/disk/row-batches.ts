@@ -1,3 +1,4 @@
+import { ROWS_IN_ANY_ORDER } from './constants.ts'
 import type { PlacedRow } from './row.ts'
 
 /** Yields the rows that are not void. `onVoid` is called with each void row before any later row is yielded. */
@@ -12,7 +13,9 @@ export async function* withoutVoid(
 }
 
 /**
- * Groups neighbouring rows of one type into batches of bounded size. Payloads are copied, so a batch remains valid
+ * Groups rows into batches of one type. A batch has at most `rowsMax` rows, and those that are in memory together have
+ * little more than `bytesMax` bytes. Puts of small files write a block, a claim and a statement in turn, so rows of
+ * `ROWS_IN_ANY_ORDER` are put together with later ones of their type. Payloads are copied, so a batch remains valid
  * after the next one is read.
  */
 export async function* rowBatches(
@@ -20,16 +23,25 @@ export async function* rowBatches(
   rowsMax: number,
   bytesMax: number
 ): AsyncGenerator<PlacedRow[]> {
-  let batch: PlacedRow[] = []
+  const batches = new Map<number, PlacedRow[]>()
   let bytes = 0
   for await (const row of rows) {
-    if (batch.length > 0 && (batch[0]?.type !== row.type || batch.length === rowsMax || bytes >= bytesMax)) {
-      yield batch
-      batch = []
+    if (batches.get(row.type)?.length === rowsMax || bytes >= bytesMax || !mayJoin(row.type, batches)) {
+      yield* batches.values()
+      batches.clear()
       bytes = 0
     }
+    const batch = batches.get(row.type) ?? []
+    batches.set(row.type, batch)
     batch.push({ ...row, payload: Buffer.from(row.payload) })
     bytes += row.payload.byteLength
   }
-  if (batch.length > 0) yield batch
+  yield* batches.values()
+}
+
+/** Returns true if a row of this type may be applied before or after all rows of the other types. */
+function mayJoin(type: number, batches: ReadonlyMap<number, unknown>): boolean {
+  for (const other of batches.keys())
+    if (other !== type && !(ROWS_IN_ANY_ORDER.has(type) && ROWS_IN_ANY_ORDER.has(other))) return false
+  return true
 }

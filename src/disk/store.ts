@@ -1,6 +1,6 @@
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { Compaction } from './compaction.ts'
-import { COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, LEAF_ROWS } from './constants.ts'
+import { LEAF_ROWS, PROJECT_ROWS_MAX, REPLAY_BYTES_MAX } from './constants.ts'
 import { Damage } from './damage.ts'
 import { DiskError, FileMissingError, IndexCorruptError } from './errors.ts'
 import { IndexCheck } from './index-check.ts'
@@ -256,7 +256,7 @@ export class Store {
       await this.#refused.assertDead(row)
       voidPlaces.push(row.place)
     })
-    for await (const batch of rowBatches(valid, COMMIT_ROWS_MAX, COMMIT_BYTES_MAX)) {
+    for await (const batch of rowBatches(valid, PROJECT_ROWS_MAX, REPLAY_BYTES_MAX)) {
       await this.#projections.get((batch[0] as PlacedRow).type)?.project(batch, true)
       replayedRows += batch.length
     }

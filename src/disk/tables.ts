@@ -8,6 +8,8 @@ export const TABLES = {
   addresses: 'a',
   /** Statements that could not be projected. */
   asides: 'y',
+  /** Statements that were forgotten: they are not fetched again. */
+  forgotten: 'G',
   /** The statements that name a grant. */
   signedUnder: 'f',
   /** The place of each small block. */
@@ -23,7 +25,7 @@ export const TABLES = {
   /** The state that results from the records of an entry. */
   entries: 'e',
   /** What batches changed in what the tree shows, for programs that watch it. */
-  feed: 'K',
+  feed: 'J',
   /** Entries whose place is sealed in an epoch whose key is not here, by epoch. */
   sealedEntries: 'E',
   /** The number of dead bytes in each segment. */
@@ -58,10 +60,30 @@ export const TABLES = {
   waitingRecords: 'Q',
   /** Every record of an entry, by stamp. */
   records: 'r',
+  /** Records that carry the content of a version, beside the one that wrote it. */
+  carriers: 'B',
+  /** When a record of an entry that ends versions, or saves them, had first seen a stamp. */
+  firstSeen: 'K',
+  /** Versions and entries that changed, and at which the catalog has to look. */
+  versionNews: 'W',
+  /** Versions that have ended and are still kept, by the time of their end. */
+  endedVersions: 'A',
+  /** Entries with versions that a purge ends at a later time, by this time. */
+  duePurges: 'U',
+  /** The versions of an entry that lived only for a short time. */
+  shortVersions: 'Y',
+  /** The number of versions of an entry that are no longer kept. */
+  droppedVersions: 'Z',
   /** The place of each statement. */
   statements: 's',
   /** Records for which something is still to be done, and what their last walks found missing. */
   unfinished: 't',
+  /** Records that no longer need their content. They claim nothing. */
+  released: 'L',
+  /** Manifest nodes that claim the blocks to which they link. */
+  nodes: 'M',
+  /** Records and blocks that were released, and are still to be looked at: what nothing else claims is freed. */
+  releases: 'F',
   /** Records with chunks here that this member does not owe. */
   surplus: 'S',
   /** The time for which the records of each author have stopped this member from freeing blocks. */
@@ -78,6 +100,8 @@ export const TABLES = {
   early: 'z',
   /** Deleted directories that do not show, and their places. */
   deletedDirectories: 'x',
+  /** Deleted files, and where they were. */
+  deletedFiles: 'X',
   /** The newest stamp of each author. */
   newestStamps: 'N'
 } as const

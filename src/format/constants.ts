@@ -77,6 +77,8 @@ export const FILE_BYTES_MAX = Number.MAX_SAFE_INTEGER
 export const TIME_MS_MAX = 8_640_000_000_000_000
 /** The longest time in ms that a member may be without a status before it counts as out: 30 days. */
 export const OUT_AFTER_MS_MAX = 30 * 24 * 60 * 60_000
+/** The most days for which a network may keep versions that have ended: a hundred years. */
+export const VERSION_DAYS_MAX = 36_500
 /** The most devices that one invite may admit. Without a number it admits any number. */
 export const USES_MAX = 65_535
 /** The most statements that the quota of a member may allow: far more than a whole network has. */

@@ -75,6 +75,8 @@ export interface EntryBody {
   /** Where a symbolic link points. */
   target?: string | undefined
   props?: Record<string, unknown> | undefined
+  /** The id under which this entry was known until its past grew too long. */
+  continues?: Uint8Array | undefined
 }
 
 const textUpTo = (bytesMax: number) => z.string().refine(text => utf8(text).byteLength <= bytesMax)
@@ -94,7 +96,8 @@ const bodySchema = z.strictObject({
   target: textUpTo(TARGET_BYTES_MAX).optional(),
   // We do not use `z.record`, because it would silently drop `__proto__`, and the body would then differ from the one
   // that was signed.
-  props: z.custom<Record<string, unknown>>(isPlainMap).optional()
+  props: z.custom<Record<string, unknown>>(isPlainMap).optional(),
+  continues: bytesOf(ENTRY_ID_BYTES).optional()
 })
 
 /** The parts of a record that its author chooses. Signing adds stamps and signature. */
@@ -110,6 +113,9 @@ export interface RecordInit {
   root: Uint8Array | null
   rootEpoch: Uint8Array | null
   replicas: number
+  /** Of a delete only: true to end the versions that it covers too, or to undo a delete that says so. */
+  purge?: boolean | undefined
+  cancel?: boolean | undefined
   body: EntryBody | null
 }
 
@@ -136,7 +142,9 @@ export function signRecord(init: RecordInit, options: SignRecordOptions): Statem
     written: encodeStamp(init.written ?? own),
     root: init.root,
     rootEpoch: init.rootEpoch,
-    replicas: init.replicas
+    replicas: init.replicas,
+    ...(init.purge === true ? { purge: true as const } : {}),
+    ...(init.cancel === true ? { cancel: true as const } : {})
   }
   if (init.body !== null) checkBody(init.body, clear)
   const sealed = init.body === null ? {} : sealBody(subkey, init.body, clearBytesOf('entry', hlc, grant ?? null, clear))

@@ -14,7 +14,8 @@ import {
   REPLICAS_MAX,
   SEAL_OVERHEAD_BYTES,
   SEEN_OF_DELETE_MAX,
-  USES_MAX
+  USES_MAX,
+  VERSION_DAYS_MAX
 } from './constants.ts'
 import { addressText, bytesOf, textUpTo } from './schemas.ts'
 
@@ -78,6 +79,7 @@ export const KINDS = {
     chunker: z.enum(['fixed', 'fastcdc']).optional(),
     dedupe: z.boolean().optional(),
     outAfter: outAfter.optional(),
+    versionDays: upTo(VERSION_DAYS_MAX).optional(),
     quotas: z
       .strictObject({ statements: upTo(QUOTA_STATEMENTS_MAX).optional(), nodeBytes: capacityBytes.optional() })
       .optional()

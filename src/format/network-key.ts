@@ -12,6 +12,7 @@ export type NetworkKey = Uint8Array
 
 export const NETWORK_KEY_BYTES = 32
 const RECOVERY_WORDS = 24
+const HEX_KEY = /^[0-9a-f]{64}$/
 /** The words by which people know a network. */
 const NAME_WORDS = 6
 
@@ -59,18 +60,32 @@ export function epochSubkeys(epochKey: Uint8Array): { content: Uint8Array; recor
  * matter. Throws a `FormatError` for any other text.
  */
 export function parseNetworkKey(text: string): NetworkKey {
-  const trimmed = text.trim().toLowerCase()
-  if (/^[0-9a-f]{64}$/.test(trimmed)) return fromHex(trimmed)
-  // The screen of `dfs network recovery` has a number before each word.
-  const words = trimmed.split(/\s+/).filter(word => !/^\d{1,2}[.):]?$/.test(word))
+  const words = keyWordsIn(text)
+  const [first = ''] = words
+  if (words.length === 1 && HEX_KEY.test(first)) return fromHex(first)
   const wrong = whatIsWrong(words)
   if (wrong !== undefined) throw new FormatError(wrong)
   return mnemonicToEntropy(words.join(' '), wordlist)
 }
 
+/**
+ * Returns how many words of a network key are still to come, if a person types or pastes it line by line. 0 for a key in
+ * hex digits.
+ */
+export function keyWordsMissing(text: string): number {
+  const words = keyWordsIn(text)
+  return words.some(word => HEX_KEY.test(word)) ? 0 : Math.max(0, RECOVERY_WORDS - words.length)
+}
+
+/** Returns the words of a text in small letters. The screen of `dfs network recovery` has a number before each word. */
+function keyWordsIn(text: string): string[] {
+  const words = text.trim().toLowerCase().split(/\s+/)
+  return words.filter(word => word !== '' && !/^\d{1,2}[.):]?$/.test(word))
+}
+
 /** Returns why these words are no network key; undefined if they are one. No word is repeated, because they are secret. */
 function whatIsWrong(words: readonly string[]): string | undefined {
-  if (words.filter(word => word !== '').length < 2) return 'a network key is 64 hex digits or 24 words'
+  if (words.length < 2) return 'a network key is 64 hex digits or 24 words'
   const unknown = words.findIndex(word => !wordlist.includes(word))
   if (words.length !== RECOVERY_WORDS)
     return `these are ${words.length} words: a network key has ${RECOVERY_WORDS}${words.length === NAME_WORDS ? `, and the ${NAME_WORDS} that a network is known by are no key` : ''}`

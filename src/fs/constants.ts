@@ -9,6 +9,8 @@ import { REPLICAS_MAX } from '../format/constants.ts'
 export const SMALL_FILE_BYTES_MAX = 48 << 10
 /** The number of files of a tree that are copied concurrently. */
 export const TREE_AT_ONCE = 8
+/** The most directories that one append restores. */
+export const DIRECTORIES_AT_ONCE = 256
 /** The largest number of copies that a caller may ask for; a caller that wants more asks for `all`. */
 export const COPIES_MAX = REPLICAS_MAX
 /** How long a change without blocks waits for the connected members to acknowledge it. */
@@ -16,8 +18,15 @@ export const PUSH_WAIT_MS = 5_000
 /** The most appends of one verb whose pushes to the members may wait for their answers. */
 export const PUSHES_AHEAD = 2
 
-/** A member that was not seen for this long is not named as one that a deletion waits for. It learns of it all the same. */
-export const AWAY_MS = 60 * 60_000
+/**
+ * The most records of one verb whose acknowledgement a caller can wait for. Their ids stay in memory meanwhile, 32 bytes
+ * each.
+ */
+export const ACKNOWLEDGED_MAX = 1_000_000
+/** The most records that a member is asked about at once. */
+export const ACKNOWLEDGED_AT_ONCE = 4_096
+/** How long a caller that waits for members pauses before they are asked again. */
+export const ACKNOWLEDGED_POLL_MS = 500
 /**
  * A watcher that has been told nothing during this many batches of changes, because they were all about other paths, is
  * told the newest cursor, so that its own does not become too old.

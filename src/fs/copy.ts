@@ -106,10 +106,11 @@ class TreeCopy {
  * The errors that concern one file or directory. After any other error, such as a full disk, the next item would fail
  * too.
  */
-const OF_ONE_ITEM: ReadonlySet<ErrorCode> = new Set([
+export const OF_ONE_ITEM: ReadonlySet<ErrorCode> = new Set([
   'changed',
   'damaged',
   'exists',
+  'expired',
   'invalid',
   'is-a-directory',
   'not-a-directory',

@@ -6,7 +6,7 @@ import { DamagedEntryError, IsADirectoryError, NO_KEY, NoKeyError } from '../cat
 import { cidOf } from '../catalog/projection.ts'
 import type { FileNode } from '../catalog/tree-node.ts'
 import type { BlockCid } from '../format/cid.ts'
-import type { EntryBody } from '../format/entry.ts'
+import type { EntryBody, EntryRecord } from '../format/entry.ts'
 import { FormatError, SealError } from '../format/errors.ts'
 import type { Link } from '../format/manifest.ts'
 import { formatPath, type Path } from '../format/path.ts'
@@ -20,15 +20,35 @@ import type { FsContext } from './context.ts'
 import { type Ahead, readAhead } from './read-ahead.ts'
 import { resolvePath } from './resolve.ts'
 import type { GetOptions, OpenFile, Range } from './types.ts'
+import { resolvePast } from './versions.ts'
 
 /**
  * Opens a file. The returned object has the file's metadata from the start. Its bytes are fetched while the caller
  * reads, and each byte is verified before the caller gets it.
  */
 export async function openFile(fs: FsContext, path: Path, options: GetOptions = {}): Promise<OpenFile> {
+  if (options.version !== undefined) return openVersion(fs, path, options.version, options)
   const node = await resolvePath(fs, path, options.signal)
   if (node.kind === 'directory') throw new IsADirectoryError('this path is a directory')
-  return new FileReader(fs, node, readableBody(node), options)
+  const { record, shown } = node
+  return new FileReader(fs, { path: node.path, record, replicas: shown.replicas }, readableBody(node), options)
+}
+
+/** Opens a version of a file, which may be deleted. */
+async function openVersion(fs: FsContext, path: Path, version: string, options: GetOptions): Promise<OpenFile> {
+  const { versions } = fs.past
+  const { record, body } = await versions.read(
+    await versions.find(await resolvePast(fs, path, options.signal), version)
+  )
+  options.signal?.throwIfAborted()
+  return new FileReader(fs, { path, record, replicas: record.replicas }, body, options)
+}
+
+/** The record whose content is read, and how many copies of it there should be. */
+interface ContentToRead {
+  path: Path
+  record: EntryRecord
+  replicas: number
 }
 
 /**
@@ -68,13 +88,13 @@ class FileReader implements OpenFile {
   readonly #replicas: number
   readonly #bytesByPeer = new Map<PeerId, number>()
 
-  constructor(fs: FsContext, { path, record, shown }: FileNode, body: EntryBody, options: GetOptions) {
+  constructor(fs: FsContext, { path, record, replicas }: ContentToRead, body: EntryBody, options: GetOptions) {
     this.#fs = fs
     this.#body = body
     this.#root = cidOf(record)
     this.#options = options
     this.#author = peerIdOf(record.stamp.author)
-    this.#replicas = decodeReplicas(shown.replicas)
+    this.#replicas = decodeReplicas(replicas)
     this.path = formatPath(path)
     this.size = body.size
     this.range = spanOf(options.range, body.size)

@@ -2,47 +2,78 @@ import type { Records } from '../catalog/change.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { idOf } from '../format/statement.ts'
-import { AWAY_MS } from './constants.ts'
-import type { FsContext } from './context.ts'
+import { Acknowledgements } from './acknowledgements.ts'
+import { awaited, type FsContext } from './context.ts'
 import { partlyDone } from './partly-done.ts'
 import { MemberPushes } from './push-to-members.ts'
-import type { AbortOptions, RemoveResult } from './types.ts'
-
-export interface RemoveOptions extends AbortOptions {
-  recursive?: boolean | undefined
-  ifTag?: string | undefined
-}
+import type { RemoveOptions, RemoveResult } from './types.ts'
 
 /**
  * Deletes a file, or a directory with everything below it. Members that are offline learn of the deletion when they
- * come back. A member is in `removedOn` only once it has acknowledged the deletion, and in `waitingFor` only if it was
- * seen within the last hour. The blocks stay on disk, since
- * older versions are kept. Entries that were deleted before a failure or an abort stay deleted. If there are any, a
- * failure throws a `PartlyDoneError`.
+ * come back. Entries that were deleted before a failure or an abort stay deleted. If there are any, a failure throws a
+ * `PartlyDoneError`.
  */
-export async function removePath(fs: FsContext, path: Path, options: RemoveOptions = {}): Promise<RemoveResult> {
-  const { recursive, ifTag, signal } = options
+export async function removePath(
+  fs: FsContext,
+  path: Path,
+  { wait = false, ...options }: RemoveOptions & { wait?: boolean | undefined } = {}
+): Promise<RemoveResult> {
+  const states = removingPath(fs, path, options)
+  const first = await states.next()
+  let last = first.value as RemoveResult
+  if (wait) for await (const state of states) last = state
+  else await states.return(undefined)
+  return last
+}
+
+/**
+ * Deletes as `removePath` does, and yields the result, and again each time that more members have acknowledged the
+ * deletion. Ends when all have, but for those that are out. A member is in `removedOn` only once it has acknowledged the
+ * deletion itself.
+ */
+export async function* removingPath(
+  fs: FsContext,
+  path: Path,
+  { signal, ...options }: RemoveOptions = {}
+): AsyncGenerator<RemoveResult> {
   signal?.throwIfAborted()
   const pushes = new MemberPushes(fs, signal)
+  const acknowledgements = new Acknowledgements(fs)
   let deleted = 0
   const onAppended = async (records: Records, entries: number): Promise<void> => {
     deleted += entries
+    acknowledgements.add(records)
     await pushes.push(records)
   }
-  const record = await fs.catalog.remove(path, { recursive, ifTag, signal, onAppended }).catch(error => {
+  const record = await fs.catalog.remove(path, { ...options, signal, onAppended }).catch(error => {
     throw partlyDone(error, deleted, `${deleted} of the entries below it have been removed, repeat this for the rest`)
   })
-  const self = fs.members.self.peerId
-  const removedOn = [self, ...(await pushes.settle())]
-  const waitingFor = fs.members.all
-    .filter(({ peer }) => !removedOn.includes(peer) && isExpected(peer, fs))
-    .map(({ peer, name }) => ({ peerId: peer, name }))
-  return { path: formatPath(path), version: idOf(record), removedOn, waitingFor, freesAt: null }
+  const version = idOf(record)
+  const resultFor = (acknowledged: ReadonlySet<PeerId>): RemoveResult => {
+    return { path: formatPath(path), version, ...reached(fs, acknowledged), freesAt: null }
+  }
+  const acknowledged = new Set(await pushes.settle())
+  yield resultFor(acknowledged)
+  for await (const more of acknowledgements.follow(acknowledged, signal)) yield resultFor(more)
 }
 
-/** Returns true unless a member has been away for so long that nobody expects it back soon. */
-function isExpected(peer: PeerId, { members, lastSeen, clock }: FsContext): boolean {
-  if (members.isAdmitted(peer)) return true
-  const seen = lastSeen(peer)
-  return seen !== null && clock.now() - seen.getTime() < AWAY_MS
+/** Says which members have acknowledged a deletion, which are still waited for, and which are out. */
+function reached(
+  fs: FsContext,
+  acknowledged: ReadonlySet<PeerId>
+): Pick<RemoveResult, 'removedOn' | 'waitingFor' | 'out'> {
+  const { all, self, view } = fs.members
+  const isOut = new Set(view.members.flatMap(member => (member.isOut ? [member.peer] : [])))
+  const left = all.map(({ peer }) => peer).filter(peer => peer !== self.peerId && !acknowledged.has(peer))
+  return {
+    removedOn: [self.peerId, ...acknowledged],
+    waitingFor: awaited(
+      fs,
+      left.filter(peer => !isOut.has(peer))
+    ),
+    out: awaited(
+      fs,
+      left.filter(peer => isOut.has(peer))
+    )
+  }
 }

@@ -22,7 +22,7 @@ export async function statPath(fs: FsContext, path: Path, { signal }: AbortOptio
     const replicas = { wanted: fs.blocks.keepers.length, confirmed: 1 + fs.members.compared.size }
     return { ...item, ...none, replicas, versions: 1 }
   }
-  const { record, body, row } = node
+  const { id, record, body, row } = node
   const { wanted, confirmed } = await raceSignal(copiesOf(fs, node), signal)
   return {
     ...toItem(node),
@@ -31,6 +31,6 @@ export async function statPath(fs: FsContext, path: Path, { signal }: AbortOptio
     tag: tagOfContent(record),
     type: body?.type,
     replicas: { wanted, confirmed },
-    versions: row.state.writes
+    versions: await fs.catalog.versions.count(id, row.state)
   }
 }

@@ -103,6 +103,11 @@ export interface Range {
 export interface GetOptions extends AbortOptions {
   range?: Range | undefined
   /**
+   * A version of the file, by its id or by the first digits of it, as `versions` yields it. By default the content that
+   * the path shows.
+   */
+  version?: string | undefined
+  /**
    * Called if the reader has not asked for the next bytes for a minute, and other readers wait for memory. The bytes
    * that it has do not count as the node's memory from then on. A server should close the connection; others need not
    * do anything.
@@ -143,6 +148,11 @@ export interface ListOptions extends AbortOptions {
   recursive?: boolean | undefined
   /** Whether to say of each file if all of its blocks are on this disk. The manifests of large files are read for that. */
   here?: boolean | undefined
+  /**
+   * Whether to list what was deleted instead of what is there. A name that is in use again is left out: its older
+   * versions are among those of the file that has it.
+   */
+  deleted?: boolean | undefined
 }
 
 export interface ListItem {
@@ -157,57 +167,12 @@ export interface ListItem {
   conflict: boolean
   /** Whether all blocks of a file are on this disk. A listing says it if it is asked to. */
   here?: boolean
-}
-
-export interface WatchOptions extends AbortOptions {
-  /** Whether to tell of everything below too. By default only of the path itself and of what is directly in it. */
-  recursive?: boolean | undefined
-  /** The `cursor` of an earlier event. Everything that has changed since is told first. By default, from now on. */
-  since?: string | undefined
-  /** Whether to tell first what is there, as after a `reset`. It has no effect together with `since`. */
-  list?: boolean | undefined
-}
-
-/** What happened: see `WatchEvent`. */
-export type WatchChange = 'created' | 'changed' | 'moved' | 'removed' | 'conflict' | 'reset' | 'current'
-
-/**
- * A change of what a listing shows at a path. A program that applies all events in order to a map of paths has what the
- * listing shows.
- *
- * - `created`, `changed`: this is at the path now. What a directory brings along is told next, one by one.
- * - `moved`: what was at `from` is at the path now, with everything below it. What enters the watched path is
- *   `created`, and what leaves it is `removed`.
- * - `removed`: nothing is at the path any more, nor below it.
- * - `conflict`: another version, or a damaged file, shows under this name beside the others.
- * - `reset`: forget what is at and below this path. What is there now is told next. The cursor was none of this node's,
- *   or is too old, or the change is one that no sequence of the others describes.
- * - `current`: everything up to the cursor has been told. It is also told now and then when nothing else is, so that a
- *   program has a newer cursor.
- */
-export interface WatchEvent {
-  change: WatchChange
-  path: string
-  /** The former path of what has moved. */
-  from?: string | undefined
-  /** Null for `reset` and `current`. */
-  kind: 'file' | 'directory' | null
-  /** The number of bytes of content, as in a listing; 0 for what was removed. */
-  size: number
-  /** As in a listing; null for what was removed. */
-  modified: Date | null
-  /**
-   * The id of the record whose content shows now, as 64 hex digits. If a file has changed twice, the first event may
-   * name the second version already. For a file that was removed, the record that did it. Null for a directory.
-   */
-  version: string | null
-  /** Who made the change; null if no single record did, such as for a directory that shows again. */
-  author: { peerId: string; name: string } | null
-  /**
-   * Give it as `since` to go on after this event. Some of the events before it may then be told again. It belongs to
-   * this node: any other node answers it with a `reset`.
-   */
-  cursor: string
+  /** When it was deleted, by the clock of the member that did it. Only in a listing of what was deleted. */
+  deletedAt?: Date
+  /** The peer id of that member. */
+  deletedBy?: string
+  /** From when on it can no longer be restored, as far as this member knows. */
+  expires?: Date | null
 }
 
 /** The copies of a file that members say now that they hold. */
@@ -244,14 +209,31 @@ export interface Stat extends ListItem {
   versions: number
 }
 
+export interface RemoveOptions extends AbortOptions {
+  /** Whether to delete a directory, and everything below it. */
+  recursive?: boolean | undefined
+  /**
+   * Whether to end the versions too, so that nobody can restore the file and its space returns: at once if this member
+   * is an admin, otherwise after 7 days, in which `cancelPurge` brings them back. The path may also be that of something
+   * that is deleted already.
+   */
+  purge?: boolean | undefined
+  /** Fail with code `changed` unless the file at the path has this content tag. */
+  ifTag?: string | undefined
+}
+
 export interface RemoveResult {
   path: string
   /** The id of the record that deletes the entry, as 64 hex digits. */
   version: string
   /** The peer ids of the members that acknowledged the deletion, including this one. */
   removedOn: string[]
-  /** The members that have not acknowledged it. */
-  waitingFor: Array<{ peerId: string; name: string }>
+  /**
+   * The members that have not acknowledged it, and will delete the entry when they are back. Without those that are out.
+   */
+  waitingFor: AwaitedMember[]
+  /** The members that are out. They delete the entry if they come back. */
+  out: AwaitedMember[]
   /** When its disk space is freed; null if that is not known. */
   freesAt: Date | null
 }

@@ -1,6 +1,7 @@
 import { pipe } from 'it-pipe'
 import type { KeptFile, Put } from '../blocks/blocks.ts'
 import type { Content } from '../catalog/author.ts'
+import type { LinkChange } from '../catalog/change.ts'
 import { tagOfContent } from '../catalog/content-tag.ts'
 import { fixedChunker } from '../format/chunker.ts'
 import { type BlockCid, decodeCid, RAW } from '../format/cid.ts'
@@ -34,6 +35,9 @@ export interface UploadPart {
   number: Uint8Array
 }
 
+/** Links content to a file. */
+export type LinkTo = (content: Content, options: { replicas: number }) => Promise<LinkChange>
+
 /** The facts about a file other than its content. */
 export type UploadFacts = Pick<Content, 'mtime' | 'mode' | 'type'>
 
@@ -60,15 +64,24 @@ export class Upload {
   readonly #fs: FsContext
   readonly #resolved: ResolvedPutOptions
   readonly #isSmall: boolean
+  readonly #linkTo: LinkTo | undefined
   readonly #puts = new Set<Put>()
   /** The puts that have kept a part since this upload was opened, by the text of the part's root. */
   readonly #appended = new Map<string, Put>()
 
-  /** `isSmall` is for a file of one small block. Such uploads share their calls, and cannot be aborted. */
-  constructor(fs: FsContext, resolved: ResolvedPutOptions, { isSmall = false }: { isSmall?: boolean } = {}) {
+  /**
+   * `isSmall` is for a file of one small block. Such uploads share their calls, and cannot be aborted. `linkTo` links the
+   * content elsewhere than at the path of the commit.
+   */
+  constructor(
+    fs: FsContext,
+    resolved: ResolvedPutOptions,
+    { isSmall = false, linkTo }: { isSmall?: boolean; linkTo?: LinkTo | undefined } = {}
+  ) {
     this.#fs = fs
     this.#resolved = resolved
     this.#isSmall = isSmall
+    this.#linkTo = linkTo
   }
 
   /**
@@ -218,7 +231,7 @@ export class Upload {
     const { copies: replicas, acks: ack, noClobber, ifTag, signal } = this.#resolved
     signal?.throwIfAborted()
     const rules = { replicas: encodeReplicas(replicas), noClobber, ifTag }
-    const change = await this.#fs.catalog.link(path, content, rules)
+    const change = await (this.#linkTo?.(content, rules) ?? this.#fs.catalog.link(path, content, rules))
     const chunkBytes = Math.min(content.size, chunkBytesMax)
     const { reached, confirmed, wanted, owedBlocks, owedBy } = await replicate(this.#fs, change, {
       kept,

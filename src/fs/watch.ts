@@ -8,7 +8,7 @@ import { InvalidInputError } from '../util/errors.ts'
 import { UNTOLD_MAX } from './constants.ts'
 import type { FsContext } from './context.ts'
 import { nodesBelow, toItem } from './list.ts'
-import type { WatchEvent, WatchOptions } from './types.ts'
+import type { WatchEvent, WatchOptions } from './watch-types.ts'
 
 export type WatchContext = Pick<FsContext, 'feed' | 'tree'> & {
   members: Pick<FsContext['members'], 'member'> & { standing: Pick<FsContext['members']['standing'], 'assertReads'> }

@@ -41,7 +41,8 @@ async function download(context: RouteContext, request: FastifyRequest, reply: F
   const signal = goneSignal(reply.raw)
   const path = pathOf(request)
   // A client that does not read must not keep the memory that others wait for. It can go on with a range.
-  const reading = { signal, onStalled: () => void reply.raw.destroy() }
+  const version = queryOf(request).get('version') ?? undefined
+  const reading = { signal, version, onStalled: () => void reply.raw.destroy() }
   const whole = await node.get(path, reading)
   const { headers } = request
   if (headers['if-match'] !== undefined && !matchesTag(headers['if-match'], whole.tag, 'strong')) throw hasChanged()

@@ -5,7 +5,7 @@ import { MEMBERSHIP_KINDS } from '../format/kinds.ts'
 import type { SomeStatement } from '../format/statement.ts'
 import { asBuffer, concatBytes, NO_BYTES, u64be } from '../util/bytes.ts'
 
-/** Keys and values of the table `statements`, and keys of the table `signedUnder`. */
+/** Keys and values of the table `statements`, and keys of the tables `signedUnder` and `forgotten`. */
 
 /** When two members meet, they compare the statements about membership first, since these authorize all others. */
 export type StatementClass = 0 | 1
@@ -44,15 +44,29 @@ export interface Entry {
   place: Place
   /** The number under which the statement was accepted. */
   sequence: number
+  /** True if a later statement has covered this one, so that it does not count in the totals. */
+  isCovered: boolean
 }
 
 /** The value of a statement's row. */
-export function encodeEntry({ place, sequence }: Entry): Uint8Array {
-  return concatBytes(encodePlace(place), u64be(sequence))
+export function encodeEntry({ place, sequence, isCovered }: Entry): Uint8Array {
+  return concatBytes(encodePlace(place), u64be(sequence), isCovered ? COVERED : NO_BYTES)
 }
 
 export function decodeEntry(value: Uint8Array): Entry {
-  return { place: decodePlace(value), sequence: Number(asBuffer(value).readBigUInt64BE(PLACE_BYTES)) }
+  return {
+    place: decodePlace(value),
+    sequence: Number(asBuffer(value).readBigUInt64BE(PLACE_BYTES)),
+    isCovered: value.byteLength > PLACE_BYTES + SEQUENCE_BYTES
+  }
+}
+
+const SEQUENCE_BYTES = 8
+const COVERED = Uint8Array.of(1)
+
+/** The key of the row that says that a statement was forgotten. */
+export function forgottenKey(id: Uint8Array): Uint8Array {
+  return indexKey(TABLES.forgotten, id)
 }
 
 /**

@@ -1,6 +1,5 @@
 import { ROW_STATEMENT } from '../disk/constants.ts'
-import { RowCorruptError } from '../disk/errors.ts'
-import type { Place } from '../disk/place.ts'
+import type { IndexOps } from '../disk/index-sink.ts'
 import type { Store } from '../disk/store.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
 import type { Statement } from '../format/statement.ts'
@@ -9,25 +8,20 @@ import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
 import { Worker } from '../util/worker.ts'
+import { Arrivals } from './arrivals.ts'
 import type { AsidesReport } from './asides.ts'
 import { EARLY_CHECK_MS } from './constants.ts'
 import { EarlyStatements } from './early.ts'
-import { decodeEntry, MEMBERSHIP, REST, type StatementClass, statementIdOf, statementKey } from './keys.ts'
+import type { StatementClass } from './keys.ts'
 import { NewestStamps } from './newest-stamps.ts'
 import { Positions } from './positions.ts'
 import type { AcceptedListener, Authorizer, LoggedStatement, Projection, Signer, Verdict } from './projection.ts'
 import { type FinalCheck, Receiver } from './receiver.ts'
 import { type NewStatement, StatementRows } from './rows.ts'
-import { decodeStatementRow } from './statement-row.ts'
+import { StatementReader } from './statement-reader.ts'
 
 export type { AsidesReport } from './asides.ts'
 export { REST } from './keys.ts'
-
-/** The place of a statement according to the index, and the key of its row in the index. */
-interface Found {
-  key: Uint8Array
-  place: Place
-}
 
 export interface LogOptions {
   store: Store
@@ -49,12 +43,13 @@ export class Log {
   /** Accepts the statements whose time has come. */
   readonly worker: Worker
   readonly #store: Store
-  readonly #clock: Clock
+  readonly #arrivals: Arrivals
   readonly #log: Logger
   /** The order in which this member accepted the statements. */
   readonly positions: Positions
   readonly #early: EarlyStatements
   readonly #rows: StatementRows
+  readonly #reader: StatementReader
   readonly #receiver: Receiver
   readonly #listeners: AcceptedListener[] = []
   /** Sequences whose write has ended but which the horizon has not passed yet. */
@@ -66,7 +61,7 @@ export class Log {
   constructor({ store, clock, chance, logger }: LogOptions) {
     this.#store = store
     this.newest = new NewestStamps(store.index)
-    this.#clock = clock
+    this.#arrivals = new Arrivals(clock)
     this.#log = logger.forComponent('dfs:log')
     this.positions = new Positions({ index: store.index, chance, logger })
     this.#early = new EarlyStatements({ store, clock })
@@ -80,9 +75,11 @@ export class Log {
         for (const listener of this.#listeners) listener(items, from)
       }
     })
+    this.#reader = new StatementReader({ store, lost: this.#rows.lost })
     this.#receiver = new Receiver({
       early: this.#early,
       index: store.index,
+      areForgotten: ids => this.#rows.areForgotten(ids),
       isLost: id => this.#rows.lost.has(id),
       log: this.#log,
       projectionOf: kind => this.#rows.projectionOf(kind),
@@ -131,6 +128,7 @@ export class Log {
   /** Reads what the log keeps in memory. Call it once, when the store is open. */
   async load(): Promise<void> {
     await this.positions.load()
+    for (const id of await this.positions.latest()) this.#arrivals.load((await this.get(id))?.arrivedAtMs ?? 0)
     await this.#early.load()
     await this.#rows.asides.load()
     // This comes after the early statements, because loading them may show that some are lost.
@@ -161,8 +159,8 @@ export class Log {
 
   /** Returns a statement by its id, or undefined if the log does not have it or its row is damaged. */
   async get(id: Uint8Array): Promise<LoggedStatement | undefined> {
-    const [found] = await this.#find([id])
-    return found === undefined ? undefined : this.#readFound(found)
+    const [statement] = await this.#reader.get([id])
+    return statement
   }
 
   /** The number of statements whose rows are damaged and which have not arrived again. */
@@ -178,26 +176,20 @@ export class Log {
     return this.#rows.lost.list(limit)
   }
 
-  /** Reads the statement that is stored at a place, which comes from the index. Throws a `RowCorruptError`. */
-  async #read(place: Place): Promise<LoggedStatement> {
-    const { statement, id: _id, ...facts } = decodeStatementRow(await this.#store.read(place))
-    if (statement instanceof Error) throw statement
-    return { ...facts, statement, place }
-  }
-
-  /** Returns true for each id whose statement nobody needs to send: the log has accepted it, or it is early. */
+  /**
+   * Returns true for each id whose statement nobody needs to send: the log has accepted it, it is early, or it was
+   * forgotten.
+   */
   async has(ids: readonly Uint8Array[]): Promise<boolean[]> {
-    return (await this.#find(ids)).map((found, i) => found !== undefined || this.#early.hasId(ids[i] as Uint8Array))
+    const has = (await this.#reader.has(ids)).map((isHere, i) => isHere || this.#early.hasId(ids[i] as Uint8Array))
+    const others = ids.filter((_, i) => has[i] === false)
+    const forgotten = (await this.#rows.areForgotten(others)).values()
+    return has.map(isHere => isHere || forgotten.next().value === true)
   }
 
   /** Returns at most `limit` ids of a class, in ascending order, starting with the first id after `after`. */
   async list(statementClass: StatementClass, after: Uint8Array | undefined, limit: number): Promise<Uint8Array[]> {
-    const ids: Uint8Array[] = []
-    const from = after === undefined ? undefined : statementKey(statementClass, after)
-    for await (const { key } of this.#store.index.range(statementKey(statementClass), { after: from, limit })) {
-      ids.push(statementIdOf(key))
-    }
-    return ids
+    return this.#reader.list(statementClass, after, limit)
   }
 
   /** Yields the statements that were set aside although they can be read. */
@@ -212,12 +204,8 @@ export class Log {
    * Yields every statement of a class whose id is greater than `after`, in the order of the ids, without those whose rows
    * are damaged.
    */
-  async *all(statementClass: StatementClass, after: Uint8Array = NO_BYTES): AsyncGenerator<LoggedStatement> {
-    const from = statementKey(statementClass, after)
-    for await (const { key, value } of this.#store.index.range(statementKey(statementClass), { after: from })) {
-      const statement = await this.#readFound({ key, place: decodeEntry(value).place })
-      if (statement !== undefined) yield statement
-    }
+  all(statementClass: StatementClass, after: Uint8Array = NO_BYTES): AsyncGenerator<LoggedStatement> {
+    return this.#reader.all(statementClass, after)
   }
 
   /**
@@ -225,17 +213,31 @@ export class Log {
    * It begins after the batch that is being projected now has ended, even if it is called with no statement.
    */
   async again(ids: readonly Uint8Array[]): Promise<void> {
-    const items: LoggedStatement[] = []
-    for (const found of await this.#find(ids)) {
-      const item = found === undefined ? undefined : await this.#readFound(found)
-      if (item !== undefined) items.push(item)
-    }
-    await this.#rows.again(items)
+    await this.#rows.again(await this.#reader.get(ids))
+  }
+
+  /** Runs `work` while no statement is being projected. New ones wait for it. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    return this.#rows.alone(work)
   }
 
   /** Removes statements that others have replaced. */
-  forget(items: readonly LoggedStatement[]): Promise<void> {
-    return this.#rows.forget(items)
+  remove(items: readonly LoggedStatement[]): Promise<void> {
+    return this.#rows.remove(items)
+  }
+
+  /**
+   * Forgets those of some statements that later ones have covered and that `mayForget` accepts: once the batch is
+   * written, their space on the disk returns, and no other member is asked for them again. A rebuild of the index forgets
+   * that they were forgotten, so they may then come back from members that still have them. Call it inside `alone`.
+   * Returns how many are forgotten.
+   */
+  async forgetIn(
+    ops: IndexOps,
+    ids: readonly Uint8Array[],
+    mayForget: (item: LoggedStatement) => boolean = () => true
+  ): Promise<number> {
+    return this.#rows.forgetIn(ops, (await this.#reader.get(ids)).filter(mayForget))
   }
 
   /** Accepts the early statements whose time has come. */
@@ -254,7 +256,7 @@ export class Log {
 
   async #write(items: readonly NewStatement[]): Promise<void> {
     const first = this.positions.take(items.length)
-    const arrivedAtMs = this.#clock.now()
+    const arrivedAtMs = this.#arrivals.now()
     try {
       const payloads = items.map((item, i) => this.#rows.encode({ ...item, sequence: first + i, arrivedAtMs }))
       await this.#store.write(ROW_STATEMENT, payloads)
@@ -265,27 +267,5 @@ export class Log {
       if (this.#store.segments.isUndone)
         for (const reserved of this.#written.splice(0)) this.positions.settle(reserved.first, reserved.count)
     }
-  }
-
-  /** Reads a statement that the index has. If its row is damaged, this notes it and returns undefined. */
-  async #readFound({ key, place }: Found): Promise<LoggedStatement | undefined> {
-    try {
-      return await this.#read(place)
-    } catch (error) {
-      if (!(error instanceof RowCorruptError)) throw error
-      this.#rows.lost.note(key, place)
-      return undefined
-    }
-  }
-
-  async #find(ids: readonly Uint8Array[]): Promise<Array<Found | undefined>> {
-    const keys = ids.flatMap(id => [statementKey(REST, id), statementKey(MEMBERSHIP, id)])
-    const values = await this.#store.index.getMany(keys)
-    return ids.map((id, i) => {
-      const at = values[2 * i] === undefined ? 2 * i + 1 : 2 * i
-      const value = values[at]
-      if (value === undefined || this.#rows.lost.has(id)) return undefined
-      return { key: keys[at] as Uint8Array, place: decodeEntry(value).place }
-    })
   }
 }

@@ -1,11 +1,11 @@
 import { RowCorruptError } from '../disk/errors.ts'
 import { type IndexDb, indexKey } from '../disk/index-db.ts'
 import { IndexOps, type IndexSink } from '../disk/index-sink.ts'
-import { type Cursor, encodePlace, isSamePlace, type Place } from '../disk/place.ts'
+import { type Cursor, encodePlace, isSamePlace, PLACE_BYTES, type Place } from '../disk/place.ts'
 import type { Store } from '../disk/store.ts'
 import { TABLES } from '../disk/tables.ts'
 import { idOf, type SomeStatement } from '../format/statement.ts'
-import { fromHex, shortHex, toHex, utf8 } from '../util/bytes.ts'
+import { concatBytes, fromHex, NO_BYTES, shortHex, toHex, utf8 } from '../util/bytes.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { LOST_NOTED_MAX, SEARCHES_MAX } from './constants.ts'
 import { classOfKey, decodeEntry, MEMBERSHIP, REST, statementIdOf, statementKey } from './keys.ts'
@@ -29,8 +29,8 @@ export interface LostStatementsOptions {
  */
 export class LostStatements {
   readonly #options: LostStatementsOptions
-  /** The ids (hex). */
-  readonly #ids = new Set<string>()
+  /** The ids (hex), and whether each statement was covered. */
+  readonly #ids = new Map<string, boolean>()
   /** Damaged stretches whose statements were looked for. */
   readonly #searched = new Set<string>()
   #work: Promise<void> = Promise.resolve()
@@ -47,12 +47,12 @@ export class LostStatements {
   async load(): Promise<void> {
     const { index } = this.#options.store
     const table = indexKey(TABLES.lost)
-    for await (const { key } of index.range(table)) {
+    for await (const { key, value: note } of index.range(table)) {
       const id = key.subarray(table.byteLength)
       const values = await index.getMany([MEMBERSHIP, REST].map(statementClass => statementKey(statementClass, id)))
       // The statement arrived again just before a crash. The replay has indexed it, but does not know of this table.
       if (values.some(value => value !== undefined)) await index.batch([{ type: 'del', key }])
-      else this.#ids.add(toHex(id))
+      else this.#ids.set(toHex(id), note.byteLength > PLACE_BYTES)
     }
   }
 
@@ -60,12 +60,18 @@ export class LostStatements {
     return this.#ids.size > 0 && this.#ids.has(toHex(id))
   }
 
+  /** Returns true if a statement is lost, and a later one had covered it. */
+  wasCovered(id: Uint8Array): boolean {
+    return this.#ids.size > 0 && this.#ids.get(toHex(id)) === true
+  }
+
   /** Returns the ids of at most `limit` lost statements. The next call begins with others, if there are any. */
   list(limit: number): Uint8Array[] {
-    const ids = [...this.#ids].slice(0, limit)
+    const ids = [...this.#ids.keys()].slice(0, limit)
     for (const id of ids) {
+      const wasCovered = this.#ids.get(id) as boolean
       this.#ids.delete(id)
-      this.#ids.add(id)
+      this.#ids.set(id, wasCovered)
     }
     return ids.map(fromHex)
   }
@@ -74,7 +80,7 @@ export class LostStatements {
   note(key: Uint8Array, place: Place): void {
     const id = statementIdOf(key)
     if (this.has(id) || this.#ids.size >= LOST_NOTED_MAX) return
-    this.#ids.add(toHex(id))
+    this.#ids.set(toHex(id), false)
     this.#options.log.error('statement %s is damaged on this disk; the other members are asked for it', shortHex(id))
     this.#inTurn(() => this.#options.alone(() => this.#remove(key, id, place)))
   }
@@ -113,11 +119,14 @@ export class LostStatements {
     const isStatus = await seemsStatus(store, place)
     const ops = new IndexOps()
     ops.del(key)
-    await positions.removeFrom(ops, [{ class: classOfKey(key), id, sequence: entry.sequence, isCounted: !isStatus }])
+    const { sequence, isCovered } = entry
+    const isCounted = !isStatus && !isCovered
+    await positions.removeFrom(ops, [{ class: classOfKey(key), id, sequence, isCounted }])
     ops.addAll(store.markDead([place]))
-    if (!isStatus) ops.put(lostKey(id), encodePlace(place))
+    if (!isStatus) ops.put(lostKey(id), encodeNote(place, isCovered))
     await store.index.batch(ops.all)
     if (isStatus) this.#ids.delete(toHex(id))
+    else this.#ids.set(toHex(id), isCovered)
   }
 
   async #search(segment: number): Promise<void> {
@@ -159,11 +168,15 @@ export async function loseIn(
   store: Pick<Store, 'readUnchecked'>,
   { id, place }: { id: Uint8Array; place: Place }
 ): Promise<void> {
-  if (!(await seemsStatus(store, place))) sink.put(lostKey(id), encodePlace(place))
+  if (!(await seemsStatus(store, place))) sink.put(lostKey(id), encodeNote(place, false))
 }
 
 /** The kind of a status, as it is encoded. Whether a damaged row held a status can only be guessed. */
 const STATUS = Buffer.concat([utf8('dkind'), Buffer.of(0x66), utf8('status')])
+
+function encodeNote(place: Place, wasCovered: boolean): Uint8Array {
+  return concatBytes(encodePlace(place), wasCovered ? Uint8Array.of(1) : NO_BYTES)
+}
 
 function lostKey(id: Uint8Array): Uint8Array {
   return indexKey(TABLES.lost, id)

@@ -29,7 +29,10 @@ export interface Numbered {
   class: StatementClass
   id: Uint8Array
   sequence: number
-  /** False for a status, which is replaced all the time and therefore not counted in the totals. */
+  /**
+   * False if the statement is not part of the totals. That is so for a status, which is replaced all the time, and for a
+   * statement that a later one has covered, which each member forgets at another moment.
+   */
   isCounted: boolean
 }
 
@@ -119,6 +122,15 @@ export class Positions {
     this.#log('start %d: the first sequence is %d', number, own.first)
   }
 
+  /** Returns the ids of the last statement of each class. */
+  async latest(): Promise<Uint8Array[]> {
+    const ids: Uint8Array[] = []
+    for (const statementClass of [MEMBERSHIP, REST])
+      for await (const { value } of this.#index.range(sequenceKey(statementClass), { reverse: true, limit: 1 }))
+        ids.push(value)
+    return ids
+  }
+
   /** Reserves sequences for statements that are about to be written, and returns the first of them. */
   take(count: number): number {
     const first = this.#next
@@ -155,6 +167,11 @@ export class Positions {
   /** Removes the rows of statements that no longer count, such as statuses that were replaced. */
   async removeFrom(sink: IndexSink, items: readonly Numbered[]): Promise<void> {
     for (const item of items) sink.del(sequenceKey(item.class, item.sequence))
+    await this.#count(sink, items, -1)
+  }
+
+  /** Takes statements out of the totals. Their rows stay. */
+  async discount(sink: IndexSink, items: readonly Numbered[]): Promise<void> {
     await this.#count(sink, items, -1)
   }
 

@@ -109,6 +109,13 @@ export interface Projection {
    * replaces them. They may be among `added`. The log then removes them.
    */
   replacedBy?(added: readonly AcceptedStatement[]): readonly AcceptedStatement[]
+  /**
+   * Returns the ids of the statements that a later one has covered because of what `project` has just written to this
+   * sink. They may be among those that were added. They stay in the log, but do not count in its totals any more, so
+   * that members agree although each forgets such statements when it wants to. Which statements are covered must be a
+   * function of all that have arrived, and must never be undone.
+   */
+  coveredIn?(sink: IndexSink): readonly Uint8Array[]
   /** Returns true if the log need not keep this statement, because it has a later one that replaces it. */
   isSuperseded?(statement: Statement, author: Uint8Array): boolean
   /** Returns true if the log dropped this statement because it keeps another one, earlier or later, in its place. */

@@ -20,6 +20,7 @@ export type FinalCheck = (statement: AnyStatement, i: number) => Promise<Verdict
 export interface ReceiverOptions {
   index: Pick<IndexDb, 'getMany'>
   early: Pick<EarlyStatements, 'has' | 'isEarly' | 'keep' | 'waits'>
+  areForgotten: (ids: readonly Uint8Array[]) => Promise<boolean[]>
   /** Returns true if the row of a statement is damaged. The index may have the statement for a moment longer. */
   isLost: (id: Uint8Array) => boolean
   log: Logger
@@ -101,12 +102,15 @@ export class Receiver {
     }
   }
 
-  /** Returns the statements that the log already has. */
+  /** Returns the statements that the log already has, or has had and forgotten. */
   async #known(received: readonly Received[]): Promise<Set<AnyStatement>> {
     const statements = received.filter(statement => typeof statement !== 'string')
-    const { index, isLost } = this.#options
+    const { index, areForgotten, isLost } = this.#options
     const places = await index.getMany(statements.map(keyOf))
-    return new Set(statements.filter(({ id }, i) => places[i] !== undefined && !isLost(id)))
+    const others = statements.filter(({ id }, i) => places[i] === undefined || isLost(id))
+    const forgotten = await areForgotten(others.map(({ id }) => id))
+    const unknown = new Set(others.filter((_, i) => forgotten[i] !== true))
+    return new Set(statements.filter(statement => !unknown.has(statement)))
   }
 
   /** Returns who signed a statement, if it is authorized and its signatures are valid, or else the verdict on it. */
@@ -161,7 +165,7 @@ function inOrder(accepted: ReadonlyMap<string, NewStatement>, received: readonly
 }
 
 /** The membership kinds that do not authorize other statements. */
-const NOT_AUTHORIZING: ReadonlySet<Kind> = new Set<Kind>(['status', 'handover', 'settings'])
+const NOT_AUTHORIZING: ReadonlySet<Kind> = new Set<Kind>(['status', 'handover', 'settings', 'out'])
 
 function isAuthorizing(received: Received): boolean {
   if (typeof received === 'string') return false

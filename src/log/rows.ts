@@ -1,23 +1,23 @@
-import { PROJECT_ROWS_MAX } from '../disk/constants.ts'
 import { IndexOps } from '../disk/index-sink.ts'
 import { isSamePlace } from '../disk/place.ts'
 import type { RowProjection, StoredRow } from '../disk/row-projection.ts'
 import type { Kind } from '../format/kinds.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { idOf, type SomeStatement } from '../format/statement.ts'
-import { NO_BYTES, shortHex } from '../util/bytes.ts'
+import { shortHex } from '../util/bytes.ts'
 import { Limiter } from '../util/limiter.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { type Aside, Asides } from './asides.ts'
 import type { EarlyStatements } from './early.ts'
 import { isProjected } from './is-projected.ts'
-import { classOf, decodeEntry, type Entry, encodeEntry, keyOf, signedUnderKey } from './keys.ts'
+import { type Entry, keyOf, signedUnderKey } from './keys.ts'
 import { LostStatements, type LostStatementsOptions } from './lost.ts'
 import type { NewestStamps } from './newest-stamps.ts'
-import type { Numbered, Positions } from './positions.ts'
+import type { Positions } from './positions.ts'
 import type { AcceptedListener, AcceptedStatement, LoggedStatement, Projection, Signer } from './projection.ts'
 import { isOfStatement } from './statement-fault.ts'
 import { decodeStatementRow, encodeStatementRow, type RowStatement } from './statement-row.ts'
+import { StatementTable } from './statement-table.ts'
 
 /** A statement on its way into the log, and the peer that sent it; null if it is our own. */
 export interface NewStatement extends Signer {
@@ -48,6 +48,7 @@ export class StatementRows implements RowProjection {
   readonly asides: Asides
   readonly lost: LostStatements
   readonly #options: StatementRowsOptions
+  readonly #table: StatementTable
   readonly #projections: Projection[] = []
   /** Only one batch may be under way, since the totals are read before they are written. */
   readonly #batches = new Limiter(1)
@@ -57,8 +58,10 @@ export class StatementRows implements RowProjection {
 
   constructor(options: StatementRowsOptions) {
     this.#options = options
-    this.asides = new Asides(options.store.index)
-    this.lost = new LostStatements({ ...options, alone: work => this.#batches.run(work) })
+    const { store, positions } = options
+    this.asides = new Asides(store.index)
+    this.#table = new StatementTable({ store, positions, wasCovered: id => this.lost.wasCovered(id) })
+    this.lost = new LostStatements({ ...options, alone: work => this.alone(work) })
   }
 
   register(projection: Projection): void {
@@ -77,17 +80,12 @@ export class StatementRows implements RowProjection {
   }
 
   async project(rows: readonly StoredRow[], replay: boolean): Promise<void> {
-    const items = await this.#decode(rows)
-    // A replay brings more rows than a batch of the index should hold. Nobody waits for them, so they need not stay
-    // together.
-    const atOnce = replay ? PROJECT_ROWS_MAX : Math.max(1, items.length)
-    for (let start = 0; start < items.length; start += atOnce)
-      await this.#projectSome(items.slice(start, start + atOnce), replay)
+    await this.#projectSome(await this.#decode(rows), replay)
   }
 
   async isLive({ payload, place }: StoredRow): Promise<boolean> {
     const row = decodeStatementRow(payload)
-    const entry = row.statement instanceof Error ? undefined : await this.#entryOf(row.statement)
+    const [entry] = row.statement instanceof Error ? [] : await this.#table.entriesOf([row.statement])
     const at = entry?.place ?? (await this.asides.placeOf(row.id))
     return at !== undefined && isSamePlace(at, place)
   }
@@ -112,13 +110,27 @@ export class StatementRows implements RowProjection {
     return this.#batches.run(() => this.#projectAgain(items.map(item => ({ ...item, from: null, isOurs: false }))))
   }
 
+  /** Runs `work` between two batches. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    return this.#batches.run(work)
+  }
+
   /** Removes from the index statements that others have replaced. Their rows are dead from then on. */
-  async forget(items: readonly LoggedStatement[]): Promise<void> {
+  async remove(items: readonly LoggedStatement[]): Promise<void> {
     await this.#batches.run(async () => {
       const ops = new IndexOps()
-      await this.#forgetIn(ops, items)
+      await this.#table.remove(ops, items)
       await this.#options.store.index.batch(ops.all)
     })
+  }
+
+  /** As `StatementTable.forget`. It must run inside `alone`. */
+  forgetIn(ops: IndexOps, items: readonly LoggedStatement[]): Promise<number> {
+    return this.#table.forget(ops, items)
+  }
+
+  areForgotten(ids: readonly Uint8Array[]): Promise<boolean[]> {
+    return this.#table.areForgotten(ids)
   }
 
   /**
@@ -180,7 +192,7 @@ export class StatementRows implements RowProjection {
     replay: boolean
   ): Promise<void> {
     const { store, early } = this.#options
-    const entries = await this.#entriesOf(items)
+    const entries = await this.#table.entriesOf(items.map(({ statement }) => statement))
     const ops = new IndexOps()
     await this.#logOps(ops, items, entries)
     for (const projection of projections) await this.#projectionOps(ops, projection, items)
@@ -211,22 +223,8 @@ export class StatementRows implements RowProjection {
     items: readonly StoredStatement[],
     entries: ReadonlyArray<Entry | undefined>
   ): Promise<void> {
-    const { store, positions, early, newest } = this.#options
-    const [left, entered]: [Numbered[], Numbered[]] = [[], []]
-    for (const [i, item] of items.entries()) {
-      const { statement, place, sequence } = item
-      const entry = entries[i]
-      ops.put(keyOf(statement), encodeEntry(item))
-      ops.put(signedUnderKey(statement), NO_BYTES)
-      // The same statement may already be at another place: compaction copied it, a replay repeats it, or two peers sent
-      // it at the same time.
-      if (entry !== undefined && !isSamePlace(entry.place, place)) ops.addAll(store.markDead([entry.place]))
-      if (entry?.sequence === sequence) continue
-      entered.push(numbered(item))
-      if (entry !== undefined) left.push(numbered({ ...item, sequence: entry.sequence }))
-    }
-    await positions.removeFrom(ops, left)
-    await positions.addTo(ops, entered)
+    const { early, newest } = this.#options
+    await this.#table.add(ops, items, entries)
     const statements = items.map(({ statement }) => statement)
     await early.removeFrom(ops, statements)
     this.lost.returnIn(ops, statements)
@@ -238,24 +236,9 @@ export class StatementRows implements RowProjection {
     const added = itemsOf(projection, items)
     if (added.length === 0) return
     await projection.project({ added, removed: [] }, ops)
+    await this.#table.cover(ops, projection.coveredIn?.(ops) ?? [], items)
     // These changes come last, because even a statement that has just arrived may be replaced already.
-    await this.#forgetIn(ops, projection.replacedBy?.(added) ?? [])
-  }
-
-  async #forgetIn(ops: IndexOps, items: readonly LoggedStatement[]): Promise<void> {
-    if (items.length === 0) return
-    const { store, positions } = this.#options
-    const entries = await this.#entriesOf(items)
-    const left: Numbered[] = []
-    for (const [i, item] of items.entries()) {
-      // A statement that arrives in this very batch is not in the index yet.
-      const { place, sequence } = entries[i] ?? item
-      ops.del(keyOf(item.statement))
-      ops.del(signedUnderKey(item.statement))
-      left.push(numbered({ ...item, sequence }))
-      ops.addAll(store.markDead([place]))
-    }
-    await positions.removeFrom(ops, left)
+    await this.#table.remove(ops, projection.replacedBy?.(added) ?? [])
   }
 
   async #setAside(aside: Aside, error: unknown): Promise<void> {
@@ -265,16 +248,6 @@ export class StatementRows implements RowProjection {
     await store.index.batch(ops.all)
     this.asides.applied(aside)
     log.error('statement %s is set aside, since it could not be projected: %s', shortHex(aside.id), reasonOf(error))
-  }
-
-  async #entryOf(statement: SomeStatement): Promise<Entry | undefined> {
-    const value = await this.#options.store.index.get(keyOf(statement))
-    return value === undefined ? undefined : decodeEntry(value)
-  }
-
-  async #entriesOf(items: readonly LoggedStatement[]): Promise<Array<Entry | undefined>> {
-    const values = await this.#options.store.index.getMany(items.map(({ statement }) => keyOf(statement)))
-    return values.map(value => (value === undefined ? undefined : decodeEntry(value)))
   }
 
   #announce(items: readonly StoredStatement[], projections: readonly Projection[]): void {
@@ -292,9 +265,4 @@ function itemsOf({ kinds }: Projection, items: readonly StoredStatement[]): Arra
   return items.filter(({ statement }) => kinds.has(statement.kind as Kind)) as Array<
     AcceptedStatement & StoredStatement
   >
-}
-
-function numbered({ statement, sequence }: LoggedStatement): Numbered {
-  // A member's statuses replace each other all the time, and not at the same moment on all members.
-  return { class: classOf(statement.kind), id: statement.id, sequence, isCounted: statement.kind !== 'status' }
 }

@@ -2,7 +2,7 @@ import type { IndexDb } from '../disk/index-db.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { SomeStatement } from '../format/statement.ts'
 import { Batcher } from '../util/batcher.ts'
-import { shortHex } from '../util/bytes.ts'
+import { NO_BYTES, shortHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import { withDeadline } from '../util/deadline.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
@@ -116,9 +116,22 @@ export class Sync {
    */
   async holders(id: Uint8Array): Promise<PeerId[]> {
     const asked = await Promise.all(
-      this.#options.admitted().map(async peer => ((await this.#holds(peer, id)) ? [peer] : []))
+      this.#options.admitted().map(async peer => ((await this.hasAll(peer, [id])) ? [peer] : []))
     )
     return asked.flat()
+  }
+
+  /** Asks a member whether it has all of some statements, at most `IDS_MAX`. If it does not answer in time, it has not. */
+  async hasAll(peer: PeerId, ids: readonly Uint8Array[]): Promise<boolean> {
+    try {
+      const lacking = await withDeadline(this.#options.clock, HOLDERS_TIMEOUT_MS, undefined, signal =>
+        this.#client.offer(peer, ids, signal)
+      )
+      return lacking.length === 0
+    } catch (error) {
+      this.#log('%s did not say whether it has %s: %s', peer, shortHex(ids[0] ?? NO_BYTES), reasonOf(error))
+      return false
+    }
   }
 
   /**
@@ -182,18 +195,6 @@ export class Sync {
       onDoubt,
       signal
     })
-  }
-
-  async #holds(peer: PeerId, id: Uint8Array): Promise<boolean> {
-    try {
-      const lacking = await withDeadline(this.#options.clock, HOLDERS_TIMEOUT_MS, undefined, signal =>
-        this.#client.offer(peer, [id], signal)
-      )
-      return lacking.length === 0
-    } catch (error) {
-      this.#log('%s did not say whether it has %s: %s', peer, shortHex(id), reasonOf(error))
-      return false
-    }
   }
 
   #pushesTo(peer: PeerId): Batcher<Push, Verdict> {

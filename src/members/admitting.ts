@@ -9,6 +9,7 @@ import { type Logger, reasonOf } from '../util/logger.ts'
 import { RefusedError, type WireStatus } from '../wire/errors.ts'
 import type { Host } from '../wire/host.ts'
 import { RANK_OF } from './authority.ts'
+import { declareOut } from './declare-out.ts'
 import { LowerRoleError, UnknownCodeError, UnknownMemberError } from './errors.ts'
 import type { JoinClient } from './join-client.ts'
 import { ASK_ADMIN_MS, ATTEMPT_MS } from './joining/constants.ts'
@@ -18,7 +19,10 @@ import { evidenceAgainst } from './joining/evidence.ts'
 import { GrantSigner, type GrantSignerOptions } from './joining/grant-signer.ts'
 import { Invites } from './joining/invites.ts'
 import type { Attempt } from './joining/peer-machine.ts'
-import type { Admitted, InviteItem, InviteOptions, MadeInvite } from './types.ts'
+import { setSetting, settingItems } from './set-setting.ts'
+import type { Settings } from './settings.ts'
+import type { Statuses } from './statuses.ts'
+import type { Admitted, DeclaredOut, InviteItem, InviteOptions, MadeInvite, SettingItem } from './types.ts'
 
 interface AbortOptions {
   signal?: AbortSignal | undefined
@@ -46,6 +50,8 @@ export interface AttemptItem {
 export interface AdmittingOptions extends GrantSignerOptions {
   host: Host
   log: GrantSignerOptions['log'] & ConstructorParameters<typeof Invites>[0]['log']
+  statuses: Pick<Statuses, 'view' | 'isSaidOut' | 'stampsAbout'>
+  settings: Settings
   clock: Clock
   chance: Chance
   logger: Logger
@@ -61,7 +67,7 @@ export interface AdmittingOptions extends GrantSignerOptions {
 }
 
 /**
- * The verbs that let machines in, turn them away, and give members other roles. A machine is let in with a grant that
+ * The verbs that let machines in, turn them away, give members other roles, and declare them out. A machine is let in with a grant that
  * this member signs: because a person compared its code, or because it has an invite. SPEC.md says who may do what.
  */
 export class Admitting implements Entrance {
@@ -145,7 +151,8 @@ export class Admitting implements Entrance {
   }
 
   /**
-   * Gives a member a higher role, and the keys that come with it. Throws an `UnknownMemberError`, a `LowerRoleError`, a
+   * Gives a member a higher role, and the keys that come with it. If it has the role, changes nothing and returns
+   * `already`. Throws an `UnknownMemberError`, a `LowerRoleError`, a
    * `NotAllowedError` or a `ClockOffError`.
    */
   async changeRole(peer: PeerId, role: Role): Promise<Admitted> {
@@ -155,12 +162,30 @@ export class Admitting implements Entrance {
     const grant = roster.chainOf(peer)?.at(-1)
     if (member === undefined || grant === undefined) throw new UnknownMemberError('no such member is known')
     const admitted = { peerId: peer, name: member.name, role }
-    if (role === member.role) return admitted
+    if (role === member.role) return { ...admitted, already: true }
     if (RANK_OF[role] < RANK_OF[member.role]) throw new LowerRoleError()
     this.#signer.assertHasRoom()
     const { admit: _admit, ...fields } = grant.fields
     await this.#signer.grant({ ...fields, role }, this.#signer.nextHlc(fields.subject))
     return admitted
+  }
+
+  /** Says that a member is out, so that the others take over its part. `declareOut` says what it throws. */
+  declareOut(peer: PeerId): Promise<DeclaredOut> {
+    const { self, roster, statuses, admitted } = this.#options
+    const isAdmitted = (other: PeerId): boolean => admitted().includes(other)
+    return declareOut(peer, { self: self.peerId, roster, statuses, signer: this.#signer, isAdmitted })
+  }
+
+  /** Returns the settings of the network. */
+  settings(): SettingItem[] {
+    return settingItems(this.#options)
+  }
+
+  /** Changes a setting of the network. `setSetting` says what it throws. */
+  setSetting(key: string, value: number | 'all'): Promise<SettingItem> {
+    const { settings, roster } = this.#options
+    return setSetting(key, value, { settings, roster, signer: this.#signer })
   }
 
   /** Makes an invite. Throws an `InvalidInputError`, a `NotAllowedError` or a `ClockOffError`. */

@@ -21,7 +21,7 @@ import { showProof } from './joining/show-proof.ts'
 import type { LocalMember } from './local-member.ts'
 import type { Proven } from './proof.ts'
 import { ProofChecker } from './proof-checker.ts'
-import { rejectionOf } from './rejection.ts'
+import { rejectionReason } from './rejection-reason.ts'
 
 export interface JoinOptions {
   host: Host
@@ -272,7 +272,7 @@ export class Join {
       aheadMs = shown.aheadMs
       return { ...(await this.#checker.check(peer, shown.proof, shown.body)), aheadMs }
     } catch (cause) {
-      if (rejectionOf(cause) !== 'clock-off') throw cause
+      if (rejectionReason(cause) !== 'clock-off') throw cause
       aheadMs ??= await client.aheadMs(peer, signal)
       throw new ClockOffError('our clock and that of the peer differ too much', { aheadMs, cause })
     }

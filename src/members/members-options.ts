@@ -11,6 +11,7 @@ import type { Handovers } from './joining/grant-signer.ts'
 import type { MembershipParts } from './load.ts'
 import type { LocalMember } from './local-member.ts'
 import type { MemberDiallerOptions } from './member-dialler.ts'
+import type { Outs } from './outs.ts'
 import type { Roster } from './roster.ts'
 import type { Settings } from './settings.ts'
 import type { Statuses } from './statuses.ts'
@@ -29,6 +30,7 @@ export interface MembersOptions
   chance: Chance
   logger: ComponentLogger
   settings: Settings
+  outs: Outs
   /** This node's own `--out-after`, in ms, which can only raise the network's for this node; undefined if none is given. */
   outAfterMs: number | undefined
   /** The bytes that this member offers, and whether it is full. */

@@ -190,6 +190,13 @@ export class Members {
     return this.#news.missing.map(peer => this.member(peer)).filter(member => member !== undefined)
   }
 
+  /** Members that stay away and that only an admin can declare out. */
+  get undecided(): Member[] {
+    const here = new Set([this.self.peerId, ...this.admitted])
+    const away = this.#options.statuses.undecided.filter(peer => !here.has(peer))
+    return away.map(peer => this.member(peer)).filter(member => member !== undefined)
+  }
+
   /** The addresses of `bootstrap` at which no dial has reached anyone since the start, and why. */
   get unreachable(): Unreachable[] {
     return this.#dialler.unreachable

@@ -1,5 +1,5 @@
 import type { MemberState } from '../format/kinds.ts'
-import { encodeHlc, type Hlc, isFarAhead } from '../format/stamp.ts'
+import { encodeHlc, type Hlc } from '../format/stamp.ts'
 import type { Log } from '../log/log.ts'
 import type { Sync } from '../log/sync.ts'
 import type { Clock } from '../util/clock.ts'
@@ -9,6 +9,7 @@ import type { Host } from '../wire/host.ts'
 import { shareableAddresses } from './address-book.ts'
 import { STATUS_RENEWALS } from './constants.ts'
 import type { LocalMember } from './local-member.ts'
+import type { Outs } from './outs.ts'
 import type { Settings } from './settings.ts'
 import type { Statuses } from './statuses.ts'
 
@@ -18,6 +19,7 @@ export interface OwnStatusOptions {
   self: LocalMember
   statuses: Statuses
   settings: Pick<Settings, 'outAfterMs' | 'onChange'>
+  outs: Pick<Outs, 'onChange'>
   clock: Clock
   logger: ComponentLogger
   /** How long this node may be behind, in ms, by its own flag; undefined if there is no such flag. */
@@ -40,7 +42,7 @@ export class OwnStatus {
 
   constructor(options: OwnStatusOptions) {
     this.#options = options
-    const { host, clock, logger, settings } = options
+    const { host, clock, logger, settings, outs, self, statuses } = options
     this.#log = logger.forComponent('dfs:members:status')
     this.worker = new Worker({
       name: 'status renewal',
@@ -55,6 +57,10 @@ export class OwnStatus {
     // The pause until the next renewal may be too long under the new settings.
     settings.onChange(() => {
       if (this.#sync !== undefined) this.worker.wake()
+    })
+    // An admin said that this member is out. It runs, so it says that it is back.
+    outs.onChange(() => {
+      if (this.#sync !== undefined && statuses.isSaidOut(self.peerId)) this.worker.wake()
     })
   }
 
@@ -143,14 +149,14 @@ export class OwnStatus {
   }
 
   /**
-   * The stamps that a new status must come after: our last status, and the median of all statuses, so that members
-   * whose clocks differ by minutes agree on who is late. If our last status is too far ahead, we signed it while our
-   * clock was ahead. The others do not count such a status yet, so the next one may have an earlier stamp.
+   * The stamps that a new status must come after: our last status, the last `out` about us, which it then ends, and the
+   * median of all statuses, so that members whose clocks differ by minutes agree on who is late. If our last status is too
+   * far ahead, we signed it while our clock was ahead. The others do not count such a status yet, so the next one may
+   * have an earlier stamp.
    */
   get #pastHlcs(): Hlc[] {
-    const { statuses, clock, self } = this.#options
-    const last = statuses.of(self.peerId)?.hlc
-    const isFar = last !== undefined && isFarAhead(last, clock.now())
-    return [isFar ? undefined : last, statuses.medianHlc].filter(hlc => hlc !== undefined)
+    const { statuses, self } = this.#options
+    const { medianHlc } = statuses
+    return [...statuses.stampsAbout(self.peerId), ...(medianHlc === undefined ? [] : [medianHlc])]
   }
 }

@@ -6,7 +6,7 @@ import { ClockOffError, WrongNetworkError } from './errors.ts'
 import type { MemberDialler } from './member-dialler.ts'
 import type { MembershipEvent } from './members-options.ts'
 import type { OwnStanding } from './own-standing.ts'
-import { rejectionOf, saysDuplicate } from './rejection.ts'
+import { rejectionReason, saysDuplicate } from './rejection-reason.ts'
 
 export interface RejectionsOptions {
   host: Pick<Host, 'connections' | 'hangUp'>
@@ -37,7 +37,7 @@ export class Rejections {
       emit({ event: 'foreign', peer, network: error.network, address })
       return
     }
-    const reason = rejectionOf(error)
+    const reason = rejectionReason(error)
     const aheadMs = error instanceof ClockOffError ? error.aheadMs : undefined
     if (aheadMs !== undefined) clocks.refused(peer, aheadMs)
     // Anyone who answers may say so, but only a member can know.

@@ -1,12 +1,13 @@
 import type { Kind } from '../format/kinds.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
-import { type Hlc, hlcAt, isFarAhead } from '../format/stamp.ts'
+import { type Hlc, hlcAt, hlcMs, isFarAhead } from '../format/stamp.ts'
 import { idOf, type Statement } from '../format/statement.ts'
 import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
 import { compareBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
 import { WEIGHT_MAX } from './constants.ts'
+import type { Outs } from './outs.ts'
 import type { Roster } from './roster.ts'
 import type { Settings } from './settings.ts'
 import { changedPeers, findOut, isSameView, makeView, type Status, type View } from './view.ts'
@@ -20,6 +21,8 @@ export interface StatusesOptions {
    * member is out sooner than that, whatever its own status says.
    */
   settings: Pick<Settings, 'outAfterMs' | 'onChange'>
+  /** What admins have said. This node acts on that at once. */
+  outs: Pick<Outs, 'hlcOf' | 'onChange'>
 }
 
 /**
@@ -41,6 +44,7 @@ export class Statuses implements Projection {
     this.#log = options.logger.forComponent('dfs:members:status')
     options.roster.onChange(() => this.refresh())
     options.settings.onChange(() => this.refresh())
+    options.outs.onChange(() => this.refresh())
   }
 
   /** The current view, from which ranks are computed. */
@@ -57,11 +61,46 @@ export class Statuses implements Projection {
   }
 
   /**
+   * Returns true if an admin has said that a member is out, and the member has not signed a status since. What is stamped
+   * too far ahead does not count yet.
+   */
+  isSaidOut(peer: PeerId): boolean {
+    const said = this.#options.outs.hlcOf(peer)
+    if (said === undefined || this.#isFar({ hlc: said })) return false
+    const status = this.of(peer)
+    return status === undefined || this.#isFar(status) || said > status.hlc
+  }
+
+  /**
+   * The stamps of a member's last status and of the last `out` about it, without those that are too far ahead. The next
+   * statement of either kind must be stamped later.
+   */
+  stampsAbout(peer: PeerId): Hlc[] {
+    const hlcs = [this.of(peer)?.hlc, this.#options.outs.hlcOf(peer)]
+    return hlcs.filter(hlc => hlc !== undefined).filter(hlc => !this.#isFar({ hlc }))
+  }
+
+  /**
+   * The members that count although their statuses are overdue by our clock, if these are half of the members or more.
+   * Then the statuses alone put nobody out, and only an admin can say it.
+   */
+  get undecided(): PeerId[] {
+    const statuses = this.#statuses()
+    const { out } = this.#findOut(statuses)
+    const nowMs = this.#options.clock.now()
+    const isOverdue = ({ hlc, outAfterMs }: Status): boolean => nowMs - hlcMs(hlc) >= outAfterMs
+    const counted = statuses.filter(({ peer, weight }) => weight > 0 && !out.has(peer))
+    const overdue = counted.filter(isOverdue)
+    // Until the others have renewed their statuses, one that has just become overdue does not lag behind the median yet.
+    return overdue.length * 2 < counted.length ? [] : overdue.map(({ peer }) => peer)
+  }
+
+  /**
    * The median stamp of the statuses, never more than `FUTURE_MS_MAX` ahead of our clock. A member whose status is much
    * older than that is out.
    */
   get medianHlc(): Hlc | undefined {
-    return findOut(this.#statuses()).medianHlc
+    return this.#findOut(this.#statuses()).medianHlc
   }
 
   isSuperseded(statement: Statement, author: Uint8Array): boolean {
@@ -126,18 +165,20 @@ export class Statuses implements Projection {
   refresh(): void {
     const statuses = this.#statuses()
     const nowMs = this.#options.clock.monotonic()
-    const { out } = findOut(statuses)
+    const { out, saidOut } = this.#findOut(statuses)
     for (const peer of this.#outSinceAtMs.keys()) if (!out.has(peer)) this.#outSinceAtMs.delete(peer)
     for (const peer of out) if (!this.#outSinceAtMs.has(peer)) this.#outSinceAtMs.set(peer, nowMs)
     const longOut = [...this.#outSinceAtMs]
       .filter(([, sinceAtMs]) => nowMs - sinceAtMs >= this.#options.settings.outAfterMs)
       .map(([peer]) => peer)
-    const view = makeView(statuses, new Set(longOut))
+    // An admin's word counts at once.
+    const actedOn = new Set([...longOut, ...saidOut])
+    const view = makeView(statuses, actedOn)
     if (isSameView(view, this.#view)) return
     const changed = changedPeers(this.#view, view)
     this.#view = view
     const who = changed.length === 1 ? changed[0] : `${changed.length} members`
-    this.#log('the view has changed for %s; members: %d, out: %d', who, view.members.length, longOut.length)
+    this.#log('the view has changed for %s; members: %d, out: %d', who, view.members.length, actedOn.size)
     for (const listener of this.#listeners) listener(view)
   }
 
@@ -153,6 +194,11 @@ export class Statuses implements Projection {
 
   #isFar({ hlc }: Pick<Statement, 'hlc'>): boolean {
     return isFarAhead(hlc, this.#options.clock.now())
+  }
+
+  #findOut(statuses: readonly Status[]): ReturnType<typeof findOut> & { saidOut: ReadonlySet<PeerId> } {
+    const saidOut = new Set(statuses.map(({ peer }) => peer).filter(peer => this.isSaidOut(peer)))
+    return { ...findOut(statuses, saidOut), saidOut }
   }
 
   #statuses(): Status[] {

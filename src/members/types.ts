@@ -9,6 +9,8 @@ export interface Peer {
   peerId: string
   name: string
   role: string
+  /** `out`: the others have taken over its part, until it is back. */
+  state: 'in' | 'draining' | 'full' | 'out'
   /** True if the member is connected and has shown its grant. */
   connected: boolean
   /** Now, if the member is connected. Null if it has never been seen. */
@@ -56,12 +58,23 @@ export interface MemberItem {
  */
 export type RejectionReason = 'clock-off' | 'duplicate' | 'refused' | 'unreachable'
 
+/** A member that an admin has declared out. */
+export interface DeclaredOut {
+  peerId: string
+  name: string
+  role: Role
+  /** True if it is connected. Then it counts again in a moment, with its next status. */
+  connected: boolean
+  /** True if it was out before, and nothing was changed. */
+  already?: true | undefined
+}
+
 /** The device that was let in, turned away, or given another role. */
 export interface Admitted {
   peerId: string
   name: string
   role: Role
-  /** True if it had been let in before, and nothing was changed. */
+  /** True if it had been let in before, or had this role, and nothing was changed. */
   already?: true | undefined
 }
 
@@ -116,4 +129,22 @@ export interface FoundNetwork {
   network: string
   words: string
   peers: Array<{ peerId: string; addresses: string[] }>
+}
+
+/** The settings of the network, by their keys. */
+export type SettingKey = 'replicas' | 'ack' | 'outAfter' | 'versionDays'
+
+/** A setting of the network. */
+export interface SettingItem {
+  key: SettingKey
+  /**
+   * `replicas` and `ack` are a number of members, or `all`. `ack` is null by default: two if a second member can be
+   * reached. `outAfter` is in ms, `versionDays` in days.
+   */
+  value: number | 'all' | null
+  /** True if no admin has set it. */
+  default: boolean
+  /** The admin who set it, and when, by the clock of that machine; null for a default. */
+  setBy: { peerId: string; name: string } | null
+  setAt: Date | null
 }

@@ -39,13 +39,19 @@ export interface View {
 }
 
 /**
- * Finds the members that are out by the statuses alone, and the median stamp. A member that lags behind the median by
- * its own `outAfter` is out, and the median is taken again without it. The result depends on replicated data only, so
- * all members agree on it. One half of the members can never cause the other half to be out. In a network of two
- * members, neither is ever out.
+ * Finds the members that are out, and the median stamp. `saidOut` are those of which an admin has said it. Of the others,
+ * a member that lags behind the median by its own `outAfter` is out, and the median is taken again without it. The result
+ * depends on replicated data only, so all members agree on it. Without an admin's word, one half of the members can
+ * never cause the other half to be out, and in a network of two members neither is ever out.
  */
-export function findOut(statuses: readonly Status[]): { out: Set<PeerId>; medianHlc: Hlc | undefined } {
-  const out = new Set<PeerId>()
+export function findOut(
+  statuses: readonly Status[],
+  saidOut: ReadonlySet<PeerId> = new Set()
+): {
+  out: Set<PeerId>
+  medianHlc: Hlc | undefined
+} {
+  const out = new Set(saidOut)
   const byAge = [...statuses].sort((a, b) => (a.hlc < b.hlc ? -1 : a.hlc > b.hlc ? 1 : compareBytes(a.key, b.key)))
   for (;;) {
     const counted = byAge.filter(({ peer, weight }) => weight > 0 && !out.has(peer))

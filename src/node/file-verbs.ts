@@ -8,11 +8,13 @@ import { copyPath } from '../fs/copy.ts'
 import { evictPath } from '../fs/evict.ts'
 import { openFile } from '../fs/get.ts'
 import { listPath } from '../fs/list.ts'
+import { listDeleted } from '../fs/list-deleted.ts'
 import { makeDirectory } from '../fs/mkdir.ts'
 import { movePath } from '../fs/move.ts'
 import { putFile } from '../fs/put.ts'
-import { removePath } from '../fs/remove.ts'
+import { removePath, removingPath } from '../fs/remove.ts'
 import { isThere } from '../fs/resolve.ts'
+import { restorePath } from '../fs/restore.ts'
 import { statPath } from '../fs/stat.ts'
 import type {
   AbortOptions,
@@ -24,13 +26,15 @@ import type {
   OpenFile,
   PutOptions,
   PutResult,
+  RemoveOptions,
   RemoveResult,
   Source,
-  Stat,
-  WatchEvent,
-  WatchOptions
+  Stat
 } from '../fs/types.ts'
+import type { RestoreOptions, RestoreResult, VersionItem } from '../fs/version-types.ts'
+import { versionsOf } from '../fs/versions.ts'
 import { watchPath } from '../fs/watch.ts'
+import type { WatchEvent, WatchOptions } from '../fs/watch-types.ts'
 import { PutStream, readStreamOf } from './file-streams.ts'
 
 /** The verbs of a node that act on files and directories. Each is passed to the rooms that are running. */
@@ -47,7 +51,8 @@ export abstract class FileVerbs extends TypedEventEmitter<DfsNodeEvents> {
   }
 
   async *list(path: string, options: ListOptions = {}): AsyncGenerator<ListItem> {
-    yield* listPath(await this.fs(), parsePath(path), options)
+    const list = options.deleted === true ? listDeleted : listPath
+    yield* list(await this.fs(), parsePath(path), options)
   }
 
   async *watch(path: string, options: WatchOptions = {}): AsyncGenerator<WatchEvent> {
@@ -89,11 +94,20 @@ export abstract class FileVerbs extends TypedEventEmitter<DfsNodeEvents> {
     return copyPath(await this.fs(), parsePath(from), parsePath(to), options)
   }
 
-  async remove(
-    path: string,
-    options: AbortOptions & { recursive?: boolean | undefined; ifTag?: string | undefined } = {}
-  ): Promise<RemoveResult> {
+  async remove(path: string, options: RemoveOptions & { wait?: boolean | undefined } = {}): Promise<RemoveResult> {
     return removePath(await this.fs(), parsePath(path), options)
+  }
+
+  async *removing(path: string, options: RemoveOptions = {}): AsyncGenerator<RemoveResult> {
+    yield* removingPath(await this.fs(), parsePath(path), options)
+  }
+
+  async *versions(path: string, options: AbortOptions = {}): AsyncGenerator<VersionItem> {
+    yield* versionsOf(await this.fs(), parsePath(path), options)
+  }
+
+  async restore(path: string, options: RestoreOptions = {}): Promise<RestoreResult> {
+    return restorePath(await this.fs(), parsePath(path), options)
   }
 
   async evict(path: string, options: AbortOptions = {}): Promise<EvictResult> {

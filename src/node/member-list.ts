@@ -15,7 +15,7 @@ import type { Clock } from '../util/clock.ts'
 export interface MemberListOptions {
   members: Pick<Members, 'self' | 'all' | 'view' | 'admitted' | 'connections' | 'on'>
   roster: Pick<Authority, 'removed' | 'supportOf' | 'grantsOf' | 'isEffective'>
-  statuses: Pick<Statuses, 'of'>
+  statuses: Pick<Statuses, 'of' | 'isSaidOut'>
   clock: Pick<Clock, 'now'>
 }
 
@@ -44,7 +44,7 @@ export class MemberList {
 
   /** Returns this member, the others by their names, those that were removed, and those that wait. */
   items(attempts: readonly AttemptItem[]): MemberItem[] {
-    const { members, roster } = this.#options
+    const { members, roster, statuses } = this.#options
     const known: Known = {
       members: new Map(members.all.map(member => [member.peer, member])),
       states: new Map(members.view.members.map(shown => [shown.peer, stateOf(shown)])),
@@ -54,8 +54,13 @@ export class MemberList {
     const own = known.members.get(members.self.peerId)
     const others = [...known.members.values()].filter(member => member !== own).sort(byName)
     const all = own === undefined ? others : [own, ...others]
+    // A member whose status has never come here is not in the view.
+    const stateWithoutStatus = (peer: PeerId): MemberItem['state'] => (statuses.isSaidOut(peer) ? 'out' : 'in')
     return [
-      ...all.map(member => this.#item(member, known.states.get(member.peer) ?? 'in', known)),
+      ...all.map(member => {
+        const state = known.states.get(member.peer) ?? stateWithoutStatus(member.peer)
+        return this.#item(member, state, known)
+      }),
       ...[...roster.removed].sort(byName).map(member => this.#item(member, 'removed', known)),
       ...attempts.map(attempt => pendingItem(attempt, this.#options.clock.now()))
     ]
@@ -111,7 +116,8 @@ export class MemberList {
   }
 }
 
-function stateOf({ isOut, isDraining, isFull }: ViewMember): MemberItem['state'] {
+/** Returns the state of a member as people see it. */
+export function stateOf({ isOut, isDraining, isFull }: ViewMember): 'in' | 'draining' | 'full' | 'out' {
   if (isOut) return 'out'
   if (isDraining) return 'draining'
   return isFull ? 'full' : 'in'

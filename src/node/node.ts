@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import type {
   Admitted,
+  DeclaredOut,
   DfsNode,
   InviteItem,
   InviteOptions,
@@ -11,6 +12,7 @@ import type {
   Peer,
   ReadyOptions,
   Role,
+  SettingItem,
   Status
 } from '../api.ts'
 import type { FsContext } from '../fs/context.ts'
@@ -172,6 +174,10 @@ export class Node extends FileVerbs implements DfsNode {
     return (await this.#stack()).membership.setRole(member, role)
   }
 
+  async declareOut(member: string): Promise<DeclaredOut> {
+    return (await this.#stack()).membership.declareOut(member)
+  }
+
   async invite(options: AbortOptions & InviteOptions = {}): Promise<MadeInvite> {
     return (await this.#stack()).membership.invite(options)
   }
@@ -186,6 +192,14 @@ export class Node extends FileVerbs implements DfsNode {
 
   async networkInfo(): Promise<NetworkInfo> {
     return (await this.#stack()).membership.networkInfo()
+  }
+
+  async settings(): Promise<SettingItem[]> {
+    return (await this.#stack()).membership.settings()
+  }
+
+  async setSetting(key: string, value: number | 'all'): Promise<SettingItem> {
+    return (await this.#stack()).membership.setSetting(key, value)
   }
 
   async forgetNetworkKey(): Promise<{ forgotten: boolean }> {

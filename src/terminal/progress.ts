@@ -1,3 +1,4 @@
+import { escapeForTerminal } from './escape.ts'
 import { formatBytes, formatCount, formatDuration } from './units.ts'
 
 const REDRAW_MS = 200
@@ -6,12 +7,37 @@ const RATE_MS = 10_000
 /** The width of a terminal that does not say how wide it is, or says 0. */
 const COLUMNS = 80
 
-/** The progress line that is currently on the terminal, if any. */
-let shown: Progress | undefined
+/** The line that is currently on the terminal and will be drawn over, if any. */
+let shown: ProgressLine | undefined
 
 /** Removes the progress line before something else is written. It comes back with the next bytes. */
 export function hideProgress(): void {
   shown?.hide()
+}
+
+/** One line at the end of the terminal that is drawn again and again. It prints nothing if stderr is no terminal. */
+export class ProgressLine {
+  readonly isShown: boolean
+
+  constructor(isQuiet: boolean) {
+    this.isShown = !isQuiet && process.stderr.isTTY === true
+  }
+
+  /** Draws the line, over what it showed before. */
+  show(text: string): void {
+    if (!this.isShown) return
+    if (shown !== this) hideProgress()
+    shown = this
+    // A line that is wider than the terminal would break, and could not be drawn over.
+    const width = (process.stderr.columns || COLUMNS) - 1
+    process.stderr.write(`\r\x1b[K${escapeForTerminal(text).slice(0, width)}`)
+  }
+
+  hide(): void {
+    if (shown !== this) return
+    shown = undefined
+    process.stderr.write('\r\x1b[K')
+  }
 }
 
 /** How far a transfer has come. */
@@ -26,7 +52,7 @@ export interface Amounts {
  * prints nothing if stderr is no terminal.
  */
 export class Progress {
-  readonly isShown: boolean
+  readonly #line: ProgressLine
   readonly #verb: string
   #total: Amounts | undefined
   #done: Amounts
@@ -38,7 +64,7 @@ export class Progress {
   /** `total` is the number of bytes to transfer, if that is known, or `files` if there are many files. */
   constructor(verb: string, isQuiet: boolean, total?: number | 'files') {
     this.#verb = verb
-    this.isShown = !isQuiet && process.stderr.isTTY === true
+    this.#line = new ProgressLine(isQuiet)
     this.#done = { bytes: 0, files: total === 'files' ? 0 : undefined }
     this.#total = typeof total === 'number' ? { bytes: total, files: undefined } : undefined
   }
@@ -75,10 +101,8 @@ export class Progress {
     }
   }
 
-  hide(): void {
-    if (shown !== this) return
-    shown = undefined
-    process.stderr.write('\r\x1b[K')
+  get isShown(): boolean {
+    return this.#line.isShown
   }
 
   #draw(): void {
@@ -86,15 +110,12 @@ export class Progress {
     const now = performance.now()
     if (now - this.#drawnAtMs < REDRAW_MS) return
     this.#drawnAtMs = now
-    shown = this
     const { bytes } = this.#done
     const [oldest] = this.#marks
     this.#marks.push({ atMs: now, bytes })
     while (this.#marks.length > 2 && now - (this.#marks[1]?.atMs ?? now) > RATE_MS) this.#marks.shift()
     const perSecond = oldest === undefined ? 0 : ((bytes - oldest.bytes) * 1000) / Math.max(1, now - oldest.atMs)
-    const text = progressText(this.#verb, this.#done, this.#total, Math.max(0, perSecond))
-    // A line that is wider than the terminal would break, and could not be drawn over.
-    process.stderr.write(`\r\x1b[K${text.slice(0, (process.stderr.columns || COLUMNS) - 1)}`)
+    this.#line.show(progressText(this.#verb, this.#done, this.#total, Math.max(0, perSecond)))
   }
 }
 

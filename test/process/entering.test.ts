@@ -112,6 +112,27 @@ test('a machine that is turned away ends with exit code 4, and leaves its folder
   assert.deepEqual([(await stat(own)).mode & 0o777, await readdir(own)], [0o755, []])
 })
 
+test('a machine that is approved at the moment at which it is stopped says what is true, and is in at its next start', {
+  timeout
+}, async t => {
+  const { folder, dataDir, address } = await founder(t)
+  const own = join(folder, 'laptop')
+  const laptop = startProcess(t, ['--data-dir', own, '--bootstrap', address])
+  const { code } = await laptop.event('pending')
+  // The approval and the signal both wait for it, and it sees them in the same turn, in any order.
+  laptop.child.kill('SIGSTOP')
+  await answer(dataDir, 'members', 'approve', code as string)
+  laptop.child.kill('SIGTERM')
+  laptop.child.kill('SIGCONT')
+  const exit = await laptop.exited
+  const isMember = (await readdir(own)).includes('keystore')
+  assert.equal(exit, isMember ? 0 : 1, laptop.stderr)
+  if (!isMember) assert.match(laptop.stderr, /start it again to ask again, or to be in if it has just been approved/)
+  const again = startProcess(t, ['--data-dir', own, '--bootstrap', address])
+  await again.event('ready')
+  assert.ok(!again.events.some(({ event }) => event === 'pending'))
+})
+
 test('a machine that is killed or stopped while it waits asks again with the same keys, and becomes one member', {
   timeout
 }, async t => {
@@ -238,13 +259,27 @@ test('an invite lets in as many machines as it may, by a file and by stdin, and 
   await first.stop()
   const needless = startProcess(t, ['--data-dir', join(folder, 'first'), '--join', altered])
   await needless.event('ready')
-  assert.match(needless.stderr, /holds an invite that was altered or cut/)
+  assert.match(needless.stderr, /the invite in the file named by --join cannot be used: .* starts without it/)
   await needless.stop()
+  const useless: Array<[args: string[], subject: RegExp]> = [
+    [['--join', nothing], /the invite in the file named by --join cannot be used/],
+    [['--join', folder], /the invite in the file named by --join cannot be used/],
+    [['--join', '-'], /the invite on stdin cannot be used/],
+    [['--network-key-file', join(folder, 'none')], /the key in the file named by --network-key-file is missing/],
+    [['--network-key-file', nothing], /the key in the file named by --network-key-file cannot be used/],
+    [['--recover'], /what was given for --recover cannot be used/]
+  ]
+  for (const [args, subject] of useless) {
+    const member = startProcess(t, ['--data-dir', join(folder, 'first'), ...args])
+    await member.event('ready')
+    assert.match(member.stderr, subject)
+    await member.stop()
+  }
   const other = await refusal(join(folder, 'first'), ['--join', elsewhere])
   assert.deepEqual([other.code, /another network than this invite/.test(other.stderr)], [2, true], other.stderr)
   const again = startProcess(t, ['--data-dir', join(folder, 'first'), '--join', join(folder, 'none')])
   await again.event('ready')
-  assert.match(again.stderr, /is missing/)
+  assert.match(again.stderr, /the invite in the file named by --join is missing/)
 })
 
 test('--invite-out writes an invite that is valid before the API answers, and replaces one whose addresses lead nowhere', {

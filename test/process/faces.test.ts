@@ -95,7 +95,7 @@ test('put, ls, stat, get, cat, mv, cp, rm, evict, status and peers print what th
   assert.equal((await dfs('stat', '/in/a b.bin')).code, 0)
   assert.equal((await dfs('mkdir', '/x/y/z')).code, 0)
   const [removed] = jsonLines(await dfs('--json', 'rm', '-r', '/x'))
-  assert.deepEqual(Object.keys(removed!), ['path', 'version', 'removedOn', 'waitingFor', 'freesAt'])
+  assert.deepEqual(Object.keys(removed!), ['path', 'version', 'removedOn', 'waitingFor', 'out', 'freesAt'])
   assert.deepEqual(removed!['removedOn'], [node.peerId])
   const [evicted] = jsonLines(await dfs('--json', 'evict', '/copy'))
   assert.deepEqual(evicted, { path: '/copy', freed: { blocks: 0, bytes: 0 }, left: { blocks: 0, bytes: 0 } })
@@ -149,11 +149,11 @@ test('a node fetches a file from another node, which is killed and comes back', 
   assert.deepEqual(got!['from'], [{ peerId: b.peerId, bytes: 40_000_000 }])
   assert.equal(await digestOf(copy), await digestOf(file))
   const [peer] = jsonLines(await dfsOf(a)('--json', 'peers'))[0] as unknown as Array<Record<string, unknown>>
-  assert.deepEqual(Object.keys(peer!), ['peerId', 'name', 'role', 'connected', 'lastSeen', 'latencyMs', 'via'])
+  assert.deepEqual(Object.keys(peer!), ['peerId', 'name', 'role', 'state', 'connected', 'lastSeen', 'latencyMs', 'via'])
   assert.deepEqual([peer!['peerId'], peer!['connected'], peer!['via']], [b.peerId, true, 'tcp+tls'])
   await b.kill()
   assert.equal((await dfsOf(b)('status')).code, 5)
-  // A directory that is a member already needs no key.
+  // A directory that already belongs to a member needs no key.
   const again = await start(t, join(folder, 'b'), [])
   assert.deepEqual([again.peerId, again.network], [b.peerId, a.network])
   assert.equal((await dfsOf(again)('get', '--force', '/file', copy)).code, 0)

@@ -64,6 +64,11 @@ test(
     assert.equal(await stopped.ended, 0)
     assert.equal(wordsOn(stopped), words)
     assert.equal(stopped.text.trimEnd().split('\r\n').length, 6)
+    const piped = await runProgram('dfs', ['--data-dir', dataDir, 'network', 'recovery'])
+    assert.deepEqual(
+      [piped.code, piped.stdout.toString(), piped.stderr],
+      [4, '', 'the words are shown on a terminal only\n']
+    )
     const keyFile = join(dataDir, '../key')
     await writeFile(keyFile, key, { mode: 0o600 })
     const other = join(dataDir, '../other')
@@ -164,4 +169,25 @@ test('--forget names the key file that the node was started with, which still ho
   sure.type('forget')
   assert.equal(await sure.ended, 0, sure.text)
   assert.ok(sure.text.includes(`${file}: this file still holds the network key: remove it by hand`), sure.text)
+})
+
+test('the 24 words may be pasted as several lines, as dfs network recovery shows them', TIMEOUT, async t => {
+  if (!hasTerminal) return t.skip('needs the script command of util-linux')
+  const { dataDir, words } = await founded(t)
+  const numbered = words.split(' ').map((word, i) => `${i + 1} ${word}`)
+  const lines = Array.from({ length: 6 }, (_, i) => numbered.slice(4 * i, 4 * i + 4).join('  '))
+  const entering = (): OnTerminal =>
+    runOnTerminal(t, 'dfs-node', ['--data-dir', join(dataDir, '../recovered'), ...LOCAL, '--recover'])
+  const short = entering()
+  await short.shows(/Type the 24 words: /)
+  short.type(lines[0] as string)
+  await short.shows(/20 more, or an empty line to stop: /)
+  short.type('')
+  assert.equal(await short.ended, 2)
+  assert.match(short.text, /these are 4 words: a network key has 24/)
+  const whole = entering()
+  await whole.shows(/Type the 24 words: /)
+  whole.press(`${lines.join('\r')}\r`)
+  await whole.shows(/recovered the network/)
+  whole.close()
 })

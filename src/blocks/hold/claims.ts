@@ -42,6 +42,11 @@ const MULTIHASH_BYTES = 34
 const PUT_ID_BYTES = 48
 const LETTERS = { record: utf8('r'), node: utf8('m'), put: utf8('p') } as const
 
+/** Returns the key of the row that says that a record has been released. */
+export function releasedKey(id: Uint8Array): Uint8Array {
+  return indexKey(TABLES.released, id)
+}
+
 /**
  * Scopes the number of a put to its writer, so that no writer can touch another's put, and so that each claim says on
  * whose behalf a block is kept.
@@ -108,10 +113,15 @@ export class Claims {
 
   /**
    * Ends one claim if it expired before `beforeMs`. It reads the claim again, since it may have been renewed or ended
-   * after it was found. The caller must hold the block's lock, as renewals do. Throws an `IndexCorruptError`, and reports
-   * it, if the index has lost the claim: it may have lost the other claims on the block too.
+   * after it was found. The caller must hold the block's lock, as renewals do. `endedOps` are made in the same batch if
+   * the claim ends. Throws an `IndexCorruptError`, and reports it, if the index has lost the claim: it may have lost the
+   * other claims on the block too.
    */
-  async endExpired({ put, multihash, expires }: ExpiredClaim, beforeMs: number): Promise<void> {
+  async endExpired(
+    { put, multihash, expires }: ExpiredClaim,
+    beforeMs: number,
+    endedOps: readonly IndexOp[] = []
+  ): Promise<void> {
     const key = claimKey(multihash, { by: 'put', put })
     const [value, mark] = await this.#store.index.getMany([key, expiryKey(expires, key)])
     if (value === undefined) {
@@ -121,7 +131,7 @@ export class Claims {
     const isOver = expiryOf(value) < beforeMs
     await this.#store.index.batch([
       { type: 'del', key: expiryKey(expires, key) },
-      ...(isOver ? this.#endOne(key, value) : [])
+      ...(isOver ? [...this.#endOne(key, value), ...endedOps] : [])
     ])
   }
 
@@ -163,6 +173,11 @@ export class Claims {
   /** Returns true if a record claims its root. It must do so from the moment that it exists: see `reference`. */
   hasRecord({ id, root }: Pick<RecordRef, 'id' | 'root'>): Promise<boolean> {
     return this.#store.index.has(claimKey(root.multihash.bytes, { by: 'record', id, replicas: 0 }))
+  }
+
+  /** Returns true if a record no longer needs its content, so that it claims nothing. See `recordReleaseOps`. */
+  isReleased({ id }: Pick<RecordRef, 'id'>): Promise<boolean> {
+    return this.#store.index.has(releasedKey(id))
   }
 
   /** Returns true if a record or a manifest node claims the block. */

@@ -136,7 +136,7 @@ async function moveEntry(
   const id = tx.continueAs(body, carried, at)
   if (body.kind === 'directory') continued.push({ from: entry.id, to: id })
   // A move has seen one head, so its delete has too: conflict versions stay where they are.
-  else await tx.remove(entry, [carried])
+  else await tx.remove(entry, { covered: [carried] })
 }
 
 /**

@@ -1,13 +1,18 @@
 import type { Path } from '../../format/path.ts'
 import { batchesOf } from '../../util/batches.ts'
 import { equalBytes, toHex } from '../../util/bytes.ts'
+import type { VersionEnd } from '../author.ts'
 import type { ChangeOptions } from '../change.ts'
 import { ChangedError, NotADirectoryError } from '../errors.ts'
 import type { ChildEntry } from '../tree.ts'
 import type { ChangeContext } from './context.ts'
-import { type FoundEntry, type Transaction, transact } from './transaction.ts'
+import { type FoundEntry, type RemoveInit, type Transaction, transact } from './transaction.ts'
 
 export interface RemoveTreeOptions extends ChangeOptions {
+  /** What the deletes do to the versions. */
+  ends?: VersionEnd | undefined
+  /** The incarnation of the deletes of one removal; a new one if left out. */
+  removal?: Uint8Array | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -37,7 +42,12 @@ const WALKS_MAX = 16
  * entries that are put or moved in before the end are deleted too. It takes memory for one batch and for a page of each
  * directory on the way down. Throws a `ChangedError` if others keep putting something in.
  */
-export async function removeTree(context: ChangeContext, top: Top, options: RemoveTreeOptions): Promise<void> {
+export async function removeTree(
+  context: ChangeContext,
+  top: Top,
+  { removal = context.author.newRemoval(), ...rest }: RemoveTreeOptions
+): Promise<void> {
+  const options = { ...rest, removal }
   for (let walk = 1; walk <= WALKS_MAX; walk++) {
     const ids = await idsLeft(context, top)
     if (ids.length === 0) return
@@ -62,7 +72,7 @@ async function idsLeft({ tree }: Pick<ChangeContext, 'tree'>, { path, ids }: Top
 export async function removeRest(
   context: ChangeContext,
   id: Uint8Array,
-  { onAppended = async () => {}, signal }: RemoveTreeOptions
+  { onAppended = async () => {}, signal, ends }: RemoveTreeOptions
 ): Promise<void> {
   for (let isLeft = true; isLeft; ) {
     const { value, records } = await transact(
@@ -70,7 +80,7 @@ export async function removeRest(
       async tx => {
         const found = await tx.entry(id)
         if (found === undefined || found.shown.isDeleted) return false
-        await tx.remove(found)
+        await tx.remove(found, { ends })
         return found.row.state.older > 0
       },
       signal
@@ -81,10 +91,10 @@ export async function removeRest(
 }
 
 async function removeOnce(context: ChangeContext, top: Top, options: RemoveTreeOptions): Promise<void> {
-  const { signal, onAppended = async () => {} } = options
+  const { signal, ends, removal, onAppended = async () => {} } = options
   for await (const targets of batchesOf(walk(context, top), DELETE_BATCH)) {
     signal?.throwIfAborted()
-    const { value, records } = await transact(context, tx => deleteAll(context, tx, top, targets))
+    const { value, records } = await transact(context, tx => deleteAll(context, tx, { top, targets, ends, removal }))
     if (records.length === 0) continue
     await onAppended(records, value.length)
     for (const { id, row } of value) if (row.state.older > 0) await removeRest(context, id, options)
@@ -95,8 +105,7 @@ async function removeOnce(context: ChangeContext, top: Top, options: RemoveTreeO
 async function deleteAll(
   context: ChangeContext,
   tx: Transaction,
-  top: Top,
-  targets: readonly Target[]
+  { top, targets, ...init }: { top: Top; targets: readonly Target[] } & Pick<RemoveInit, 'ends' | 'removal'>
 ): Promise<FoundEntry[]> {
   const isBelow = new Map((await idsLeft(context, top)).map(id => [toHex(id), true]))
   const deleted: FoundEntry[] = []
@@ -104,7 +113,7 @@ async function deleteAll(
     const found = await tx.entry(id)
     if (found === undefined || found.shown.isDeleted) continue
     if (!(parent === undefined ? isBelow.has(toHex(id)) : await isStillIn(context, found, parent, isBelow))) continue
-    await tx.remove(found)
+    await tx.remove(found, init)
     deleted.push(found)
   }
   return deleted

@@ -2,7 +2,7 @@ import type { EntryBody } from '../../format/entry.ts'
 import type { Path } from '../../format/path.ts'
 import type { Statement } from '../../format/statement.ts'
 import { InvalidInputError } from '../../util/errors.ts'
-import type { Content } from '../author.ts'
+import type { Content, VersionEnd } from '../author.ts'
 import type { ChangeOptions, Records } from '../change.ts'
 import { tagOfContent } from '../content-tag.ts'
 import { ChangedError, DamagedEntryError, IsADirectoryError, NotFoundError, UNREADABLE } from '../errors.ts'
@@ -16,6 +16,8 @@ import { foundIn, type Transaction, transact } from './transaction.ts'
 export interface RemoveOptions extends ChangeOptions {
   /** Remove a directory with everything below it. */
   recursive?: boolean | undefined
+  /** End the versions too. */
+  purge?: boolean | undefined
   /** The tag of the content that must be there now. */
   ifTag?: string | undefined
   signal?: AbortSignal | undefined
@@ -30,7 +32,8 @@ const ATTEMPTS_MAX = 16
  */
 export async function remove(context: ChangeContext, path: Path, options: RemoveOptions): Promise<Statement<'entry'>> {
   if (path.length === 0) throw new InvalidInputError('the root directory cannot be removed')
-  const { onAppended = async () => {}, signal } = options
+  const { onAppended = async () => {}, signal, purge = false } = options
+  const ends: VersionEnd | undefined = purge ? 'purge' : undefined
   let last: Statement<'entry'> | undefined
   const note = async (records: Records, entries: number): Promise<void> => {
     last = records.at(-1) ?? last
@@ -42,8 +45,8 @@ export async function remove(context: ChangeContext, path: Path, options: Remove
     const { value: found, records } = await transact(context, tx => removeNode(context, tx, path, options), signal)
     if (records.length > 0) await note(records, 1)
     if (found?.kind === 'directory')
-      await removeTree(context, { path, ids: found.ids }, { ...options, onAppended: note })
-    else if (found !== undefined) await removeRest(context, found.id, { signal, onAppended: note })
+      await removeTree(context, { path, ids: found.ids }, { signal, ends, onAppended: note })
+    else if (found !== undefined) await removeRest(context, found.id, { signal, ends, onAppended: note })
   }
   return last
 }
@@ -55,7 +58,7 @@ async function removeNode(
   context: ChangeContext,
   tx: Transaction,
   path: Path,
-  { recursive = false, ifTag }: RemoveOptions
+  { recursive = false, purge = false, ifTag }: RemoveOptions
 ): Promise<DirectoryNode | FileNode | undefined> {
   const found = await tx.resolve(path)
   if (found === undefined) throw new NotFoundError('nothing is at this path')
@@ -69,10 +72,14 @@ async function removeNode(
   if (ifTag !== undefined && tagOfContent(node.record) !== ifTag)
     throw new ChangedError('this path does not hold the version that the request names: look at it again')
   if (isVersion(node)) {
+    if (purge)
+      throw new InvalidInputError(
+        'this is a conflict version, which is purged only together with its file: remove it without --purge'
+      )
     await removeVersion(context, tx, node)
     return undefined
   }
-  await tx.remove(foundIn(node))
+  await tx.remove(foundIn(node), { ends: purge ? 'purge' : undefined })
   return node.row.state.older > 0 ? node : undefined
 }
 

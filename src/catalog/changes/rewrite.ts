@@ -30,7 +30,7 @@ export async function rewrite(
   const written = { ...content, props }
   if (isPastTooLong(state.heads)) {
     await tx.remove(foundIn(file))
-    tx.createFile(at, written, replicas)
+    tx.createFile(at, { ...written, continues: file.id }, replicas)
   } else tx.change(file, () => [author.write({ state, shown, at, content: written, replicas })])
 }
 

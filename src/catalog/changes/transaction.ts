@@ -2,7 +2,7 @@ import { ENTRY_ID_BYTES, type EntryBody, type EntryRecord } from '../../format/e
 import type { Path } from '../../format/path.ts'
 import { equalBytes } from '../../util/bytes.ts'
 import { pushAll } from '../../util/push-all.ts'
-import type { Content, Placement } from '../author.ts'
+import type { Content, Placement, VersionEnd } from '../author.ts'
 import type { Records } from '../change.ts'
 import { ChangedError, NotADirectoryError } from '../errors.ts'
 import type { Shown } from '../heads.ts'
@@ -31,6 +31,12 @@ export interface Parent {
   id: Uint8Array
   /** The directory as it is in the tree; undefined if it is one of those that this change makes. */
   node: DirectoryNode | undefined
+}
+
+export interface RemoveInit {
+  covered?: readonly EntryRecord[] | undefined
+  ends?: VersionEnd | undefined
+  removal?: Uint8Array | undefined
 }
 
 export interface Outcome<T> {
@@ -215,7 +221,8 @@ export class Transaction {
   /** Signs the first record of an entry that continues another one, and returns its id. */
   continueAs(body: EntryBody, carried: EntryRecord, at: Placement): Uint8Array {
     const id = this.#newId()
-    this.#signings.push(() => [this.#context.author.create(id, { ...body, ...at }, carried)])
+    const continued = { ...body, ...at, continues: carried.entry }
+    this.#signings.push(() => [this.#context.author.create(id, continued, carried)])
     return id
   }
 
@@ -230,11 +237,15 @@ export class Transaction {
     this.#signings.push(sign)
   }
 
-  /** Deletes some heads of an entry; by default all, so that the entry is deleted. */
-  async remove(found: FoundEntry, covered: readonly EntryRecord[] = found.row.state.heads): Promise<void> {
+  /**
+   * Deletes some heads of an entry; by default all, so that the entry is deleted. `ends` says what this does to its
+   * versions, besides.
+   */
+  async remove(found: FoundEntry, { covered, ends, removal }: RemoveInit = {}): Promise<void> {
     const { author, bodies } = this.#context
+    const { state } = found.row
     const body = found.row.kind === 'directory' ? await bodies.open(found.shown.place) : undefined
-    this.change(found, () => author.delete(found.row.state, covered, body))
+    this.change(found, () => author.delete(state, { covered: covered ?? state.heads, body, ends, removal }))
   }
 
   #torn(): ChangedError {

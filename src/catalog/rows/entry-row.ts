@@ -9,7 +9,7 @@ import { readState } from './state-codec.ts'
 
 /**
  * The part of an entry's row from which the tree is computed: where the entry is, and how it shows there. If all records
- * of an entry wait, if it is a deleted file, or if its place is sealed, it has no place.
+ * of an entry wait, if nobody ever placed it, or if its place is sealed, it has no place.
  */
 export interface TreeRow {
   kind: 'file' | 'directory'
@@ -21,11 +21,11 @@ export interface TreeRow {
    * knows whether it is a file or a directory.
    */
   isSealed: boolean
-  /** True for a deleted directory that shows nowhere, because nothing below it shows. */
+  /** True for a deleted file, and for a deleted directory that shows nowhere, because nothing below it shows. */
   isHidden: boolean
-  /** The id of its parent. */
+  /** The id of its parent. A deleted file has the one that it had last. */
   parent: Uint8Array
-  /** The hash of the name under which the parent lists it; undefined if it has no place. */
+  /** The hash of the name under which the parent lists it, or did last; undefined if it has no place. */
   name: Uint8Array | undefined
 }
 
@@ -54,9 +54,10 @@ export const ROW_WITHOUT_PLACE: TreeRow = {
 }
 
 /** Returns the key of an entry's row in the directory tables, or undefined if the entry has no place. */
-export function placeKey(entry: Uint8Array, { isHidden, parent, name }: TreeRow): Uint8Array | undefined {
+export function placeKey(entry: Uint8Array, { kind, isHidden, parent, name }: TreeRow): Uint8Array | undefined {
   if (name === undefined) return undefined
-  return directoryKey(isHidden ? TABLES.deletedDirectories : TABLES.children, parent, name, entry)
+  const hidden = kind === 'file' ? TABLES.deletedFiles : TABLES.deletedDirectories
+  return directoryKey(isHidden ? hidden : TABLES.children, parent, name, entry)
 }
 
 /** Encodes a row. `state` is what `encodeState` returned. Equal states and places have equal rows. */

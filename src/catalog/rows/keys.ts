@@ -14,7 +14,8 @@ export const KEY_BYTES = 32
  * it does not show.
  */
 export const DIRECTORY_TABLES = [TABLES.children, TABLES.deletedDirectories] as const
-export type DirectoryTable = (typeof DIRECTORY_TABLES)[number]
+/** The tables whose rows are about an entry in a directory. Deleted files matter only for those who ask for them. */
+export type DirectoryTable = (typeof DIRECTORY_TABLES)[number] | typeof TABLES.deletedFiles
 
 /** Returns the key of an entry's row. */
 export function entryKey(entry: Uint8Array): Uint8Array {
@@ -176,7 +177,8 @@ export interface DirectoryValue {
 const IS_DIRECTORY = 1
 const IS_DAMAGED = 2
 const HAS_VERSIONS = 4
-const STAMP_BYTES = HLC_BYTES + KEY_BYTES + INCARNATION_BYTES
+/** The bytes of a stamp in a key. */
+export const STAMP_BYTES = HLC_BYTES + KEY_BYTES + INCARNATION_BYTES
 
 /** Encodes the value of a row of a directory table. */
 export function encodeDirectoryValue(value: Omit<DirectoryValue, 'placed'> & { placed: Stamp }): Uint8Array {
@@ -203,7 +205,24 @@ export function nameHashOf(key: Uint8Array): Uint8Array {
   return key.subarray(1 + ROOT_ENTRY.byteLength, key.byteLength - ROOT_ENTRY.byteLength)
 }
 
-function stampBytes({ hlc, author, incarnation }: Stamp): Uint8Array {
+/** Returns the stamp in the key of a row of `records`. The keys of twins are longer than those of records that count. */
+export function stampOfRecord(key: Uint8Array): { stamp: Stamp; isTwin: boolean } {
+  const at = 1 + ROOT_ENTRY.byteLength
+  return { stamp: decodeStampBytes(key.subarray(at, at + STAMP_BYTES)), isTwin: key.byteLength > at + STAMP_BYTES }
+}
+
+/** Decodes a stamp from the bytes that stand for it in keys and in rows of the directory tables. */
+export function decodeStampBytes(bytes: Uint8Array): Stamp {
+  const [author, incarnation] = [HLC_BYTES, HLC_BYTES + KEY_BYTES]
+  return {
+    hlc: decodeHlc(bytes.subarray(0, author)),
+    author: bytes.subarray(author, incarnation),
+    incarnation: bytes.subarray(incarnation, STAMP_BYTES)
+  }
+}
+
+/** Encodes a stamp so that bytes compare as stamps do. */
+export function stampBytes({ hlc, author, incarnation }: Stamp): Uint8Array {
   return concatBytes(encodeHlc(hlc), author, incarnation)
 }
 

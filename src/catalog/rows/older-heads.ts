@@ -16,24 +16,25 @@ import { olderHeadKey, olderHeadsOf, olderHeadsPrefix, stampOfOlderHead, textOf 
 export class OlderHeads {
   readonly #index: Pick<IndexDb, 'get' | 'range'>
   readonly #entry: Uint8Array
-  /** Keys of rows that this batch has removed already. */
-  readonly #removed = new Set<string>()
+  /** The heads whose rows this batch has removed already, by their keys. */
+  readonly #removed = new Map<string, Stamp>()
 
   constructor(index: Pick<IndexDb, 'get' | 'range'>, entry: Uint8Array) {
     this.#index = index
     this.#entry = entry
   }
 
-  /** How many heads this batch has removed. */
-  get removed(): number {
-    return this.#removed.size
+  /** The stamps of the heads that this batch has removed. */
+  get removed(): readonly Stamp[] {
+    return [...this.#removed.values()]
   }
 
   /**
-   * Removes the heads that new records have seen. `seen` has `seenKey` as its keys. `count` is how many older heads
-   * there are.
+   * Removes the heads that new records have seen, and returns their stamps. `seen` has `seenKey` as its keys. `count` is
+   * how many older heads there are.
    */
-  async removeCovered(sink: IndexSink, seen: ReadonlyMap<string, Seen>, count: number): Promise<void> {
+  async removeCovered(sink: IndexSink, seen: ReadonlyMap<string, Seen>, count: number): Promise<Stamp[]> {
+    const stamps: Stamp[] = []
     // Opening a range takes as long as reading some of its rows.
     const prefixes =
       count <= seen.size * ROWS_PER_RANGE
@@ -43,8 +44,11 @@ export class OlderHeads {
       for await (const { key } of this.#index.range(prefix)) {
         const stamp = stampOfOlderHead(key)
         const covered = seen.get(seenKey(stamp.author, stamp.incarnation))
-        if (covered !== undefined && covered.hlc >= stamp.hlc) this.remove(sink, stamp)
+        if (covered === undefined || covered.hlc < stamp.hlc) continue
+        this.remove(sink, stamp)
+        stamps.push(stamp)
       }
+    return stamps
   }
 
   /** Removes the head with this stamp, if there is one, because a twin has replaced it. */
@@ -55,7 +59,7 @@ export class OlderHeads {
   /** Removes the head with this stamp. */
   remove(sink: IndexSink, stamp: Stamp): void {
     const [byTime, byAuthor] = [olderHeadKey(this.#entry, stamp), olderHeadsOf(this.#entry, stamp, stamp.hlc)]
-    this.#removed.add(textOf(byTime))
+    this.#removed.set(textOf(byTime), stamp)
     sink.del(byTime)
     sink.del(byAuthor)
   }

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { EntryRecord } from '../../format/entry.ts'
 import { STATEMENT_ID_BYTES } from '../../format/statement.ts'
-import { concatBytes, equalBytes, NO_BYTES } from '../../util/bytes.ts'
+import { asBuffer, concatBytes, equalBytes, NO_BYTES, u64be } from '../../util/bytes.ts'
 import { isOrigin } from '../heads.ts'
 
 /**
@@ -13,10 +13,18 @@ export interface RecordRow {
   /** The content that the record wrote; undefined if it carries content, or deletes. */
   wrote: Uint8Array | undefined
   isDelete: boolean
+  /** True if it wrote a version that is no longer kept. */
+  isDropped: boolean
+  /** When the record reached this member. */
+  arrivedAtMs: number
 }
 
 const WROTE = 1
 const IS_DELETE = 2
+const IS_DROPPED = 4
+const ARRIVED_AT = STATEMENT_ID_BYTES + 1
+const WROTE_AT = ARRIVED_AT + 8
+const EPOCH_ID_BYTES = 32
 /** The bytes of the hash that stands for a content in a key. */
 const CONTENT_TAG_BYTES = 16
 
@@ -30,22 +38,33 @@ export function contentTag(content: Uint8Array): Uint8Array {
   return hash('sha256', content, 'buffer').subarray(0, CONTENT_TAG_BYTES)
 }
 
-/** Returns what the row of a record's stamp says if the record is the only one under it. */
-export function recordRowOf(record: EntryRecord): RecordRow {
-  const isDelete = record.op === 'delete'
-  const wrote = !isDelete && isOrigin(record) ? contentOf(record) : undefined
-  return { id: record.id, wrote, isDelete }
+/** Returns the epoch and the root in a content, or undefined if it is that of nothing. */
+export function rootInContent(content: Uint8Array): { root: Uint8Array; rootEpoch: Uint8Array } | undefined {
+  if (content.byteLength === 0) return undefined
+  return { rootEpoch: content.subarray(0, EPOCH_ID_BYTES), root: content.subarray(EPOCH_ID_BYTES) }
 }
 
-export function encodeRecordRow({ id, wrote, isDelete }: RecordRow): Uint8Array {
-  const flags = (wrote === undefined ? 0 : WROTE) | (isDelete ? IS_DELETE : 0)
-  return concatBytes(id, Uint8Array.of(flags), wrote ?? NO_BYTES)
+/** Returns what the row of a record's stamp says if the record is the only one under it. */
+export function recordRowOf(record: EntryRecord, arrivedAtMs: number): RecordRow {
+  const isDelete = record.op === 'delete'
+  const wrote = !isDelete && isOrigin(record) ? contentOf(record) : undefined
+  return { id: record.id, wrote, isDelete, isDropped: false, arrivedAtMs }
+}
+
+export function encodeRecordRow({ id, wrote, isDelete, isDropped, arrivedAtMs }: RecordRow): Uint8Array {
+  const flags = (wrote === undefined ? 0 : WROTE) | (isDelete ? IS_DELETE : 0) | (isDropped ? IS_DROPPED : 0)
+  return concatBytes(id, Uint8Array.of(flags), u64be(arrivedAtMs), wrote ?? NO_BYTES)
 }
 
 export function decodeRecordRow(value: Uint8Array): RecordRow {
   const flags = value[STATEMENT_ID_BYTES] as number
-  const wrote = (flags & WROTE) === 0 ? undefined : value.subarray(STATEMENT_ID_BYTES + 1)
-  return { id: value.subarray(0, STATEMENT_ID_BYTES), wrote, isDelete: (flags & IS_DELETE) !== 0 }
+  return {
+    id: value.subarray(0, STATEMENT_ID_BYTES),
+    wrote: (flags & WROTE) === 0 ? undefined : value.subarray(WROTE_AT),
+    isDelete: (flags & IS_DELETE) !== 0,
+    isDropped: (flags & IS_DROPPED) !== 0,
+    arrivedAtMs: Number(asBuffer(value).readBigUInt64BE(ARRIVED_AT))
+  }
 }
 
 /** Returns true if a row, which may be missing, is about the record with this id. */

@@ -13,9 +13,10 @@ export const cat: DfsCommand = {
     command
       .argument('<path>', 'file', nonEmpty)
       .option('--range <first-last>', 'write only these bytes, counted from 0, both ends included')
+      .option('--version <id>', 'write this version of the file (see dfs versions)')
   },
-  async run({ client }: Session, path: string, { range }: { range?: string }) {
-    const { body } = await client.get(path, range === undefined ? undefined : parseRange(range))
+  async run({ client }: Session, path: string, { range, version }: { range?: string; version?: string }) {
+    const { body } = await client.get(path, { range: range === undefined ? undefined : parseRange(range), version })
     await writeOut(body)
   }
 }
@@ -26,6 +27,6 @@ export function parseRange(text: string): ByteRange {
   const from = Number(first)
   const to = last === '' ? undefined : Number(last)
   if (first === undefined || !Number.isSafeInteger(from) || (to !== undefined && !(to >= from)))
-    throw usage(`"${text}" is not a range: write it as FIRST-LAST or FIRST-, in bytes from 0`)
+    throw usage(`--range: "${text}" is not a range: write it as FIRST-LAST or FIRST-, in bytes from 0`)
   return { from, to }
 }

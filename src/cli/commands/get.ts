@@ -20,6 +20,7 @@ const FILES_AT_ONCE = 8
 
 interface Flags {
   force: boolean
+  version?: string
 }
 
 export const get: DfsCommand = {
@@ -28,16 +29,22 @@ export const get: DfsCommand = {
   exits: ['notFound', 'integrity', 'noSpace'],
   examples: [
     ['dfs get /photos', 'fetch a directory into this folder, as photos'],
-    ['dfs get /notes.txt -', 'write a file to stdout']
+    ['dfs get /notes.txt -', 'write a file to stdout'],
+    ['dfs get /notes.txt old.txt --version 3f9a2c1b', 'fetch an earlier version (see dfs versions)']
   ],
   declare(command) {
     command
       .argument('<path...>', 'files or directories; the last of several is the local target', eachNonEmpty)
+      .option('--version <id>', 'fetch this version of a file, which may be removed (see dfs versions)')
       .option('--force', 'replace local files; write into a pipe, a device, or what a link leads to', false)
   },
-  async run(session: Session, given: readonly string[], { force }: Flags) {
+  async run(session: Session, given: readonly string[], { force, version }: Flags) {
     const targets = new LocalTargets({ isForced: force })
     const [first, target] = given
+    if (version !== undefined) {
+      if (given.length > 2) throw usage('--version is for one file: give one path')
+      return getFile({ session, targets, version }, first as string, target)
+    }
     if (given.length <= 2) return getPath(session, first as string, target, targets)
     const folder = given.at(-1) as string
     if ((await kindOf(folder, 'follow')) !== 'directory')
@@ -56,24 +63,32 @@ async function getPath(
   target: string | undefined,
   targets: LocalTargets
 ): Promise<void> {
-  const { client, isJson } = session
+  const { client } = session
   const { path, kind, size } = await client.call('stat', { path: given })
+  if (kind === 'file') return getFile({ session, targets, size }, path, target)
+  if (target === '-') throw usage('a directory cannot be written to stdout: name a local folder')
   const name = basename(path)
+  await getFolder(session, path, target ?? (name === '' ? '.' : safeName(name)), targets)
+}
+
+async function getFile(
+  { session, targets, size, version }: Omit<Run, 'progress'> & { size?: number },
+  path: string,
+  target: string | undefined
+): Promise<void> {
+  const { client, isJson } = session
   if (target === '-') {
-    if (kind === 'directory') throw usage('a directory cannot be written to stdout: name a local folder')
-    await writeOut((await client.get(path)).body)
+    await writeOut((await client.get(path, { version })).body)
     return
   }
-  if (kind === 'directory') {
-    await getFolder(session, path, target ?? (name === '' ? '.' : safeName(name)), targets)
-    return
-  }
+  const name = basename(path)
   const isInto = target !== undefined && (target.endsWith('/') || (await kindOf(target, 'follow')) === 'directory')
   const local = target === undefined ? safeName(name) : isInto ? join(target, safeName(name)) : target
   if ((await kindOf(dirname(local), 'follow')) !== 'directory')
     throw new CliError('not-found', 'no such folder: make it first, or name another target', { about: local })
   await targets.sweep(dirname(local))
-  await getOne({ session, targets, progress: new Progress('get', isJson, size) }, path, { local, isNamed: true })
+  const progress = new Progress('get', isJson, size)
+  await getOne({ session, targets, progress, version }, path, { local, isNamed: true })
 }
 
 /** The objects that all files of one run share. */
@@ -81,6 +96,8 @@ interface Run {
   session: Session
   targets: LocalTargets
   progress: Progress
+  /** The version to fetch; undefined for the current content. */
+  version?: string | undefined
 }
 
 async function getFolder(session: Session, path: string, folder: string, targets: LocalTargets): Promise<void> {
@@ -127,13 +144,13 @@ async function* localFiles(
 }
 
 async function getOne(
-  { session, targets, progress }: Run,
+  { session, targets, progress, version }: Run,
   path: string,
   { local, isNamed }: { local: string; isNamed: boolean }
 ): Promise<void> {
   const { client, isJson, signal } = session
   const place = await targets.look(local, { isNamed })
-  const { size, modified, mode, body, close, from } = await client.get(path)
+  const { size, modified, mode, body, close, from } = await client.get(path, { version })
   let target: string
   try {
     target = await targets.write(place, { body: progress.count(body), modified, mode, signal })

@@ -10,6 +10,7 @@ import { localTime } from '../times.ts'
 interface Flags {
   long: boolean
   recursive: boolean
+  deleted: boolean
   watch: boolean
   since?: string
 }
@@ -19,27 +20,32 @@ export const ls: DfsCommand = {
   summary: 'list a directory',
   exits: ['notFound'],
   examples: [
+    ['dfs ls -lR /photos', 'list everything below a directory'],
+    ['dfs ls --deleted /photos', 'list what was removed from it; dfs restore brings it back'],
     ['dfs ls -R --watch /photos', 'list, and then say what changes, until Ctrl-C'],
-    ['dfs ls --watch --json /photos', 'the same for a script; each line has a cursor'],
-    ['dfs ls --watch --json --since CURSOR', 'say what has changed since then, and go on']
+    ['dfs ls --watch --json --since CURSOR', 'say what has changed since the line with this cursor, and go on']
   ],
   declare(command) {
     command
       .argument('[path]', 'directory (default /)', nonEmpty, '/')
       .option('-l, --long', 'with sizes, times, and (without --watch) which files are on this machine', false)
       .option('-R, --recursive', 'with everything below it', false)
+      .option('--deleted', 'list what was removed, instead of what is there', false)
       .option('--watch', 'then say what changes there, whoever changes it', false)
       .option('--since <cursor>', 'with --watch: list nothing, say what has changed since', nonEmpty)
   },
   async run(session: Session, path: string, flags: Flags) {
     if (flags.since !== undefined && !flags.watch) throw usage('--since needs --watch')
+    if (flags.deleted && flags.watch) throw usage('--watch does not go with --deleted')
     if (flags.watch) await watch(session, path, flags)
     else await list(session, path, flags)
   }
 }
 
 async function list({ client, isJson }: Session, path: string, flags: Flags): Promise<void> {
-  for await (const item of client.stream('list', { path, recursive: flags.recursive, here: flags.long })) {
+  const { recursive, deleted, long } = flags
+  const fields = { path, recursive, here: long && !deleted, ...(deleted ? { deleted } : {}) }
+  for await (const item of client.stream('list', fields)) {
     if (!isStdoutOpen()) return
     if (isJson) printJson(item)
     else printLine(lineOf(item, flags))
@@ -70,14 +76,27 @@ function itemOf({ path, size, modified, change }: AnswerOf<'watch'>, kind: 'file
 function lineOf(item: AnswerOf<'list'>, { long, recursive }: Pick<Flags, 'long' | 'recursive'>): string {
   const { path, kind, conflict } = item
   const name = (recursive ? path : basename(path)) + (kind === 'directory' ? '/' : '')
-  return long ? longLine(item, name, process.stdout.isTTY === true) + (conflict ? '  (conflict)' : '') : name
+  if (!long) return name
+  const isForPerson = process.stdout.isTTY === true
+  return item.deletedAt === undefined
+    ? longLine(item, name, isForPerson) + (conflict ? '  (conflict)' : '')
+    : deletedLine(item, name, isForPerson)
+}
+
+/** Returns the line of `ls -l --deleted`, with the time of the removal. */
+function deletedLine({ kind, size, deletedAt }: AnswerOf<'list'>, name: string, isForPerson: boolean): string {
+  return `${amountText({ kind, size }, isForPerson)}  removed ${localTime(deletedAt as string)}  ${name}`
+}
+
+function amountText({ kind, size }: Pick<AnswerOf<'list'>, 'kind' | 'size'>, isForPerson: boolean): string {
+  const amount = kind === 'directory' ? '-' : isForPerson ? formatBytes(size) : String(size)
+  return amount.padStart(isForPerson ? 10 : 14)
 }
 
 /** Returns the line of `ls -l`. A person gets sizes in units, and a script gets bytes. */
 export function longLine({ kind, size, modified, here }: AnswerOf<'list'>, name: string, isForPerson: boolean): string {
-  const amount = kind === 'directory' ? '-' : isForPerson ? formatBytes(size) : String(size)
   const place = here === true ? 'here' : '-'
-  return `${amount.padStart(isForPerson ? 10 : 14)}  ${localTime(modified)}  ${place.padEnd(4)}  ${name}`
+  return `${amountText({ kind, size }, isForPerson)}  ${localTime(modified)}  ${place.padEnd(4)}  ${name}`
 }
 
 /** Returns the line of a change: what happened, where, and who did it. */

@@ -2,15 +2,23 @@ import type { AnswerOf } from '../../contract/verbs.ts'
 import type { Role } from '../../index.ts'
 import { escapeForTerminal } from '../../terminal/escape.ts'
 import { hostIn } from '../../terminal/host-in.ts'
-import { shortId } from '../../terminal/member-text.ts'
+import { memberText, shortId } from '../../terminal/member-text.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
+import { addHelpBelow } from '../../terminal/program.ts'
 import { tableLines } from '../../terminal/table.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
-import { parseRole, ROLE_VALUES, withArticle } from '../roles.ts'
+import { ROLE_VALUES, roleOf, withArticle } from '../roles.ts'
 import type { Session } from '../session.ts'
 import { agoText, leftText } from '../times.ts'
 
 type Item = AnswerOf<'members'>[number]
+
+const PEER_HELP = 'its peer id, a start or end of it, or its name'
+
+const OUT_HELP = `
+Members that stay away are out by themselves after a while, unless half of the members are away at once. \
+This command says it at once. \
+The member stays a member: it counts again as soon as it comes back.`
 
 const approve: DfsCommand = {
   name: 'approve',
@@ -19,7 +27,11 @@ const approve: DfsCommand = {
   declare(command) {
     command
       .argument('<code>', 'the code on the screen of that machine', nonEmpty)
-      .option(`--role <${ROLE_VALUES}>`, 'what it may do (default reader, or storage if it asked for that)', parseRole)
+      .option(
+        `--role <${ROLE_VALUES}>`,
+        'what it may do (default reader, or storage if it asked for that)',
+        roleOf('--role')
+      )
   },
   async run({ client, isJson }: Session, code: string, { role }: { role?: Role }) {
     const admitted = await client.call('approve', { code, ...(role === undefined ? {} : { role }) })
@@ -54,27 +66,54 @@ const role: DfsCommand = {
   summary: 'give a member a higher role',
   exits: ['notFound'],
   declare(command) {
-    command
-      .argument('<peer>', 'its peer id, a start or end of it, or its name', nonEmpty)
-      .argument(`<${ROLE_VALUES}>`, 'its new role', parseRole)
+    command.argument('<peer>', PEER_HELP, nonEmpty).argument(`<${ROLE_VALUES}>`, 'its new role', roleOf('ROLE'))
   },
   async run({ client, isJson }: Session, member: string, role: Role) {
     const changed = await client.call('setRole', { member, role })
     if (isJson) printJson(changed)
-    else printLine(`${escapeForTerminal(changed.name)} is ${withArticle(changed.role)} now`)
+    else printLine(roleText(changed))
   }
+}
+
+function roleText({ name, role, already }: AnswerOf<'setRole'>): string {
+  const who = escapeForTerminal(name)
+  return already === true ? `${who} is ${withArticle(role)} already` : `${who} is ${withArticle(role)} now`
+}
+
+const out: DfsCommand = {
+  name: 'out',
+  summary: 'say that a member is gone, so that the others take over its part',
+  exits: ['notFound'],
+  declare(command) {
+    addHelpBelow(command.argument('<peer>', PEER_HELP, nonEmpty), OUT_HELP)
+  },
+  async run({ client, isJson }: Session, member: string) {
+    const declared = await client.call('declareOut', { member })
+    if (isJson) printJson(declared)
+    else printLine(outText(declared))
+  }
+}
+
+function outText({ connected, already, ...member }: AnswerOf<'declareOut'>): string {
+  const who = escapeForTerminal(memberText(member))
+  const what = `${who} is ${already === true ? 'already out' : 'out'}`
+  if (connected) return `${what}, but it is connected and counts again in a moment: stop it first`
+  return already === true
+    ? `${what}, and counts again when it comes back`
+    : `${what}: the others take over its part. It counts again when it comes back`
 }
 
 export const members: DfsCommand = {
   name: 'members',
-  summary: 'show who is in and who waits; approve, deny, role',
+  summary: 'show who is in and who waits; approve, deny, role, out',
   exits: [],
   examples: [
-    ['dfs members', 'show who is in, and the codes of those who wait'],
-    ['dfs members approve K7Q2ZD --role writer', 'let in the machine that shows this code']
+    ['dfs members', 'show who is in and who waits'],
+    ['dfs members approve K7Q2ZD --role writer', 'let in who shows this code'],
+    ['dfs members out vm', 'stop waiting for this machine']
   ],
-  below: [approve, deny, role],
-  unbuiltBelow: ['remove', 'out', 'vouch'],
+  below: [approve, deny, role, out],
+  unbuiltBelow: ['remove', 'vouch'],
   async run({ client, isJson }: Session) {
     const all = await client.call('members', {})
     if (isJson) printJson(all)

@@ -41,10 +41,11 @@ function isAway({ connected, lastSeen }: Item, nowMs: number): boolean {
 /** Returns the table of the other members. */
 export function peerLines(all: readonly Item[], nowMs: number): string[] {
   return tableLines([
-    ['NAME', 'ROLE', 'LAST SEEN', 'CONNECTED BY', 'LATENCY', 'PEER'],
-    ...all.map(({ peerId, name, role, connected, lastSeen, latencyMs, via }) => [
+    ['NAME', 'ROLE', 'STATE', 'LAST SEEN', 'CONNECTED BY', 'LATENCY', 'PEER'],
+    ...all.map(({ peerId, name, role, state, connected, lastSeen, latencyMs, via }) => [
       name,
       role,
+      state,
       connected ? 'now' : lastSeen === null ? 'never' : agoText(lastSeen, nowMs),
       via ?? '-',
       latencyMs === null ? '-' : `${Math.round(latencyMs)} ms`,

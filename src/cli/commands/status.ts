@@ -1,9 +1,10 @@
 import type { AnswerOf } from '../../contract/verbs.ts'
 import { CliError } from '../../terminal/errors.ts'
+import { peerEnd } from '../../terminal/member-text.ts'
 import { isStdoutOpen, note, printJson, printLine, stdoutDrained } from '../../terminal/print.ts'
 import { formatBytes, formatCount } from '../../terminal/units.ts'
 import { type DfsCommand, eachNonEmpty } from '../command.ts'
-import { namesText, whereText } from '../copies-text.ts'
+import { namesText, outHint, whereText } from '../copies-text.ts'
 import type { Session } from '../session.ts'
 
 export const status: DfsCommand = {
@@ -30,17 +31,23 @@ async function showNode({ client, isJson }: Session): Promise<void> {
   if (now.words !== '') printLine(`  network ${now.words}  (${now.network.slice(0, 16)}…)`)
   if (now.state !== 'pending') for (const line of workLines(now)) printLine(line)
   for (const warning of now.warnings) note(`  ! ${warning}`)
+  // The node has warned of those that only an admin can declare out.
+  const others = now.owed.waitingFor.filter(({ peerId }) => !now.warnings.some(text => text.includes(peerEnd(peerId))))
+  const hint = outHint(others, Date.now())
+  if (hint !== undefined) note(`  ${hint}`)
 }
 
 /** Prints the files that are not yet on enough machines. Throws if there are any, so that a script can ask too. */
 async function showCopies({ client, isJson }: Session, paths: readonly string[]): Promise<void> {
   let files = 0
   let lacking = 0
+  const awaited = new Map<string, AnswerOf<'copies'>['waitingFor'][number]>()
   for (const path of paths) {
     for await (const item of client.stream('copies', { path })) {
       files++
       if (item.confirmed >= item.wanted) continue
       lacking++
+      for (const member of item.waitingFor) awaited.set(member.peerId, member)
       if (!isStdoutOpen()) return
       if (isJson) printJson(item)
       else printLine(`${item.path}  ${whereText(item, Date.now())}`)
@@ -48,6 +55,8 @@ async function showCopies({ client, isJson }: Session, paths: readonly string[])
     }
   }
   if (lacking > 0) {
+    const hint = outHint([...awaited.values()], Date.now())
+    if (hint !== undefined && !isJson) note(hint)
     const of = `${lacking.toLocaleString('en-US')} of ${formatCount(files, 'file')}`
     throw new CliError('failed', `${of} ${lacking === 1 ? 'is' : 'are'} not yet on enough machines`)
   }

@@ -34,7 +34,10 @@ export interface GrantSignerOptions {
   announce: (statements: readonly Statement[]) => void
 }
 
-/** Signs what changes the membership: grants, with the keys that go with them, invites and revocations. */
+/**
+ * Signs what admins say about the membership: grants, with the keys that go with them, invites, revocations, and which
+ * members are out.
+ */
 export class GrantSigner {
   readonly #options: GrantSignerOptions
   /**
@@ -114,7 +117,7 @@ export class GrantSigner {
     return grant
   }
 
-  /** Signs an invite or a revocation. The caller must `keep` it. */
+  /** Signs a statement, such as an invite or a revocation. The caller must `keep` it. */
   sign<K extends Kind>(kind: K, fields: Fields<K>, ...past: Hlc[]): Statement<K> {
     const { self } = this.#options
     return self.sign(kind, fields, self.nextHlc(...past))

@@ -4,10 +4,14 @@ import { Bodies } from '../../catalog/bodies.ts'
 import { Catalog } from '../../catalog/catalog.ts'
 import { ChangeFeed } from '../../catalog/feed/change-feed.ts'
 import { Names } from '../../catalog/names.ts'
+import { Past } from '../../catalog/past/past.ts'
 import { CatalogProjection } from '../../catalog/projection.ts'
 import { SealedEntries } from '../../catalog/sealed-entries.ts'
 import { Tree } from '../../catalog/tree.ts'
+import { Retention } from '../../catalog/versions/retention.ts'
+import { Versions } from '../../catalog/versions/versions.ts'
 import type { DiskRoom } from './disk.ts'
+import { failureReporter } from './failures.ts'
 import type { Membership } from './membership.ts'
 import { codecOf, type RoomOptions } from './options.ts'
 import { refOf } from './records.ts'
@@ -16,9 +20,11 @@ import { refOf } from './records.ts'
 export interface CatalogRoom {
   tree: Tree
   feed: ChangeFeed
+  past: Past
   author: Author
   catalog: Catalog
   sealed: SealedEntries
+  retention: Retention
 }
 
 interface RoomsBelow {
@@ -30,7 +36,7 @@ interface RoomsBelow {
 export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: RoomsBelow): CatalogRoom {
   const { secrets, clock, chance, logger } = init
   const { index } = disk
-  const { log, self, keys, epochs, members } = membership
+  const { log, self, keys, epochs, members, settings } = membership
   const nodeCodecs = [codecOf(init).code]
   const bodies = new Bodies(log, keys, logger)
   const names = new Names(secrets.names)
@@ -46,7 +52,8 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
     onRecords: records => {
       feed.wake()
       blocks.enqueue(records.flatMap(refOf))
-    }
+    },
+    onVersionNews: () => retention.noteNews()
   })
   log.register(projection)
   const tree = new Tree({ index, bodies, names, clock, depthOf })
@@ -54,6 +61,20 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
   const author = new Author({ self, keys, chance, bodies, nodeCodecs })
   const assertMayWrite = (): void => members.assertMayWrite()
   const assertRoom = (): Promise<void> => blocks.withRoom(() => disk.capacity.assertRoom())
-  const catalog = new Catalog({ assertRoom, log, tree, bodies, author, self, clock, chance, logger, assertMayWrite })
-  return { tree, feed, author, catalog, sealed }
+  const keptMs = (): number => settings.versionsKeptMs
+  const retention = new Retention({
+    index,
+    log,
+    clock,
+    logger,
+    depthOf,
+    keptMs,
+    isClockRight: () => !members.clocks.isOff,
+    onReleased: () => blocks.freeing.wake(),
+    onError: failureReporter('file versions', disk.monitor, init.onEvent)
+  })
+  const versions = new Versions({ index, keptMs })
+  const past = new Past({ index, tree, bodies, names, log, kept: versions, nodeCodecs })
+  const parts = { assertRoom, log, tree, bodies, author, self, clock, chance, logger, assertMayWrite, versions }
+  return { tree, feed, past, author, catalog: new Catalog(parts), sealed, retention }
 }

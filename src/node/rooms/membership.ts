@@ -12,6 +12,7 @@ import { KeyReceiver, type KeyReceiverOptions, type Recipient } from '../../memb
 import { KeyRing } from '../../members/key-ring.ts'
 import { LocalMember } from '../../members/local-member.ts'
 import { Members, type MembersOptions } from '../../members/members.ts'
+import { Outs } from '../../members/outs.ts'
 import { Roster } from '../../members/roster.ts'
 import { Settings } from '../../members/settings.ts'
 import { Statuses } from '../../members/statuses.ts'
@@ -32,6 +33,7 @@ export interface Membership {
   keyReceiver: KeyReceiver
   members: Members
   statuses: Statuses
+  settings: Settings
   sync: Sync
 }
 
@@ -50,13 +52,14 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
   const roster = new Roster(secrets.network, clock)
   log.authorizer = roster
   const settings = new Settings()
-  const statuses = buildStatuses(init, { roster, settings })
+  const outs = new Outs()
+  const statuses = buildStatuses(init, { roster, settings, outs })
   const self = new LocalMember(secrets, clock, chance)
   const epochs = new Epochs({ network: secrets.network, isEffective: grant => roster.isEffective(grant) })
   roster.onChange(() => epochs.refresh())
   const recipients = recipientsOf(init, self)
   const handovers = new Handovers(recipients.map(({ key }) => key))
-  for (const projection of [roster, settings, statuses, epochs, handovers]) log.register(projection)
+  for (const projection of [roster, settings, outs, statuses, epochs, handovers]) log.register(projection)
   const keys = new KeyRing(secrets.epochs, epochs)
   const keyReceiver = buildKeyReceiver(init, rooms, {
     self,
@@ -78,6 +81,7 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
     self,
     roster,
     settings,
+    outs,
     statuses,
     alsoLoad: [epochs, handovers],
     handovers: keyReceiver,
@@ -98,7 +102,7 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
     lost: async limit => log.lost(limit),
     onClockOff: () => members.clocks.askSoon()
   })
-  return { host, log, self, roster, keys, epochs, keyReceiver, members, statuses, sync }
+  return { host, log, self, roster, keys, epochs, keyReceiver, members, statuses, settings, sync }
 }
 
 /**
@@ -139,7 +143,7 @@ function buildKeyReceiver(
   })
 }
 
-function buildStatuses(init: RoomOptions, parts: { roster: Roster; settings: Settings }): Statuses {
+function buildStatuses(init: RoomOptions, parts: { roster: Roster; settings: Settings; outs: Outs }): Statuses {
   return new Statuses({
     ...parts,
     clock: init.clock,
@@ -149,7 +153,7 @@ function buildStatuses(init: RoomOptions, parts: { roster: Roster; settings: Set
 
 type MembersParts = Pick<
   MembersOptions,
-  'host' | 'log' | 'self' | 'roster' | 'settings' | 'statuses' | 'alsoLoad' | 'handovers' | 'onFault'
+  'host' | 'log' | 'self' | 'roster' | 'settings' | 'outs' | 'statuses' | 'alsoLoad' | 'handovers' | 'onFault'
 >
 
 function buildMembers(init: RoomOptions, { store, capacity }: DiskRoom, parts: MembersParts): Members {

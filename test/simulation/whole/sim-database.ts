@@ -2,17 +2,26 @@ import type { Database } from '../../../src/disk/index-db.ts'
 import type { Chance } from '../../../src/util/chance.ts'
 
 type Op = { type: 'put'; key: Uint8Array; value: Uint8Array } | { type: 'del'; key: Uint8Array }
+/** The rows that an iterator reads, as LevelDB takes it. */
+interface Range {
+  gte?: Uint8Array
+  gt?: Uint8Array
+  lt: Uint8Array
+  limit?: number
+  reverse?: boolean
+}
+
 interface Row {
   key: Uint8Array
   value: Uint8Array
 }
 interface Batch {
   ops: readonly Op[]
-  /** What was at the keys before, in the order of `ops`. */
+  /** The earlier values of the keys, in the order of `ops`. */
   before: Array<Row | undefined>
 }
 
-/** The rows of an index on a disk: sorted, and with what a power cut may undo. */
+/** The rows of an index on a disk. They are sorted, and they remember what a power cut may undo. */
 export class SimRows {
   readonly #rows = new Map<string, Row>()
   #keys: string[] = []
@@ -42,8 +51,8 @@ export class SimRows {
   }
 
   /**
-   * Leaves what a power cut leaves: all synced batches, and some of the others. LevelDB may also lose the end of an
-   * earlier log although batches of the next one are there.
+   * Cuts the power: all synced batches survive, and some of the others. LevelDB may also lose the end of an earlier log
+   * although batches of the next one are there.
    */
   powerCut(chance: Chance): void {
     const lost = this.#unsynced
@@ -86,11 +95,16 @@ export class SimRows {
     this.#set(key, { key, value: changed })
   }
 
-  between(from: { gte?: Uint8Array; gt?: Uint8Array; lt: Uint8Array; limit?: number }): Row[] {
-    const { gte, gt, lt, limit = -1 } = from
+  between(from: Range): Row[] {
+    const { gte, gt, lt, limit = -1, reverse = false } = from
     const first = gt === undefined ? this.#place(textOf(gte ?? new Uint8Array(0))) : this.#place(`${textOf(gt)}\0`)
     const rows: Row[] = []
     const end = textOf(lt)
+    if (reverse) {
+      for (let i = this.#place(end) - 1; i >= first && rows.length !== limit; i--)
+        rows.push(this.#rows.get(this.#keys[i] as string) as Row)
+      return rows
+    }
     for (let i = first; i < this.#keys.length && rows.length !== limit; i++) {
       const key = this.#keys[i] as string
       if (key >= end) break
@@ -135,7 +149,7 @@ export interface SimDatabaseInit {
   operation: (name: 'read' | 'batch', bytes: number) => Promise<void>
 }
 
-/** What the index uses of `abstract-level`, for one process, over rows that outlive it. */
+/** The part of `abstract-level` that the index uses, for one process, over rows that outlive it. */
 export class SimDatabase {
   readonly #init: SimDatabaseInit
   status = 'closed'
@@ -189,7 +203,7 @@ export class SimDatabase {
     this.#init.rows.sync()
   }
 
-  iterator(range: { gte?: Uint8Array; gt?: Uint8Array; lt: Uint8Array; limit?: number }) {
+  iterator(range: Range) {
     this.#assertOpen()
     const rows = this.#init.rows.between(range)
     return {

@@ -36,7 +36,7 @@ function memberOf(self: typeof admin, seed: number) {
     },
     delete(...known: EntryRecord[]) {
       const state = stateOf(known)
-      return author.delete(state, state.heads, undefined).map(read)
+      return author.delete(state, { covered: state.heads, body: undefined }).map(read)
     }
   }
 }

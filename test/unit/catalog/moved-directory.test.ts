@@ -8,9 +8,9 @@ import { directoryAt, fileWith, keys, Setup, sign, writer } from './setup.ts'
 
 /** The catalog of a writer over the tree of `setup`. */
 function catalogOfWriter(setup: Setup): Catalog {
-  const { tree, bodies, clock, chance, log } = setup
+  const { tree, bodies, clock, chance, log, versions } = setup
   const author = new Author({ self: writer, keys, chance, bodies, nodeCodecs: [0x71] })
-  const rest = { clock, chance, log, logger: silentLogger, assertMayWrite: () => {} }
+  const rest = { clock, chance, log, logger: silentLogger, assertMayWrite: () => {}, versions }
   return new Catalog({ tree, bodies, author, self: writer, ...rest })
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Blocks } from '../../../src/blocks/blocks.ts'
 import { HEADS_MAX } from '../../../src/catalog/constants.ts'
 import { pastOf, pastOfAll } from '../../../src/catalog/heads.ts'
 import { COUNTS_KEY, entryKey } from '../../../src/catalog/rows/keys.ts'
@@ -7,8 +8,10 @@ import { indexKey } from '../../../src/disk/index-db.ts'
 import { IndexOps } from '../../../src/disk/index-sink.ts'
 import { TABLES } from '../../../src/disk/tables.ts'
 import { nameBlock } from '../../../src/format/cid.ts'
-import { hlcAt } from '../../../src/format/stamp.ts'
-import { compareBytes } from '../../../src/util/bytes.ts'
+import { covers, type EntryRecord } from '../../../src/format/entry.ts'
+import { peerIdOf } from '../../../src/format/peer-id.ts'
+import { compareStamps, hlcAt } from '../../../src/format/stamp.ts'
+import { compareBytes, toHex } from '../../../src/util/bytes.ts'
 import { acceptedBy } from '../../fixtures/accepted.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 import { admin, carrying, directoryAt, fileWith, Setup, type Signed, sign, writer } from './setup.ts'
@@ -133,8 +136,9 @@ test('an entry whose statement was damaged shows under its name once the stateme
   assert.equal((await setup.at('/one'))?.kind, 'file')
 })
 
-test('records of an entry with more heads than its row has room for leave the same rows in any order', async () => {
+test('records of an entry with more heads than its row has room for leave the same rows, and cover the same puts, in any order', async () => {
   let withOlder = 0
+  let covered = 0
   for (let seed = 1; seed <= 5; seed++) {
     const chance = seededChance(seed)
     const records: Signed[] = []
@@ -163,10 +167,19 @@ test('records of an entry with more heads than its row has room for leave the sa
       const rows = await setup.rows()
       expected ??= rows
       assert.deepEqual(rows, expected, `seed ${seed}, order ${order}`)
+      // A twin that does not count is not called covered, unless it counted at first.
+      const isTwin = ({ record }: Signed): boolean =>
+        records.some(({ record: { id, stamp } }) => id !== record.id && compareStamps(stamp, record.stamp) === 0)
+      const single = records.filter(record => !isTwin(record)).map(({ record }) => record)
+      const isSeen = ({ stamp, id }: EntryRecord): boolean =>
+        records.some(({ record }) => record.id !== id && covers(record, stamp))
+      for (const record of single)
+        assert.equal(setup.covered.has(toHex(record.id)), record.op === 'put' && isSeen(record), `seed ${seed}`)
+      covered += setup.covered.size
     }
     if (expected?.some(row => row.startsWith(TABLES.olderHeads))) withOlder++
   }
-  assert.ok(withOlder > 0, `${withOlder}`)
+  assert.ok(withOlder > 0 && covered > 0, `${withOlder} ${covered}`)
 })
 
 test('a record counts as indexed only with the claim on its root, and a head only with the rows of what it has seen', async () => {
@@ -186,4 +199,17 @@ test('a record counts as indexed only with the claim on its root, and a head onl
     assert.ok(!(await setup.projection.isIndexed(accepted(second))), table)
     await setup.index.batch(lost.map(row => ({ type: 'put', ...row })))
   }
+})
+
+test('a record that was released counts as indexed without a claim on its root', async () => {
+  const setup = await Setup.open()
+  const root = nameBlock(Buffer.from('block'))
+  const file = fileWith('1', { name: 'one' })
+  const { content: _, ...body } = file.body
+  const signed = sign({ entry: E, ...file, root: root.bytes, body: { ...body, key: Buffer.alloc(32) } })
+  await setup.add(signed)
+  const author = peerIdOf(signed.record.stamp.author)
+  await setup.index.batch(Blocks.releaseOps({ id: signed.record.id, root, replicas: 1, author }))
+  assert.equal(await setup.index.has(Blocks.referenceKey({ id: signed.record.id, root })), false)
+  assert.ok(await setup.projection.isIndexed(accepted(signed)))
 })

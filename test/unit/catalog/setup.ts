@@ -10,6 +10,8 @@ import { nameKeyOf } from '../../../src/catalog/rows/keys.ts'
 import { SealedEntries } from '../../../src/catalog/sealed-entries.ts'
 import { rootNode, Tree } from '../../../src/catalog/tree.ts'
 import type { DirectoryNode, TreeNode } from '../../../src/catalog/tree-node.ts'
+import { Retention } from '../../../src/catalog/versions/retention.ts'
+import { Versions } from '../../../src/catalog/versions/versions.ts'
 import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
 import { IndexOps } from '../../../src/disk/index-sink.ts'
 import { TABLES } from '../../../src/disk/tables.ts'
@@ -146,13 +148,13 @@ export interface SetupOptions {
   logger?: ComponentLogger
   /** The member that makes the changes. */
   self?: LocalMember
-  /** The source of everything that the member draws. */
+  /** The source of the member's random values. */
   seed?: number
   /** By default it holds the key of the first epoch. */
   keys?: KeyRing
 }
 
-/** An index that calls somebody before each read. */
+/** An index that calls a function before each read. */
 class ObservedIndex extends IndexDb {
   readonly #before: () => Promise<void> | undefined
 
@@ -193,7 +195,18 @@ export class Setup {
     get: async (id: Uint8Array): Promise<AcceptedStatement | undefined> => this.#accepted.get(toHex(id)),
     append: (statements: readonly Statement[], signer: Signer): Promise<void> => this.#append(statements, signer),
     again: (ids: readonly Uint8Array[]): Promise<void> =>
-      this.project(ids.flatMap(id => this.#accepted.get(toHex(id)) ?? []))
+      this.project(ids.flatMap(id => this.#accepted.get(toHex(id)) ?? [])),
+    alone: <T>(work: () => Promise<T>): Promise<T> => this.#afterLast(work),
+    forgetIn: async (
+      _: unknown,
+      ids: readonly Uint8Array[],
+      mayForget: (item: AcceptedStatement) => boolean = () => true
+    ): Promise<number> => {
+      const items = ids.flatMap(id => this.#accepted.get(toHex(id)) ?? [])
+      const forgotten = items.map(item => idOf(item.statement)).filter(id => this.covered.has(id))
+      for (const id of forgotten) if (mayForget(this.#accepted.get(id) as AcceptedStatement)) this.#accepted.delete(id)
+      return forgotten.length
+    }
   }
   readonly bodies: Bodies
   readonly projection: CatalogProjection
@@ -202,6 +215,11 @@ export class Setup {
   readonly sealed: SealedEntries
   readonly author: Author
   readonly catalog: Catalog
+  readonly versions: Versions
+  readonly retention: Retention
+  /** How long versions are kept after their end. */
+  keptMs = 30 * 24 * 60 * 60_000
+  isClockRight = true
   #last: Promise<void> = Promise.resolve()
 
   private constructor({ logger = silentLogger, self = admin, seed = 2, keys: ring = keys }: SetupOptions) {
@@ -210,10 +228,29 @@ export class Setup {
     const bodies = new Bodies(log, ring, logger)
     this.bodies = bodies
     const rest = { index, bodies, names }
-    this.projection = new CatalogProjection({ ...rest, logger, nodeCodecs: [0x71], onRecords: () => this.feed.wake() })
+    this.projection = new CatalogProjection({
+      ...rest,
+      logger,
+      nodeCodecs: [0x71],
+      onRecords: () => this.feed.wake(),
+      onVersionNews: () => {}
+    })
     this.feed = new ChangeFeed({ ...rest, clock, depthOf: () => 0 })
     this.tree = new Tree({ ...rest, clock, depthOf: () => 0 })
     this.sealed = new SealedEntries({ index, log, keys: ring, clock, chance, logger, onOpened: () => this.feed.wake() })
+    const keptMs = (): number => this.keptMs
+    this.versions = new Versions({ index, keptMs })
+    this.retention = new Retention({
+      index,
+      log,
+      clock,
+      logger,
+      depthOf: () => 0,
+      keptMs,
+      isClockRight: () => this.isClockRight,
+      onReleased: () => {},
+      onError: () => {}
+    })
     this.author = new Author({ self, keys: ring, chance, bodies, nodeCodecs: [0x71] })
     const { tree, author } = this
     this.catalog = new Catalog({
@@ -225,7 +262,8 @@ export class Setup {
       clock,
       chance,
       logger,
-      assertMayWrite: () => {}
+      assertMayWrite: () => {},
+      versions: this.versions
     })
   }
 
@@ -249,8 +287,15 @@ export class Setup {
     )
   }
 
-  /** All rows of the index, but those about the index itself, and the feed, which depends on the order of arrival. */
+  /** The ids (hex) of the puts that the projection has called covered. */
+  readonly covered = new Set<string>()
+
+  /**
+   * All rows of the index, once it has been decided which versions are kept; without those about the index itself, and
+   * without the feed, which depends on the order of arrival.
+   */
   async rows(): Promise<string[]> {
+    await this.retention.look()
     const rows: string[] = []
     for await (const { key, value } of this.index.range(new Uint8Array(0)))
       if (key[0] !== TABLES.meta.charCodeAt(0) && key[0] !== TABLES.feed.charCodeAt(0))
@@ -274,7 +319,7 @@ export class Setup {
     ])
   }
 
-  /** Everything that the tree shows below a directory: each node's path, kind and record. */
+  /** Everything that the tree shows below a directory: the path, kind and record of each node. */
   async listing(directory: DirectoryNode = rootNode()): Promise<string[]> {
     const lines: string[] = []
     if (directory.path.length === 0) await this.#checkNames()
@@ -324,19 +369,28 @@ export class Setup {
   async #append(statements: readonly Statement[], { author, role }: Signer): Promise<void> {
     await this.beforeEach?.()
     await this.beforeAppend?.()
-    await this.project(statements.map(statement => acceptedBy(author, statement, role)))
+    const arrivedAtMs = this.clock.now()
+    await this.project(statements.map(statement => ({ ...acceptedBy(author, statement, role), arrivedAtMs })))
   }
 
-  /** Projects accepted statements in one batch, which the index applies. One batch at a time, as the log does. */
+  /** Projects accepted statements in one batch, which the index applies. Like the log, it does one batch at a time. */
   project(items: readonly AcceptedStatement[]): Promise<void> {
-    const projected = this.#last.then(() => this.#projectNow(items))
-    this.#last = projected.catch(() => {})
-    return projected
+    return this.#afterLast(() => this.#projectNow(items))
+  }
+
+  #afterLast<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(work)
+    this.#last = done.then(
+      () => {},
+      () => {}
+    )
+    return done
   }
 
   async #projectNow(items: readonly AcceptedStatement[]): Promise<void> {
     const ops = new IndexOps()
     await this.projection.project({ added: items, removed: [] }, ops)
+    for (const id of this.projection.coveredIn(ops)) this.covered.add(toHex(id))
     await this.index.batch(ops.all)
     for (const item of items) this.#accepted.set(idOf(item.statement), item)
     this.projection.applied({ added: items, removed: [] })

@@ -92,7 +92,7 @@ test('dfs --json members prints one array with every field', async t => {
   assert.deepEqual(items, JSON.parse(JSON.stringify(found)))
 })
 
-test('approve, deny and role print what they did, and give the node what they were told', async t => {
+test('approve, deny and role print what they did, and pass their arguments on to the node', async t => {
   const { node, dfs } = await setUpDfs(t)
   const cases: Array<[string[], string, string, object]> = [
     [['approve', 'K7Q2ZD', '--role', 'writer'], 'laptop is in, as writer', 'approve K7Q2ZD', { role: 'writer' }],
@@ -115,7 +115,44 @@ test('approve, deny and role print what they did, and give the node what they we
   assert.deepEqual(Object.keys(denied ?? {}), ['peerId', 'name', 'role'])
 })
 
-test('a code that nobody shows, a member that is no admin, and a role taken away each have their exit code', async t => {
+test('out prints that the others take over, that it was so before, or that the member runs', async t => {
+  const { node, dfs } = await setUpDfs(t)
+  const vm = { peerId: '12D3KooWaaaaaaaa', name: 'v\nm', role: 'writer' as const, connected: false }
+  const cases = [
+    [vm, 'v\\u{a}m (…aaaaaaaa) is out: the others take over its part. It counts again when it comes back'],
+    [{ ...vm, already: true as const }, 'v\\u{a}m (…aaaaaaaa) is already out, and counts again when it comes back'],
+    [
+      { ...vm, connected: true },
+      'v\\u{a}m (…aaaaaaaa) is out, but it is connected and counts again in a moment: stop it first'
+    ]
+  ] as const
+  for (const [declared, words] of cases) {
+    node.hooks.declareOut = async () => declared
+    const result = await dfs(['members', 'out', 'vm'])
+    assert.deepEqual([result.code, result.stdout.toString()], [0, `${words}\n`], result.stderr)
+    assert.equal(node.calls.pop()?.call, 'declareOut vm')
+    assert.deepEqual(jsonLines(await dfs(['--json', 'members', 'out', 'vm'])), [declared])
+  }
+  for (const [code, exit] of [
+    ['not-found', 3],
+    ['not-allowed', 4],
+    ['invalid', 2]
+  ] as const) {
+    node.hooks.declareOut = async () => {
+      throw new Fault(code, `because of ${code}`)
+    }
+    const result = await dfs(['members', 'out', 'vm'])
+    assert.deepEqual([result.code, result.stderr], [exit, `vm: because of ${code}\n`])
+  }
+})
+
+test('role says that a member has the role already', async t => {
+  const { node, dfs } = await setUpDfs(t)
+  node.hooks.setRole = async (name, role) => ({ peerId: 'fake-peer', name, role, already: true })
+  assert.equal((await dfs(['members', 'role', 'attic', 'admin'])).stdout.toString(), 'attic is an admin already\n')
+})
+
+test('a code that nobody shows, a member that is not an admin, and a lowered role each have their exit code', async t => {
   const { node, dfs } = await setUpDfs(t)
   const cases = [
     ['not-found', 3],
@@ -136,7 +173,7 @@ test('a code that nobody shows, a member that is no admin, and a role taken away
   }
 })
 
-test('status shows the words of the network, and of a machine that waits only what there is', async t => {
+test('status shows the words of the network, and for a machine that waits only what is known', async t => {
   const { node, dfs } = await setUpDfs(t)
   const status = await node.status()
   const shown = (await dfs(['status'])).stdout.toString()

@@ -21,7 +21,10 @@ test('status of a path lists the files that are on too few machines and what the
     '/d/two  on 2 of 3, waiting for attic (…p1, last seen 2 h ago)',
     '/d/lost  on no machine that answers, of 3'
   ])
-  assert.match(stderr, /2 of 3 files are not yet on enough machines/)
+  assert.match(
+    stderr,
+    /^if attic \(…p1\) will not come back, an admin can say so: dfs members out p1\n2 of 3 files are not yet on enough machines/
+  )
   const json = jsonLines(await dfs(['--json', 'status', '/d']))
   assert.deepEqual(
     json.map(({ path, confirmed }) => [path, confirmed]),
@@ -48,7 +51,11 @@ test('status without a path counts the files that were put here and are on too f
   const { node, dfs } = await setUpDfs(t)
   const now = await node.status()
   node.hooks.status = async () => ({ ...now, owed: { blocks: 5, bytes: 5_000, files: 2, waitingFor: [AWAY] } })
-  const { stdout } = await dfs(['status'])
+  const { stdout, stderr } = await dfs(['status'])
+  assert.equal(stderr, '  if attic (…p1) will not come back, an admin can say so: dfs members out p1\n')
+  const warning = 'attic (…p1) has been away for 2 h: run dfs members out p1'
+  node.hooks.status = async () => ({ ...now, owed: { ...now.owed, waitingFor: [AWAY] }, warnings: [warning] })
+  assert.equal((await dfs(['status'])).stderr, `  ! ${warning}\n`, 'what the node has said is not said again')
   assert.match(
     stdout.toString(),
     /2 files that were put here are not yet on enough machines, waiting for attic \(…p1, last seen 2 h ago\)/

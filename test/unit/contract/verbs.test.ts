@@ -7,7 +7,7 @@ import { FakeNode } from '../../fixtures/fake-node.ts'
 
 const ODD = '/a b/%2e/ü?#&=+"\n'
 
-/** What a server finds in an encoded request. */
+/** Returns what a server finds in an encoded request. */
 function received(verb: Verb, fields: Readonly<Record<string, unknown>>): ReceivedFields {
   const { url, headers, body } = encodeRequest(verb, fields)
   const { pathname, searchParams } = new URL(url, 'http://localhost')
@@ -32,8 +32,27 @@ async function callOf(verb: Verb, fields: Readonly<Record<string, unknown>>): Pr
 
 test('every verb calls its method of the node with the fields that the client gave', async () => {
   const cases: Array<[Verb, Record<string, unknown>, string, Record<string, unknown>]> = [
-    [VERBS.list, { path: ODD, recursive: true }, `list ${ODD}`, { recursive: true, here: undefined }],
-    [VERBS.list, { path: ODD, recursive: false, here: true }, `list ${ODD}`, { recursive: false, here: true }],
+    [
+      VERBS.list,
+      { path: ODD, recursive: true },
+      `list ${ODD}`,
+      { recursive: true, here: undefined, deleted: undefined }
+    ],
+    [
+      VERBS.list,
+      { path: ODD, recursive: false, here: true },
+      `list ${ODD}`,
+      { recursive: false, here: true, deleted: undefined }
+    ],
+    [
+      VERBS.list,
+      { path: ODD, recursive: true, deleted: true },
+      `list ${ODD}`,
+      { recursive: true, here: undefined, deleted: true }
+    ],
+    [VERBS.versions, { path: ODD }, `versions ${ODD}`, {}],
+    [VERBS.restore, { path: ODD }, `restore ${ODD}`, { version: undefined }],
+    [VERBS.restore, { path: ODD, version: 'abcd' }, `restore ${ODD}`, { version: 'abcd' }],
     [
       VERBS.watch,
       { path: ODD, recursive: true, list: true, since: 'x' },
@@ -51,7 +70,19 @@ test('every verb calls its method of the node with the fields that the client ga
     [VERBS.mkdir, { path: ODD }, `mkdir ${ODD}`, {}],
     [VERBS.move, { from: ODD, to: '/to', noClobber: true }, `move ${ODD} /to`, { noClobber: true }],
     [VERBS.copy, { from: ODD, to: '/to' }, `copy ${ODD} /to`, { noClobber: undefined }],
-    [VERBS.remove, { path: ODD, recursive: true }, `remove ${ODD}`, { recursive: true, ifTag: undefined }],
+    [VERBS.remove, { path: ODD, recursive: true }, `remove ${ODD}`, { recursive: true }],
+    [
+      VERBS.remove,
+      { path: ODD, recursive: false, purge: true, wait: true },
+      `remove ${ODD}`,
+      { recursive: false, purge: true, wait: true }
+    ],
+    [
+      VERBS.removing,
+      { path: ODD, recursive: true, purge: false },
+      `removing ${ODD}`,
+      { recursive: true, purge: false }
+    ],
     [VERBS.remove, { path: ODD, recursive: false, ifTag: 't1' }, `remove ${ODD}`, { recursive: false, ifTag: 't1' }],
     [VERBS.evict, { path: ODD }, `evict ${ODD}`, {}],
     [VERBS.members, {}, 'members ', {}],
@@ -59,6 +90,7 @@ test('every verb calls its method of the node with the fields that the client ga
     [VERBS.approve, { code: ODD }, `approve ${ODD}`, { role: undefined }],
     [VERBS.deny, { code: ODD }, `deny ${ODD}`, {}],
     [VERBS.setRole, { member: ODD, role: 'storage' }, `setRole ${ODD} storage`, {}],
+    [VERBS.declareOut, { member: ODD }, `declareOut ${ODD}`, {}],
     [
       VERBS.invite,
       { role: 'admin', expiresMs: 60_000, uses: 'unlimited' },
@@ -69,6 +101,9 @@ test('every verb calls its method of the node with the fields that the client ga
     [VERBS.invites, {}, 'invites ', {}],
     [VERBS.revokeInvite, { invite: ODD }, `revokeInvite ${ODD}`, {}],
     [VERBS.networkInfo, {}, 'networkInfo ', {}],
+    [VERBS.settings, {}, 'settings ', {}],
+    [VERBS.setSetting, { key: ODD, value: 'all' }, `setSetting ${ODD} all`, {}],
+    [VERBS.setSetting, { key: 'versionDays', value: 7 }, 'setSetting versionDays 7', {}],
     [VERBS.forgetNetworkKey, {}, 'forgetNetworkKey ', {}]
   ]
   for (const [verb, fields, call, options] of cases) {

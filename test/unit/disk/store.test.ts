@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ROW_STATEMENT } from '../../../src/disk/constants.ts'
+import {
+  PROJECT_ROWS_MAX,
+  ROW_BLOCK,
+  ROW_CLAIM,
+  ROW_EARLY,
+  ROW_FREED,
+  ROW_STATEMENT
+} from '../../../src/disk/constants.ts'
 import { DiskError, IndexCorruptError, NoSpaceError, RowCorruptError } from '../../../src/disk/errors.ts'
 import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
 import { endDoubtOps, isInDoubt } from '../../../src/disk/index-marks.ts'
@@ -8,6 +15,7 @@ import { decodePlace, encodePlace, type Place } from '../../../src/disk/place.ts
 import type { RowProjection, StoredRow } from '../../../src/disk/row-projection.ts'
 import { Segments } from '../../../src/disk/segments.ts'
 import { Store } from '../../../src/disk/store.ts'
+import { u32be } from '../../../src/util/bytes.ts'
 import { StoppedError } from '../../../src/util/errors.ts'
 import { openStore } from '../../fixtures/disk-store.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
@@ -335,7 +343,7 @@ test('a compaction reports a row that the index has lost, and keeps the segment'
   await expectFacts(await openStore(files.crash(), small), 100)
 })
 
-test('an end after a failed write is clean only if the write could be undone', async () => {
+test('a stop after a failed write is clean only if the write could be undone', async () => {
   for (const isMended of [true, false]) {
     let isBroken = false
     const files = new FakeFiles({
@@ -486,37 +494,90 @@ test('an aborted compaction leaves both copies and does no harm', async () => {
   await expectFacts(open, 100)
 })
 
-test('a replay of large rows is done in steps of bounded size', async () => {
-  const files = new FakeFiles()
+type Write = [type: number, payloads: Uint8Array[]]
+
+/**
+ * Opens a store whose index is lost, with projections that record each batch of rows, and writes to it. The files that
+ * it returns are those of a crash after that.
+ */
+async function recorded(
+  writes: readonly Write[],
+  { files = new FakeFiles(), batches = [] }: { files?: FakeFiles; batches?: StoredRow[][] } = {}
+): Promise<{ files: FakeFiles }> {
   const storeId = Buffer.alloc(16, 1)
-  const openWith = async (files: FakeFiles, batches: number[]): Promise<Store> => {
-    const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
-    await index.open()
-    const segments = new Segments({ files, storeId, logger: silentLogger })
-    const store = new Store({ segments, index, storeId, logger: silentLogger })
-    store.register(1, {
+  const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
+  await index.open()
+  const segments = new Segments({ files, storeId, logger: silentLogger })
+  const store = new Store({ segments, index, storeId, logger: silentLogger })
+  for (const type of [ROW_STATEMENT, ROW_BLOCK, ROW_FREED, ROW_CLAIM, ROW_EARLY])
+    store.register(type, {
       project: async rows => {
-        batches.push(rows.reduce((sum, { payload }) => sum + payload.byteLength, 0))
+        batches.push([...rows])
       },
       isLive: async () => true,
       isIndexed: async () => true
     })
-    await segments.open()
-    await store.open()
-    return store
-  }
-  const store = await openWith(files, [])
-  for (let i = 0; i < 10; i++)
-    await store.write(
-      1,
-      Array.from({ length: 64 }, () => Buffer.alloc(60_000))
-    )
-  const batches: number[] = []
-  await openWith(files.crash(), batches)
-  assert.ok(batches.length > 1 && Math.max(...batches) < 17 << 20, `${batches}`)
+  await segments.open()
+  await store.open()
+  for (const [type, payloads] of writes) await store.write(type, payloads)
+  return { files: files.crash() }
+}
+
+test('a replay of large rows is done in steps of bounded size', async () => {
+  const { files } = await recorded(
+    Array.from({ length: 10 }, () => [ROW_STATEMENT, Array.from({ length: 64 }, () => Buffer.alloc(60_000))])
+  )
+  const rows: StoredRow[][] = []
+  await recorded([], { files, batches: rows })
+  const batches = rows.map(some => some.reduce((sum, { payload }) => sum + payload.byteLength, 0))
+  assert.ok(batches.length > 1 && Math.max(...batches) < 2 << 20, `${batches}`)
   assert.equal(
     batches.reduce((a, b) => a + b),
     640 * 60_000
+  )
+})
+
+test('a replay gives a projection no more rows at a time than one batch of the index may hold', async () => {
+  const batches: StoredRow[][] = []
+  const count = 3 * PROJECT_ROWS_MAX
+  const payloads = Array.from({ length: count }, (_, i) => u32be(i))
+  const { files } = await recorded([[ROW_STATEMENT, payloads]])
+  await recorded([], { files, batches })
+  assert.deepEqual(
+    batches.map(rows => rows.length),
+    [PROJECT_ROWS_MAX, PROJECT_ROWS_MAX, PROJECT_ROWS_MAX]
+  )
+  assert.deepEqual(
+    batches.flat().map(({ payload }) => Buffer.from(payload)),
+    payloads
+  )
+})
+
+test('a replay applies the rows of many small puts in one batch for each type, although they lie in turn', async () => {
+  const batches: StoredRow[][] = []
+  const writes = Array.from({ length: 50 }, (_, i) =>
+    [ROW_CLAIM, ROW_BLOCK, ROW_STATEMENT].map((type): Write => [type, [Buffer.from([type, i])]])
+  ).flat()
+  const { files } = await recorded(writes)
+  await recorded([], { files, batches })
+  assert.deepEqual(
+    batches.map(rows => rows.map(({ payload }) => payload[0])),
+    [ROW_CLAIM, ROW_BLOCK, ROW_STATEMENT].map(type => Array.from({ length: 50 }, () => type))
+  )
+})
+
+test('a replay applies a freed row after the rows before it and before those behind it', async () => {
+  const batches: StoredRow[][] = []
+  const types = [ROW_BLOCK, ROW_STATEMENT, ROW_FREED, ROW_FREED, ROW_BLOCK, ROW_STATEMENT, ROW_EARLY, ROW_STATEMENT]
+  const { files } = await recorded(types.map(type => [type, [Buffer.from([type])]]))
+  await recorded([], { files, batches })
+  assert.deepEqual(
+    batches.flatMap(rows => rows.map(({ payload }) => payload[0])),
+    types
+  )
+  assert.deepEqual(
+    batches.map(rows => rows.length),
+    [1, 1, 2, 1, 1, 1, 1]
   )
 })
 

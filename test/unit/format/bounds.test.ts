@@ -24,7 +24,7 @@ const NUMBERS: Array<[kind: Kind, name: string, min: number, max: number, set: (
   ['entry', 'replicas', 0, bounds.REPLICAS_MAX, replicas => ({ replicas })]
 ]
 
-/** The bytes of a statement with fields that no encoder of ours writes. */
+/** The bytes of a statement with fields that our encoders never write. */
 function bytesWith(kind: Kind, fields: Numbers): Uint8Array {
   const { hlc, grant, sig } = signSample(kind)
   const rest = { kind, v: 1, hlc: Buffer.from(hlc.toString(16).padStart(16, '0'), 'hex'), sig }

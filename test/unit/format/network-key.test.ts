@@ -6,6 +6,7 @@ import {
   deriveNetwork,
   epochSubkeys,
   formatNetworkKey,
+  keyWordsMissing,
   networkKeyWords,
   parseNetworkKey,
   privateKey,
@@ -116,4 +117,17 @@ test('words that are no network key are told apart: how many, which one, or the 
   )
   assert.match(messageOf([second, first, ...others]), /do not belong together: check their order/)
   assert.equal(messageOf(['hunter2']), 'a network key is 64 hex digits or 24 words')
+})
+
+test('the words that are still to come are counted without the numbers beside them', () => {
+  const words = networkKeyWords(Buffer.alloc(32, 3)).split(' ')
+  for (const [text, missing] of [
+    ['', 24],
+    [' 1 '.concat(words[0] as string), 23],
+    [`1. ${words[0]}\n2) ${words[1]}\n`, 22],
+    [words.join('\n'), 0],
+    [`${words.join(' ')} more`, 0],
+    ['ab'.repeat(32), 0]
+  ] as const)
+    assert.equal(keyWordsMissing(text), missing, text)
 })

@@ -43,7 +43,7 @@ test('an abort stays an abort, and an unknown error stays what it is', () => {
   assert.equal(partlyDone(unknown, 3, 'some'), unknown)
 })
 
-test('a put whose record is durable does not fail because the copies that are owed cannot be noted', async () => {
+test('a put whose record is durable does not fail if the copies that are owed cannot be noted', async () => {
   const logger = new RecordingLogger()
   const outcome = { reached: ['self'], wanted: 3, owedBlocks: 2 }
   const fs = {

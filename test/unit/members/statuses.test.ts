@@ -8,6 +8,7 @@ import { idOf, type Statement } from '../../../src/format/statement.ts'
 import type { AcceptedStatement } from '../../../src/log/projection.ts'
 import { WEIGHT_MAX } from '../../../src/members/constants.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
+import { Outs } from '../../../src/members/outs.ts'
 import { Roster } from '../../../src/members/roster.ts'
 import { Settings } from '../../../src/members/settings.ts'
 import { Statuses } from '../../../src/members/statuses.ts'
@@ -26,11 +27,13 @@ class Setup {
   readonly admin = adminSecrets(Buffer.alloc(32, 7), this.clock, this.chance)
   readonly roster = new Roster(this.admin.network, this.clock)
   readonly settings = new Settings()
+  readonly outs = new Outs()
   readonly statuses = new Statuses({
     roster: this.roster,
     clock: this.clock,
     logger: silentLogger,
-    settings: this.settings
+    settings: this.settings,
+    outs: this.outs
   })
 
   member(options: GrantOptions = {}): LocalMember {
@@ -167,7 +170,7 @@ test('a member counts as out once this node has seen it out for long enough', as
   assert.deepEqual(isOut(), [false, false, false], 'it is back at once')
 })
 
-test('the time starts again for a member that was out and came back', async () => {
+test('the wait starts again for a member that was out and came back', async () => {
   const setup = new Setup()
   const members = [setup.member(), setup.member(), setup.member()]
   const [, , third] = members as [LocalMember, LocalMember, LocalMember]
@@ -256,7 +259,7 @@ test('statuses that were accepted while this clock was ahead put nobody out once
   assert.ok((setup.statuses.medianHlc ?? 0n) <= hlcAt(setup.clock.now() + 5 * MINUTE))
 })
 
-test('the view uses the outAfter of the network´s settings, and changes with them', () => {
+test('the view uses the outAfter of the network’s settings, and changes with them', () => {
   const setup = new Setup()
   const members = [setup.member(), setup.member(), setup.member()] as const
   const by = new LocalMember(setup.admin, setup.clock, setup.chance)

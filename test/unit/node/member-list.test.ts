@@ -25,6 +25,7 @@ class World {
   readonly self = this.selfOf(this.admin)
   readonly statuses = new Map<PeerId, { hlc: bigint; fields: { addresses: string[] } }>()
   readonly view: Array<{ peer: PeerId; isOut: boolean; isDraining: boolean; isFull: boolean }> = []
+  readonly saidOut = new Set<PeerId>()
   readonly admitted: PeerId[] = []
   readonly connections: Array<{ peer: PeerId; address: string }> = []
   readonly listeners: Array<(event: MembershipEvent) => void> = []
@@ -43,7 +44,8 @@ class World {
       }
     }
     const of = (peer: PeerId): unknown => statuses.get(peer)
-    this.list = new MemberList({ members, roster, statuses: { of }, clock } as unknown as MemberListOptions)
+    const isSaidOut = (peer: PeerId): boolean => this.saidOut.has(peer)
+    this.list = new MemberList({ members, roster, statuses: { of, isSaidOut }, clock } as unknown as MemberListOptions)
   }
 
   selfOf(secrets: Secrets): LocalMember {
@@ -167,7 +169,7 @@ test('the list shows whether a member is out, draining or full', () => {
   assert.equal(world.item(laptop).state, 'draining')
 })
 
-test('a machine that waits was seen now while it is connected, and not at all once it is gone', () => {
+test('a machine that waits is listed as seen now while it is connected, and without a time once it is gone', () => {
   const world = new World()
   const { clock, admin } = world
   world.add(admin)

@@ -6,7 +6,7 @@ import type { RejectionReason } from './types.ts'
  * Returns why an attempt to join a peer failed. Returns undefined if it was not refused: a peer that too many are
  * joining answers `busy`, and we dial it again later.
  */
-export function rejectionOf(error: unknown): RejectionReason | undefined {
+export function rejectionReason(error: unknown): RejectionReason | undefined {
   const status = error instanceof RefusedError ? error.status : undefined
   if (status === 'busy') return undefined
   if (status === 'clock-off' || error instanceof ClockOffError) return 'clock-off'

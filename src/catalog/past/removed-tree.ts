@@ -1,0 +1,113 @@
+import { TABLES } from '../../disk/tables.ts'
+import { type EntryRecord, seenKey } from '../../format/entry.ts'
+import { compareStamps, type Stamp } from '../../format/stamp.ts'
+import { equalBytes } from '../../util/bytes.ts'
+import { deletedAt } from '../heads.ts'
+import type { Tree } from '../tree.ts'
+import type { DirectoryNode } from '../tree-node.ts'
+import type { PastRows } from './past-rows.ts'
+import type { PastDirectory, PastPlace, PastTree } from './past-tree.ts'
+
+export interface RemovedTreeOptions {
+  tree: Pick<Tree, 'entry'>
+  past: PastTree
+  rows: PastRows
+}
+
+/** An entry that a removal has deleted. */
+export type RemovedEntry =
+  | { kind: 'directory'; id: Uint8Array }
+  | { kind: 'file'; id: Uint8Array; parent: DirectoryNode; name: string }
+
+/**
+ * Finds what one recursive removal has deleted: its deletes share an incarnation (`changes/remove-tree.ts`). If several
+ * members removed a directory at the same time, their removals count as one.
+ */
+export class RemovedTree {
+  readonly #options: RemovedTreeOptions
+
+  constructor(options: RemovedTreeOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Yields what the removal took that deleted a directory last, each directory before what is in it. It holds a list of
+   * directories for each level of the tree. `directory` is the directory at its path, and `id` that of the entry.
+   */
+  async *of(directory: PastDirectory, id: Uint8Array): AsyncGenerator<RemovedEntry> {
+    const removals = await this.#removalsOf(id)
+    if (removals.size > 0) yield* this.#below(directory, removals)
+  }
+
+  /**
+   * Returns the directory that was deleted last of those at a path that shows a directory: one that shows nevertheless,
+   * because something was put into it since, or one that another directory has replaced.
+   */
+  async lastAt(place: PastPlace, { ids }: DirectoryNode): Promise<Uint8Array | undefined> {
+    let last: { id: Uint8Array; at: Stamp } | undefined
+    const note = async (id: Uint8Array): Promise<void> => {
+      const found = await this.#options.tree.entry(id)
+      if (found?.shown.isDeleted !== true) return
+      const at = deletedAt(found.row.state)
+      if (last === undefined || compareStamps(at, last.at) > 0) last = { id, at }
+    }
+    for (const id of ids) await note(id)
+    for await (const { id, kind } of this.#options.past.deletedAt(place)) {
+      if (kind === 'file') continue
+      await note(id)
+      break
+    }
+    return last?.id
+  }
+
+  async *#below(top: PastDirectory, removals: ReadonlySet<string>): AsyncGenerator<RemovedEntry> {
+    const { rows, past } = this.#options
+    const way: Array<{ directory: PastDirectory; names: AsyncGenerator<string> }> = []
+    const enter = (directory: PastDirectory): void => {
+      way.push({ directory, names: rows.directoryNames(directory.ids) })
+    }
+    try {
+      yield* this.#in(top, removals)
+      enter(top)
+      for (let level = way.at(-1); level !== undefined; level = way.at(-1)) {
+        const { done, value: name } = await level.names.next()
+        const child = done === true ? undefined : await past.childDirectory(level.directory, name)
+        if (done === true) way.pop()
+        else if (child !== undefined && !isOnWay(child, way)) {
+          yield* this.#in(child, removals)
+          enter(child)
+        }
+      }
+    } finally {
+      for (const { names } of way) await names.return(undefined)
+    }
+  }
+
+  /** Yields the directory itself, if the removal took it, and the files that it took from it. */
+  async *#in(directory: PastDirectory, removals: ReadonlySet<string>): AsyncGenerator<RemovedEntry> {
+    for (const id of directory.ids) if (await this.#isOf(id, removals)) yield { kind: 'directory', id }
+    for await (const { id, name } of this.#options.rows.deleted(directory.ids, [TABLES.deletedFiles]))
+      if (await this.#isOf(id, removals)) yield { kind: 'file', id, parent: directory, name }
+  }
+
+  async #isOf(id: Uint8Array, removals: ReadonlySet<string>): Promise<boolean> {
+    for (const removal of await this.#removalsOf(id)) if (removals.has(removal)) return true
+    return false
+  }
+
+  /** Returns the removals that deleted an entry; none if it is not deleted. */
+  async #removalsOf(id: Uint8Array): Promise<Set<string>> {
+    const found = await this.#options.tree.entry(id)
+    if (found?.shown.isDeleted !== true) return new Set()
+    return new Set(found.row.state.heads.filter(({ op }) => op === 'delete').map(removalOf))
+  }
+}
+
+function removalOf({ stamp: { author, incarnation } }: EntryRecord): string {
+  return seenKey(author, incarnation)
+}
+
+/** Returns true if moves have made a cycle, so that a directory is below itself. */
+function isOnWay(child: DirectoryNode, way: ReadonlyArray<{ directory: DirectoryNode }>): boolean {
+  return way.some(({ directory }) => directory.ids.some(id => child.ids.some(other => equalBytes(id, other))))
+}

@@ -1,0 +1,34 @@
+import type { AnswerOf } from '../../contract/verbs.ts'
+import { printJson, printLine } from '../../terminal/print.ts'
+import { formatCount } from '../../terminal/units.ts'
+import { type DfsCommand, nonEmpty } from '../command.ts'
+import type { Session } from '../session.ts'
+
+export const restore: DfsCommand = {
+  name: 'restore',
+  summary: 'bring back what was removed, or an earlier version of a file',
+  exits: ['notFound', 'integrity', 'noSpace'],
+  examples: [
+    ['dfs restore /notes.txt', 'undo the last change of a file, or its removal'],
+    ['dfs restore /notes.txt 3f9a2c1b', 'make a version current (see dfs versions)'],
+    ['dfs restore /photos', 'bring back all that one rm -r took']
+  ],
+  declare(command) {
+    command
+      .argument('<path>', 'file or directory', nonEmpty)
+      .argument('[version]', 'version of a file; by default the last one that is not current', nonEmpty)
+  },
+  async run({ client, isJson }: Session, path: string, version: string | undefined) {
+    const result = await client.call('restore', { path, ...(version === undefined ? {} : { version }) })
+    if (isJson) printJson(result)
+    else printLine(restoredText(result))
+  }
+}
+
+/** Says what was restored. */
+export function restoredText({ path, kind, restored, files, directories, left }: AnswerOf<'restore'>): string {
+  if (kind === 'file') return `${path}: restored version ${(restored as string).slice(0, 8)}`
+  const parts = [formatCount(files, 'file'), formatCount(directories, 'directory', 'directories')]
+  const rest = left === 0 ? '' : `; left alone: ${formatCount(left, 'file')} whose names are in use again`
+  return `${path}: restored ${parts.join(' and ')}${rest}`
+}

@@ -1,0 +1,73 @@
+import type { Records } from '../catalog/change.ts'
+import type { PeerId } from '../format/peer-id.ts'
+import { OverLimitError } from '../util/errors.ts'
+import { ACKNOWLEDGED_AT_ONCE, ACKNOWLEDGED_MAX, ACKNOWLEDGED_POLL_MS } from './constants.ts'
+import type { FsContext } from './context.ts'
+
+type Context = Pick<FsContext, 'members' | 'sync' | 'clock'>
+
+/**
+ * Follows which members have acknowledged the records of one verb, for as long as the caller waits. A member that was
+ * not there when the records were pushed gets them from the log when it comes back. Then it is asked whether it has
+ * them, because only the member itself knows. It keeps the id of each record in memory.
+ */
+export class Acknowledgements {
+  readonly #fs: Context
+  readonly #ids: Uint8Array[] = []
+  /** How many of the ids, from the first on, each member has said that it has. */
+  readonly #counts = new Map<PeerId, number>()
+  #isTooMany = false
+
+  constructor(fs: Context) {
+    this.#fs = fs
+  }
+
+  /** Adds records that the verb has appended. */
+  add(records: Records): void {
+    if (this.#ids.length + records.length > ACKNOWLEDGED_MAX) this.#isTooMany = true
+    else for (const { id } of records) this.#ids.push(id)
+  }
+
+  /**
+   * Asks the members for what they have not acknowledged yet, again and again. Yields those that have everything, each
+   * time that fewer are left to wait for. Ends when no member is left to wait for. A member that is out is not waited for,
+   * nor is one that has been removed: nobody knows whether it comes back. Throws an `OverLimitError` if there are too
+   * many records to follow.
+   */
+  async *follow(acknowledged: ReadonlySet<PeerId>, signal: AbortSignal | undefined): AsyncGenerator<Set<PeerId>> {
+    const done = new Set(acknowledged)
+    for (let before: number | undefined; ; ) {
+      const left = this.#awaited().filter(peer => !done.has(peer))
+      if (before !== undefined && left.length < before) yield new Set(done)
+      if (left.length === 0) return
+      before = left.length
+      if (this.#isTooMany)
+        throw new OverLimitError(
+          `everything was removed, but more than ${ACKNOWLEDGED_MAX} entries cannot be waited for: dfs members shows who is away`
+        )
+      const has = await Promise.all(left.map(peer => this.#hasAll(peer)))
+      signal?.throwIfAborted()
+      for (const [i, peer] of left.entries()) if (has[i]) done.add(peer)
+      if (!has.includes(true)) await this.#fs.clock.sleep(ACKNOWLEDGED_POLL_MS, signal)
+    }
+  }
+
+  /** The members that keep what the network stores, now or soon again. */
+  #awaited(): PeerId[] {
+    const { all, self, view } = this.#fs.members
+    const out = new Set(view.members.filter(({ isOut }) => isOut).map(({ peer }) => peer))
+    return all.map(({ peer }) => peer).filter(peer => peer !== self.peerId && !out.has(peer))
+  }
+
+  async #hasAll(peer: PeerId): Promise<boolean> {
+    if (!this.#fs.members.isAdmitted(peer)) return false
+    let count = this.#counts.get(peer) ?? 0
+    while (count < this.#ids.length) {
+      const page = this.#ids.slice(count, count + ACKNOWLEDGED_AT_ONCE)
+      if (!(await this.#fs.sync.hasAll(peer, page))) return false
+      count += page.length
+      this.#counts.set(peer, count)
+    }
+    return true
+  }
+}

@@ -1,0 +1,34 @@
+import type { DeletedFile } from '../catalog/change.ts'
+import type { VersionRow } from '../catalog/past/past.ts'
+import { cidOf } from '../catalog/projection.ts'
+import type { Path } from '../format/path.ts'
+import { decodeReplicas } from '../format/replicas.ts'
+import type { FsContext } from './context.ts'
+import type { AbortOptions, PutResult } from './types.ts'
+import { type LinkTo, Upload } from './upload.ts'
+
+/**
+ * Writes the content of a version to a path once more: the blocks are kept as a put keeps them, by as many members as
+ * that version asked for. `deleted` is the file that goes on, if the path shows none.
+ */
+export async function writeVersion(
+  fs: FsContext,
+  path: Path,
+  row: VersionRow,
+  { deleted, signal }: AbortOptions & { deleted?: DeletedFile | undefined }
+): Promise<PutResult> {
+  const { record, body } = await fs.past.versions.read(row)
+  signal?.throwIfAborted()
+  const { size, mtime, mode, type, key, content, props } = body
+  const named = { root: record.root as Uint8Array, rootEpoch: record.rootEpoch as Uint8Array }
+  const written = { ...named, size, mtime, mode, type, key, content, props }
+  const linkTo: LinkTo | undefined =
+    deleted && ((content, options) => fs.catalog.restoreFile(deleted, content, options))
+  const resolved = { copies: decodeReplicas(record.replicas), acks: fs.defaults.ack, signal }
+  const upload = new Upload(fs, resolved, { linkTo })
+  try {
+    return await upload.commitCopy(path, written, cidOf(record))
+  } finally {
+    upload.close()
+  }
+}

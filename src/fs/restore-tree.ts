@@ -1,0 +1,122 @@
+import type { PastDirectory, PastPlace, RemovedEntry } from '../catalog/past/past.ts'
+import { formatPath } from '../format/path.ts'
+import { equalBytes } from '../util/bytes.ts'
+import { DfsError, InvalidInputError } from '../util/errors.ts'
+import { forEachUntilFailure } from '../util/for-each.ts'
+import { DIRECTORIES_AT_ONCE, TREE_AT_ONCE } from './constants.ts'
+import type { FsContext } from './context.ts'
+import { OF_ONE_ITEM } from './copy.ts'
+import { partlyDone } from './partly-done.ts'
+import { MemberPushes } from './push-to-members.ts'
+import { writeVersion } from './restore-file.ts'
+import type { AbortOptions } from './types.ts'
+import type { RestoreResult } from './version-types.ts'
+
+type RemovedFile = Extract<RemovedEntry, { kind: 'file' }>
+
+/**
+ * Brings back what one recursive removal took, and nothing that was deleted before. A file is left alone if something
+ * has its name again. If a file cannot be restored, for example because its record is damaged, the others are restored
+ * nevertheless. What was restored before a failure stays, and a repetition goes on from there.
+ */
+export async function restoreTree(
+  fs: FsContext,
+  place: PastPlace,
+  id: Uint8Array,
+  options: AbortOptions
+): Promise<RestoreResult> {
+  const directory = (await fs.past.tree.childDirectory(place.parent, place.name)) as PastDirectory
+  return new TreeRestore(fs, options).run(directory, id)
+}
+
+class TreeRestore {
+  readonly #fs: FsContext
+  readonly #signal: AbortSignal | undefined
+  readonly #pushes: MemberPushes
+  /** The directories at the path itself. They come last, so that a repetition still finds what is left to restore. */
+  readonly #top: Uint8Array[] = []
+  #files = 0
+  #directories = 0
+  #left = 0
+  #failed = 0
+  #failure: DfsError | undefined
+
+  constructor(fs: FsContext, { signal }: AbortOptions) {
+    this.#fs = fs
+    this.#signal = signal
+    this.#pushes = new MemberPushes(fs, signal)
+  }
+
+  async run(directory: PastDirectory, id: Uint8Array): Promise<RestoreResult> {
+    const [fs, signal] = [this.#fs, this.#signal]
+    try {
+      const files = this.#filesOf(directory, fs.past.removed.of(directory, id))
+      await forEachUntilFailure(files, { atOnce: TREE_AT_ONCE, signal }, (file, signal) => this.#restore(file, signal))
+      if (this.#failure === undefined) await this.#restoreDirectories(this.#top)
+      await this.#pushes.settle()
+    } catch (error) {
+      throw partlyDone(error, this.#count, this.#countText)
+    }
+    if (this.#failure !== undefined)
+      throw partlyDone(this.#failure, this.#count, `could not be restored: ${this.#failed}; ${this.#countText}`)
+    const [files, directories, left] = [this.#files, this.#directories, this.#left]
+    if (this.#count + left === 0)
+      throw new InvalidInputError('nothing that was removed with this directory is left to restore')
+    return {
+      path: formatPath(directory.path),
+      kind: 'directory',
+      restored: null,
+      version: null,
+      files,
+      directories,
+      left
+    }
+  }
+
+  get #count(): number {
+    return this.#files + this.#directories
+  }
+
+  get #countText(): string {
+    return `${this.#count} of the files and directories in it have been restored, and stay: repeat this for the rest`
+  }
+
+  /** Restores the directories below, many with one append, and yields the files. */
+  async *#filesOf({ ids: top }: PastDirectory, removed: AsyncIterable<RemovedEntry>): AsyncGenerator<RemovedFile> {
+    let ids: Uint8Array[] = []
+    for await (const entry of removed) {
+      this.#signal?.throwIfAborted()
+      if (entry.kind === 'file') yield entry
+      else if (top.some(id => equalBytes(id, entry.id))) this.#top.push(entry.id)
+      else ids.push(entry.id)
+      if (ids.length < DIRECTORIES_AT_ONCE) continue
+      await this.#restoreDirectories(ids)
+      ids = []
+    }
+    if (ids.length > 0) await this.#restoreDirectories(ids)
+  }
+
+  async #restoreDirectories(ids: readonly Uint8Array[]): Promise<void> {
+    const records = await this.#fs.catalog.restoreDirectories(ids)
+    this.#directories += records.length
+    await this.#pushes.push(records)
+  }
+
+  async #restore(file: RemovedFile, signal: AbortSignal): Promise<void> {
+    const { id, parent, name } = file
+    try {
+      const row = await this.#fs.past.versions.latestOf(id)
+      if (row === undefined) return
+      await writeVersion(this.#fs, [...parent.path, name], row, { deleted: file, signal })
+      this.#files++
+    } catch (error) {
+      if (!(error instanceof DfsError) || !OF_ONE_ITEM.has(error.code)) throw error
+      if (error.code === 'exists') {
+        this.#left++
+        return
+      }
+      this.#failed++
+      this.#failure ??= error
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import { RowCorruptError } from '../disk/errors.ts'
+import type { Place } from '../disk/place.ts'
+import type { Store } from '../disk/store.ts'
+import { decodeEntry, MEMBERSHIP, REST, type StatementClass, statementIdOf, statementKey } from './keys.ts'
+import type { LostStatements } from './lost.ts'
+import type { LoggedStatement } from './projection.ts'
+import { decodeStatementRow } from './statement-row.ts'
+
+export interface StatementReaderOptions {
+  store: Pick<Store, 'index' | 'read'>
+  lost: Pick<LostStatements, 'has' | 'note'>
+}
+
+/** The place of a statement according to the index, and the key of its row in the index. */
+interface Found {
+  key: Uint8Array
+  place: Place
+}
+
+/** Reads the statements that the log has. A statement whose row turns out to be damaged is noted as lost. */
+export class StatementReader {
+  readonly #options: StatementReaderOptions
+
+  constructor(options: StatementReaderOptions) {
+    this.#options = options
+  }
+
+  /** Returns, for each id, whether the log has its statement. */
+  async has(ids: readonly Uint8Array[]): Promise<boolean[]> {
+    return (await this.#find(ids)).map(found => found !== undefined)
+  }
+
+  /** Returns those of some statements that the log has and that can be read. */
+  async get(ids: readonly Uint8Array[]): Promise<LoggedStatement[]> {
+    const items: LoggedStatement[] = []
+    for (const found of await this.#find(ids)) {
+      const item = found === undefined ? undefined : await this.#readFound(found)
+      if (item !== undefined) items.push(item)
+    }
+    return items
+  }
+
+  /** Returns at most `limit` ids of a class, in ascending order, starting with the first id after `after`. */
+  async list(statementClass: StatementClass, after: Uint8Array | undefined, limit: number): Promise<Uint8Array[]> {
+    const ids: Uint8Array[] = []
+    const from = after === undefined ? undefined : statementKey(statementClass, after)
+    for await (const { key } of this.#options.store.index.range(statementKey(statementClass), { after: from, limit })) {
+      ids.push(statementIdOf(key))
+    }
+    return ids
+  }
+
+  /** Yields the statements of a class whose ids are greater than `after`, in the order of the ids. */
+  async *all(statementClass: StatementClass, after: Uint8Array): AsyncGenerator<LoggedStatement> {
+    const from = statementKey(statementClass, after)
+    for await (const { key, value } of this.#options.store.index.range(statementKey(statementClass), { after: from })) {
+      const statement = await this.#readFound({ key, place: decodeEntry(value).place })
+      if (statement !== undefined) yield statement
+    }
+  }
+
+  /** Reads a statement that the index has. If its row is damaged, this notes it and returns undefined. */
+  async #readFound({ key, place }: Found): Promise<LoggedStatement | undefined> {
+    try {
+      return await this.#read(place)
+    } catch (error) {
+      if (!(error instanceof RowCorruptError)) throw error
+      this.#options.lost.note(key, place)
+      return undefined
+    }
+  }
+
+  /** Reads the statement that is stored at a place, which comes from the index. Throws a `RowCorruptError`. */
+  async #read(place: Place): Promise<LoggedStatement> {
+    const { statement, id: _id, ...facts } = decodeStatementRow(await this.#options.store.read(place))
+    if (statement instanceof Error) throw statement
+    return { ...facts, statement, place }
+  }
+
+  async #find(ids: readonly Uint8Array[]): Promise<Array<Found | undefined>> {
+    const keys = ids.flatMap(id => [statementKey(REST, id), statementKey(MEMBERSHIP, id)])
+    const values = await this.#options.store.index.getMany(keys)
+    return ids.map((id, i) => {
+      const at = values[2 * i] === undefined ? 2 * i + 1 : 2 * i
+      const value = values[at]
+      if (value === undefined || this.#options.lost.has(id)) return undefined
+      return { key: keys[at] as Uint8Array, place: decodeEntry(value).place }
+    })
+  }
+}
