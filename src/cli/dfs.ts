@@ -2,7 +2,7 @@ import { closest } from '../terminal/closest.ts'
 import { usage } from '../terminal/errors.ts'
 import { type Example, examplesText } from '../terminal/examples.ts'
 import { EXIT, EXIT_NAMES, exitLine } from '../terminal/exit.ts'
-import { addHelpBelow, addVersion, newProgram, runProgram } from '../terminal/program.ts'
+import { addHelpBelow, newProgram, runProgram } from '../terminal/program.ts'
 import { hideProgress } from '../terminal/progress.ts'
 import { refuseUnbuiltFlags } from '../terminal/unbuilt.ts'
 import { addCommand, type DfsCommand } from './command.ts'
@@ -72,9 +72,14 @@ export async function main(args: readonly string[]): Promise<number> {
 }
 
 async function run(args: readonly string[], signal: AbortSignal): Promise<void> {
+  const names = new Set(COMMANDS.map(({ name }) => name))
+  const start = args.findIndex(arg => names.has(arg))
+  // After a command, `--version` is the version of a file.
+  const hasVersion = start < 0 || !args.slice(start).some(arg => /^--version(=|$)/.test(arg))
   const program = newProgram(
     'dfs',
-    'Files of a private, encrypted, replicated file system. Talks to the dfs-node on this machine.'
+    'Files of a private, encrypted, replicated file system. Talks to the dfs-node on this machine.',
+    { hasVersion }
   )
   addGlobalFlags(program)
   const callOf = (): Call => ({ where: whereOf(program), isJson: program.opts<GlobalFlags>().json, signal })
@@ -85,10 +90,6 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<void> 
   program.commandsGroup('Help:').helpCommand('help [command]', 'print this help, or that of a command')
   addHelpBelow(program, `\n${examplesText(EXAMPLES)}\n\n${exitLine(EXIT_NAMES)}\n${VARIABLES}`)
   program.on('command:*', ([name]: string[]) => refuseCommand(name as string))
-  // Flags before the command belong to the program itself. After it, `--version` is a flag of `get` and `cat`.
-  const names = new Set(COMMANDS.map(({ name }) => name))
-  const start = args.findIndex(arg => names.has(arg))
-  if (start < 0 || args.indexOf('--version') < start) addVersion(program)
   if (start >= 0) refuseUnbuiltFlags(args.slice(start), UNBUILT_FLAGS)
   await program.parseAsync(args, { from: 'user' })
 }

@@ -17,6 +17,7 @@ const NUMBERS: Array<[kind: Kind, name: string, min: number, max: number, set: (
   ['settings', 'replicas', 0, bounds.REPLICAS_MAX, replicas => ({ replicas })],
   ['settings', 'ack', 0, bounds.REPLICAS_MAX, ack => ({ ack })],
   ['settings', 'outAfter', 1, bounds.OUT_AFTER_MS_MAX, outAfter => ({ outAfter })],
+  ['settings', 'versionDays', 0, bounds.VERSION_DAYS_MAX, versionDays => ({ versionDays })],
   ['settings', 'quotas.statements', 0, bounds.QUOTA_STATEMENTS_MAX, statements => ({ quotas: { statements } })],
   ['settings', 'quotas.nodeBytes', 0, bounds.CAPACITY_BYTES_MAX, nodeBytes => ({ quotas: { nodeBytes } })],
   ['status', 'weight', 0, bounds.CAPACITY_BYTES_MAX, weight => ({ weight })],

@@ -87,9 +87,11 @@ test('an evict that fails half-way says how many blocks it freed', async () => {
       }
     },
     blocks: {
-      evict: async (_record: unknown, _signal: unknown, result: { freed: { blocks: number } }) => {
-        result.freed.blocks += 5
-        if (++evicts === 2) throw full
+      freeing: {
+        evict: async (_record: unknown, _signal: unknown, result: { freed: { blocks: number } }) => {
+          result.freed.blocks += 5
+          if (++evicts === 2) throw full
+        }
       }
     }
   } as unknown as FsContext
