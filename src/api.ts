@@ -20,6 +20,7 @@ import type {
   Stat
 } from './fs/types.ts'
 import type { RestoreOptions, RestoreResult, VersionItem } from './fs/version-types.ts'
+import type { WatchEvent, WatchOptions } from './fs/watch-types.ts'
 import type {
   Admitted,
   DeclaredOut,
@@ -48,6 +49,7 @@ import type { Transports } from './wire/libp2p-host.ts'
 export type * from './events.ts'
 export type * from './fs/types.ts'
 export type * from './fs/version-types.ts'
+export type * from './fs/watch-types.ts'
 export type * from './members/types.ts'
 export type * from './status.ts'
 export type { ComponentLogger, Logger } from './util/logger.ts'
@@ -168,6 +170,12 @@ export interface DfsVerbs {
   get(path: string, options?: GetOptions): Promise<OpenFile>
   /** Lists a directory in the order of names (by UTF-8 bytes). For a file, the list contains the file itself. */
   list(path: string, options?: ListOptions): AsyncGenerator<ListItem>
+  /**
+   * Tells what changes at and below a path, whoever changes it, from now on or from a cursor, until the node stops (code
+   * `aborted`). Nothing need be there yet. Nothing is held in memory for a slow reader. Throws `not-allowed` if this
+   * member can read no names, and `invalid` for a cursor that no node has made. `WatchEvent` says what is told.
+   */
+  watch(path: string, options?: WatchOptions): AsyncGenerator<WatchEvent>
   /**
    * Asks the members which copies they hold now of each file at or below a path, and yields the files in the order of a
    * listing.

@@ -49,6 +49,7 @@ const PUBLIC: Record<string, readonly string[]> = {
     'change',
     'content-tag',
     'errors',
+    'feed/change-feed',
     'past/past',
     'projection',
     'tree',

@@ -89,6 +89,12 @@ export class NodeBuilder {
     return undefined
   }
 
+  /** Returns a file with the content that shows, as if it alone had its name; undefined if it is deleted. */
+  async file(id: Uint8Array): Promise<FileNode | undefined> {
+    const [first] = await this.#file(id, { isFirst: true, rivals: [], nameHash: undefined })
+    return first?.node.kind === 'file' ? first.node : undefined
+  }
+
   /** Returns a file that no directory shows, with its versions. They show at `/`, as conflicts, and have no names yet. */
   ofUnreachableFile(id: Uint8Array): Promise<Unnamed[]> {
     return this.#file(id, UNREACHABLE)

@@ -53,7 +53,7 @@ export function fsContextOf(
 ): FsContext {
   const { membership, blocks, catalog: room } = rooms
   const { members, sync, settings } = membership
-  const { catalog, tree, past, author } = room
+  const { catalog, tree, feed, past, author } = room
   const { clock, logger } = init
   // The settings of the network may change while this node runs.
   const defaults: FsContext['defaults'] = {
@@ -64,5 +64,19 @@ export function fsContextOf(
       return copies.ack ?? settings.ack
     }
   }
-  return { catalog, tree, past, author, blocks, members, sync, codec: codecOf(init), clock, logger, defaults, lastSeen }
+  return {
+    catalog,
+    tree,
+    feed,
+    past,
+    author,
+    blocks,
+    members,
+    sync,
+    codec: codecOf(init),
+    clock,
+    logger,
+    defaults,
+    lastSeen
+  }
 }
