@@ -3,6 +3,7 @@ import type { Blockstore } from 'interface-blockstore'
 import type { TypedEventTarget } from 'main-event'
 import type { DfsNodeEvents, NodeEvent } from './events.ts'
 import type { NodeCodec } from './format/manifest.ts'
+import type { FsckOptions, FsckResult, GcOptions, GcResult, SpaceReport, Usage } from './fs/space-types.ts'
 import type {
   AbortOptions,
   Copies,
@@ -47,6 +48,7 @@ import type { Transports } from './wire/libp2p-host.ts'
  */
 
 export type * from './events.ts'
+export type * from './fs/space-types.ts'
 export type * from './fs/types.ts'
 export type * from './members/types.ts'
 export type * from './status.ts'
@@ -219,6 +221,17 @@ export interface DfsVerbs {
   restore(path: string, options?: RestoreOptions): Promise<RestoreResult>
   /** Frees this member's copies, once the members that owe them afterwards have proved that they hold them. */
   evict(path: string, options?: AbortOptions): Promise<EvictResult>
+  /** Frees now what this node would free in time. With `dryRun`, only says what that is, and why. */
+  gc(options?: GcOptions): Promise<GcResult>
+  /**
+   * Compares the blocks here with the log and the manifests, and puts right what differs, with blocks that other members
+   * deliver. With `readData`, reads every block too.
+   */
+  fsck(options?: FsckOptions): Promise<FsckResult>
+  /** Says how full the members are, and what takes up the space of this one. */
+  df(options?: AbortOptions): Promise<SpaceReport>
+  /** Says how much a file or directory takes up. */
+  du(path: string, options?: AbortOptions): Promise<Usage>
   /** Returns the state of the node. Throws only if the node has been stopped or its disk cannot be read. */
   status(): Promise<Status>
   /** Returns the other members that are known. */

@@ -51,6 +51,7 @@ const PUBLIC: Record<string, readonly string[]> = {
     'errors',
     'past/past',
     'projection',
+    'record-paths',
     'tree',
     'tree-node',
     'versions/versions'
