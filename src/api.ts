@@ -6,6 +6,7 @@ import type { NodeCodec } from './format/manifest.ts'
 import type { FsckOptions, FsckResult, GcOptions, GcResult, SpaceReport, Usage } from './fs/space-types.ts'
 import type {
   AbortOptions,
+  ClobberOptions,
   Copies,
   CopiesItem,
   EvictResult,
@@ -17,12 +18,10 @@ import type {
   PutResult,
   RemoveOptions,
   RemoveResult,
-  RestoreOptions,
-  RestoreResult,
   Source,
-  Stat,
-  VersionItem
+  Stat
 } from './fs/types.ts'
+import type { RestoreOptions, RestoreResult, VersionItem } from './fs/version-types.ts'
 import type {
   Admitted,
   DeclaredOut,
@@ -33,7 +32,8 @@ import type {
   MemberItem,
   NetworkInfo,
   Peer,
-  Role
+  Role,
+  SettingItem
 } from './members/types.ts'
 import type { Status } from './status.ts'
 import type { Chance } from './util/chance.ts'
@@ -50,6 +50,7 @@ import type { Transports } from './wire/libp2p-host.ts'
 export type * from './events.ts'
 export type * from './fs/space-types.ts'
 export type * from './fs/types.ts'
+export type * from './fs/version-types.ts'
 export type * from './members/types.ts'
 export type * from './status.ts'
 export type { ComponentLogger, Logger } from './util/logger.ts'
@@ -107,11 +108,11 @@ export interface NodeOptions {
    * default what is free at the first start, less 5 % of the disk.
    */
   capacityBytes?: number | undefined
-  /** The number of copies to keep of each file that this node puts. By default 3. */
+  /** The number of copies to keep of each file that this node puts. By default as the settings of the network say: 3. */
   replicas?: Copies | undefined
   /**
-   * The number of copies that must be durable before a put resolves. By default 2 if a second member can be reached,
-   * and 1 otherwise.
+   * The number of copies that must be durable before a put resolves. By default as the settings of the network say: 2
+   * if a second member can be reached, and 1 otherwise.
    */
   ack?: Copies | undefined
   /**
@@ -186,20 +187,12 @@ export interface DfsVerbs {
    * Moves a file or directory. If `to` is a directory, the source is moved into it. If `to` is a file, that file is
    * replaced, unless `noClobber` is set.
    */
-  move(
-    from: string,
-    to: string,
-    options?: AbortOptions & { noClobber?: boolean | undefined }
-  ): Promise<{ from: string; path: string }>
+  move(from: string, to: string, options?: ClobberOptions): Promise<{ from: string; path: string }>
   /**
    * Copies a file or a whole directory. The copy shares the blocks of the original. Blocks that are here are not read
    * again. Blocks that are not here are fetched. Members that owe blocks of the copy but lack them pull them.
    */
-  copy(
-    from: string,
-    to: string,
-    options?: AbortOptions & { noClobber?: boolean | undefined }
-  ): Promise<{ from: string; path: string }>
+  copy(from: string, to: string, options?: ClobberOptions): Promise<{ from: string; path: string }>
   /** Deletes a file, or, with `recursive`, also a directory. Members that are away delete it when they are back. */
   remove(path: string, options?: RemoveOptions & { wait?: boolean | undefined }): Promise<RemoveResult>
   /**
@@ -223,10 +216,7 @@ export interface DfsVerbs {
   evict(path: string, options?: AbortOptions): Promise<EvictResult>
   /** Frees now what this node would free in time. With `dryRun`, only says what that is, and why. */
   gc(options?: GcOptions): Promise<GcResult>
-  /**
-   * Compares the blocks here with the log and the manifests, and puts right what differs, with blocks that other members
-   * deliver. With `readData`, reads every block too.
-   */
+  /** Compares the blocks here with the log, and repairs them from other members. With `readData`, reads all of them. */
   fsck(options?: FsckOptions): Promise<FsckResult>
   /** Says how full the members are, and what takes up the space of this one. */
   df(options?: AbortOptions): Promise<SpaceReport>
@@ -273,6 +263,13 @@ export interface DfsVerbs {
   /** Ends an invite, named by its id, by the start of its id, or by its token. Members that it let in stay. */
   revokeInvite(invite: string, options?: AbortOptions): Promise<{ id: string }>
   networkInfo(options?: AbortOptions): Promise<NetworkInfo>
+  /** Returns the settings of the network, which hold for all members. */
+  settings(options?: AbortOptions): Promise<SettingItem[]>
+  /**
+   * Changes a setting of the network. Throws `invalid` for a key that does not exist and for a value out of bounds, and
+   * `not-allowed` unless this node is an admin.
+   */
+  setSetting(key: string, value: number | 'all', options?: AbortOptions): Promise<SettingItem>
   /** Removes the network key from the keystore of this node. `forgotten` is false if it did not hold the key. */
   forgetNetworkKey(options?: AbortOptions): Promise<{ forgotten: boolean }>
   /** Stops the node. Everything that was acknowledged remains durable. A second call has no effect. */

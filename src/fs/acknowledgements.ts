@@ -29,26 +29,26 @@ export class Acknowledgements {
   }
 
   /**
-   * Asks the members for what they have not acknowledged yet, again and again, and yields those that have everything
-   * whenever there are more of them. Ends when no member is left to wait for. A member that is out is not waited for,
+   * Asks the members for what they have not acknowledged yet, again and again. Yields those that have everything, each
+   * time that fewer are left to wait for. Ends when no member is left to wait for. A member that is out is not waited for,
    * nor is one that has been removed: nobody knows whether it comes back. Throws an `OverLimitError` if there are too
    * many records to follow.
    */
   async *follow(acknowledged: ReadonlySet<PeerId>, signal: AbortSignal | undefined): AsyncGenerator<Set<PeerId>> {
     const done = new Set(acknowledged)
-    for (;;) {
+    for (let before: number | undefined; ; ) {
       const left = this.#awaited().filter(peer => !done.has(peer))
+      if (before !== undefined && left.length < before) yield new Set(done)
       if (left.length === 0) return
+      before = left.length
       if (this.#isTooMany)
         throw new OverLimitError(
           `everything was removed, but more than ${ACKNOWLEDGED_MAX} entries cannot be waited for: dfs members shows who is away`
         )
       const has = await Promise.all(left.map(peer => this.#hasAll(peer)))
       signal?.throwIfAborted()
-      const more = left.filter((_, i) => has[i])
-      for (const peer of more) done.add(peer)
-      if (more.length > 0) yield new Set(done)
-      else await this.#fs.clock.sleep(ACKNOWLEDGED_POLL_MS, signal)
+      for (const [i, peer] of left.entries()) if (has[i]) done.add(peer)
+      if (!has.includes(true)) await this.#fs.clock.sleep(ACKNOWLEDGED_POLL_MS, signal)
     }
   }
 

@@ -57,13 +57,23 @@ export async function* removingPath(
   for await (const more of acknowledgements.follow(acknowledged, signal)) yield resultFor(more)
 }
 
-/**
- * Says which members have acknowledged a deletion and which have not, whether these are there or away. A member of which
- * an admin has said that it is out is not expected back.
- */
-function reached(fs: FsContext, acknowledged: ReadonlySet<PeerId>): Pick<RemoveResult, 'removedOn' | 'waitingFor'> {
-  const self = fs.members.self.peerId
-  const isLeft = (peer: PeerId): boolean => peer !== self && !acknowledged.has(peer) && !fs.members.isSaidOut(peer)
-  const left = fs.members.all.map(({ peer }) => peer).filter(isLeft)
-  return { removedOn: [self, ...acknowledged], waitingFor: awaited(fs, left) }
+/** Says which members have acknowledged a deletion, which are still waited for, and which are out. */
+function reached(
+  fs: FsContext,
+  acknowledged: ReadonlySet<PeerId>
+): Pick<RemoveResult, 'removedOn' | 'waitingFor' | 'out'> {
+  const { all, self, view } = fs.members
+  const isOut = new Set(view.members.flatMap(member => (member.isOut ? [member.peer] : [])))
+  const left = all.map(({ peer }) => peer).filter(peer => peer !== self.peerId && !acknowledged.has(peer))
+  return {
+    removedOn: [self.peerId, ...acknowledged],
+    waitingFor: awaited(
+      fs,
+      left.filter(peer => !isOut.has(peer))
+    ),
+    out: awaited(
+      fs,
+      left.filter(peer => isOut.has(peer))
+    )
+  }
 }

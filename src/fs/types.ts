@@ -10,6 +10,12 @@ export interface AbortOptions {
   signal?: AbortSignal | undefined
 }
 
+/** Of a move or a copy. */
+export interface ClobberOptions extends AbortOptions {
+  /** Fail with code `exists` if a file is already at the new path. */
+  noClobber?: boolean | undefined
+}
+
 /**
  * Bytes to store, in whatever form a program has them: text, which is stored as UTF-8, bytes, a Node.js or web stream, or
  * anything else that yields bytes. A stream that yields text is refused with code `invalid`.
@@ -171,52 +177,8 @@ export interface ListItem {
   deletedAt?: Date
   /** The peer id of that member. */
   deletedBy?: string
-}
-
-/** A version of a file, or a delete of it. */
-export interface VersionItem {
-  /** The id of its record, as 64 hex digits. The first 8 are enough to name it, unless several begin with them. */
-  version: string
-  /** The number of bytes of content; 0 for a delete, and if the record cannot be read. */
-  size: number
-  /** The time of the file, as it was put. For a delete, the time of the delete. */
-  modified: Date
-  /** When it was written, by the clock of its author. */
-  written: Date
-  /** The peer id of the member that wrote it. */
-  author: string
-  /** The name of that member; null if it is not known. */
-  authorName: string | null
-  /** True for the content that the path shows. */
-  current: boolean
-  /** True for content that was written at the same time as the current content, and that nobody has replaced yet. */
-  conflict: boolean
-  /** True if this is a delete. Restoring it restores what it deleted. */
-  deleted: boolean
-  /** When its content may be freed; null if that is not so, or not known. */
-  expires: Date | null
-}
-
-export interface RestoreOptions extends AbortOptions {
-  /**
-   * The version to restore, by its id or by the first digits of it. By default, the last one before the delete, or, if
-   * the file is there, the latest with another content than the current one. A directory has no versions.
-   */
-  version?: string | undefined
-}
-
-export interface RestoreResult {
-  path: string
-  kind: 'file' | 'directory'
-  /** The version that was restored; null for a directory. */
-  restored: string | null
-  /** The id of the new record; null for a directory. */
-  version: string | null
-  /** How many files and directories were restored. */
-  files: number
-  directories: number
-  /** How many files were left alone, because something has their names again. */
-  left: number
+  /** From when on it can no longer be restored, as far as this member knows. */
+  expires?: Date | null
 }
 
 /** The copies of a file that members say now that they hold. */
@@ -247,10 +209,32 @@ export interface Stat extends ListItem {
    */
   replicas: { wanted: number; confirmed: number }
   /**
-   * The number of records that ever wrote content, including deleted ones; 1 for a directory. Older versions cannot be
-   * read yet.
+   * The number of versions of the file that are kept, the one that shows included; 1 for a directory.
    */
   versions: number
+  /** Who wrote the content that shows; null for a directory. */
+  writtenBy: Writer | null
+  /** The other contents that were written at the same time, and that nobody has chosen between yet. */
+  conflicts: ConflictItem[]
+}
+
+/** Who wrote a content, and when. */
+export interface Writer {
+  peerId: string
+  /** The name of that member; null if it is not known. */
+  name: string | null
+  /** By the clock of that member. */
+  at: Date
+}
+
+/** A content that shows beside a file. */
+export interface ConflictItem {
+  /** The path under which it shows. */
+  path: string
+  /** Names it for `restore`, as in `VersionItem`. */
+  version: string
+  size: number
+  writtenBy: Writer
 }
 
 export interface RemoveOptions extends AbortOptions {
@@ -273,10 +257,11 @@ export interface RemoveResult {
   /** The peer ids of the members that acknowledged the deletion, including this one. */
   removedOn: string[]
   /**
-   * The members that have not acknowledged it, and will delete the entry when they are back. A member of which an admin
-   * has said that it is out is not among them.
+   * The members that have not acknowledged it, and will delete the entry when they are back. Without those that are out.
    */
   waitingFor: AwaitedMember[]
+  /** The members that are out. They delete the entry if they come back. */
+  out: AwaitedMember[]
   /** When its disk space is freed; null if that is not known. */
   freesAt: Date | null
 }

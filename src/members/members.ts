@@ -131,11 +131,6 @@ export class Members {
     return this.#options.statuses.view
   }
 
-  /** Returns true if an admin has said that a member is out, and the member has not come back since. */
-  isSaidOut(peer: PeerId): boolean {
-    return this.#options.statuses.isSaidOut(peer)
-  }
-
   /** The other members that have proven themselves and that we may ask. */
   get admitted(): PeerId[] {
     return this.#join.admitted

@@ -6,11 +6,15 @@ import { watchOutput } from './stdout.ts'
 import { usageWords } from './usage-words.ts'
 import { version } from './version.ts'
 
-/** Returns a program that throws instead of exiting. `runProgram` catches and reports the error. */
-export function newProgram(name: string, description: string): Command {
+/**
+ * Returns a program that throws instead of exiting. `runProgram` catches and reports the error. Without `hasVersion`, the
+ * program has no flag `--version`, so that a command may have one.
+ */
+export function newProgram(name: string, description: string, { hasVersion = true } = {}): Command {
   const program = new Command(name)
+  if (hasVersion) program.version(version, '--version', 'print the version')
+  program
     .description(description)
-    .version(version, '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .configureOutput({ writeErr: () => {} })
     .configureHelp({
@@ -31,6 +35,17 @@ export function throwUsage(command: Command): Command {
     const below = visible.map(other => other.name()).filter(name => name !== 'help')
     const [first = ''] = command.args
     throw usage(usageWords(error, { name: fullName(command), below, meant: closest(first, below) }))
+  })
+}
+
+/** The width of a help text where no terminal tells its own. */
+const HELP_COLUMNS = 80
+
+/** Adds a text below the help of a command. Its lines are wrapped to the width of the terminal, as those above it are. */
+export function addHelpBelow(command: Command, text: string): Command {
+  return command.addHelpText('after', () => {
+    const columns = command.configureOutput().getOutHelpWidth?.() ?? HELP_COLUMNS
+    return command.createHelp().boxWrap(text, columns)
   })
 }
 

@@ -38,7 +38,7 @@ async function pass(clock: ManualClock, ms: number, stepMs = 30_000): Promise<vo
   await settle()
 }
 
-/** Begins to store a file and fails before its record is made. */
+/** Begins to store a file, and fails before there is a record. */
 async function cutOff(clock: ManualClock, writer: BlockMember, chunks: number): Promise<void> {
   async function* broken() {
     yield bytesOf(chunks)
@@ -177,7 +177,7 @@ test('a member evicts what the others hold again, although it promised them its 
   const { record } = await whileTimePasses(clock, a.put(bytesOf(20), { replicas: ALL, ack: ALL }))
   const first = await whileTimePasses(clock, b.blocks.freeing.evict(record))
   assert.deepEqual([first.freed.blocks, first.left.blocks], [20, 0])
-  // To prove its copies to C, B pulls them again. From then on it does not rely on those of C.
+  // B pulls its copies again to prove them to C. From then on it does not rely on the copies of C.
   const second = await whileTimePasses(clock, c.blocks.freeing.evict(record))
   assert.deepEqual([second.freed.blocks, second.left.blocks], [20, 0])
   assert.deepEqual(
@@ -581,11 +581,11 @@ test('status counts the blocks whose other owner is out, until another member ha
   await pass(clock, 5 * MINUTE)
   const atRisk = (): number[] => [a, b, c].map(({ blocks }) => blocks.inDanger.blocksAtRisk)
   assert.deepEqual(atRisk(), [0, 0, 0])
-  // Only those chunks are in danger that C and one other member owed. A and B cannot reach each other to mend that.
+  // Only the chunks that C and one other member owed are in danger. A and B cannot reach each other to make new copies.
   const only = await Promise.all([a, b].map(member => onlyWith(cluster, member, c)))
   cluster.isolate(c)
   cluster.isolate(a)
-  // No other member ever had this file, so it is owed, but has not come into danger.
+  // No other member ever had this file, so it is owed, but no copy of it was lost.
   await whileTimePasses(clock, a.put(bytesOf(6), { replicas: 2 }))
   c.options = { isOut: true }
   cluster.refreshView()

@@ -21,7 +21,7 @@ async function start(t: TestContext) {
   cluster.logger = recorded
   const watched = await cluster.add()
   const [writer] = cluster.members as [BlockMember]
-  /** What it said of one component since it was last asked, traces left out, ids and all. */
+  /** The lines that one component logged since the last call, with ids but without traces. */
   const said = (component: string): string[] => {
     const lines = recorded.lines.filter(line => line.startsWith(`dfs:blocks:${component} `))
     recorded.lines.length = 0
@@ -118,7 +118,7 @@ test('a node lists the background work of this room, and all of it ends with it'
     'claim sweep',
     'making room'
   ])
-  // The view has changed since its start, and stands by then.
+  // The view has changed since the start, and has settled by now.
   for (let i = 0; i < 3; i++) {
     clock.advance(MINUTE)
     await settle()

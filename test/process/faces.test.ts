@@ -67,7 +67,18 @@ test('put, ls, stat, get, cat, mv, cp, rm, evict, status and peers print what th
   const facts = { kind: 'file', size: 2_500_000, modified: '2020-09-13T12:26:40.000Z', mode: 0o640, conflict: false }
   assert.deepEqual(item, { path: '/a b.bin', ...facts })
   const [found] = jsonLines(await dfs('--json', 'stat', '/a b.bin'))
-  const fields = ['path', 'kind', 'size', 'root', 'modified', 'replicas', 'versions', 'conflict']
+  const fields = [
+    'path',
+    'kind',
+    'size',
+    'root',
+    'modified',
+    'replicas',
+    'versions',
+    'conflict',
+    'writtenBy',
+    'conflicts'
+  ]
   assert.deepEqual(Object.keys(found!), fields)
   assert.deepEqual(found!['replicas'], { wanted: 1, confirmed: 1 })
   const back = join(folder, 'back')
@@ -95,7 +106,7 @@ test('put, ls, stat, get, cat, mv, cp, rm, evict, status and peers print what th
   assert.equal((await dfs('stat', '/in/a b.bin')).code, 0)
   assert.equal((await dfs('mkdir', '/x/y/z')).code, 0)
   const [removed] = jsonLines(await dfs('--json', 'rm', '-r', '/x'))
-  assert.deepEqual(Object.keys(removed!), ['path', 'version', 'removedOn', 'waitingFor', 'freesAt'])
+  assert.deepEqual(Object.keys(removed!), ['path', 'version', 'removedOn', 'waitingFor', 'out', 'freesAt'])
   assert.deepEqual(removed!['removedOn'], [node.peerId])
   const [evicted] = jsonLines(await dfs('--json', 'evict', '/copy'))
   assert.deepEqual(evicted, { path: '/copy', freed: { blocks: 0, bytes: 0 }, left: { blocks: 0, bytes: 0 } })
@@ -153,7 +164,7 @@ test('a node fetches a file from another node, which is killed and comes back', 
   assert.deepEqual([peer!['peerId'], peer!['connected'], peer!['via']], [b.peerId, true, 'tcp+tls'])
   await b.kill()
   assert.equal((await dfsOf(b)('status')).code, 5)
-  // A directory that is a member already needs no key.
+  // A directory that already belongs to a member needs no key.
   const again = await start(t, join(folder, 'b'), [])
   assert.deepEqual([again.peerId, again.network], [b.peerId, a.network])
   assert.equal((await dfsOf(again)('get', '--force', '/file', copy)).code, 0)

@@ -53,7 +53,7 @@ async function removeAndWait(
   try {
     for await (const result of client.stream('removing', { path, recursive, purge })) {
       last = result
-      line.show(waitingText(result))
+      if (result.waitingFor.length > 0) line.show(waitingText(result))
     }
   } catch (error) {
     // It is removed all the same, and the user wants to know on how many members.

@@ -37,16 +37,34 @@ export async function buildRooms(init: RoomOptions): Promise<Rooms> {
   return rooms
 }
 
+/**
+ * The numbers of copies that the owner of this node asks for. What is undefined is as the settings of the network say.
+ * `Infinity` means every member.
+ */
+export interface OwnCopies {
+  replicas: number | undefined
+  ack: number | undefined
+}
+
 /** Returns the rooms in the form in which the verbs of `fs/` use them. */
 export function fsContextOf(
   init: RoomOptions,
   rooms: Rooms,
-  rest: Pick<FsContext, 'defaults' | 'lastSeen'>
+  { copies, lastSeen }: Pick<FsContext, 'lastSeen'> & { copies: OwnCopies }
 ): FsContext {
   const { disk: diskRoom, membership, blocks, catalog: room } = rooms
-  const { members, sync } = membership
+  const { members, sync, settings } = membership
   const { catalog, tree, past, author } = room
   const { clock, logger } = init
+  // The settings of the network may change while this node runs.
+  const defaults: FsContext['defaults'] = {
+    get replicas() {
+      return copies.replicas ?? settings.replicas
+    },
+    get ack() {
+      return copies.ack ?? settings.ack
+    }
+  }
   const entryOf = async (record: Uint8Array): Promise<Uint8Array | undefined> => {
     const statement = (await membership.log.get(record))?.statement
     return statement?.kind === 'entry' ? (statement as Statement<'entry'>).fields.id : undefined
@@ -56,5 +74,5 @@ export function fsContextOf(
     return { used, capacity, free }
   }
   const parts = { catalog, tree, past, author, blocks, members, sync, codec: codecOf(init), clock, logger }
-  return { ...parts, entryOf, disk, ...rest }
+  return { ...parts, entryOf, disk, defaults, lastSeen }
 }

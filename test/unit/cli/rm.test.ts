@@ -9,19 +9,22 @@ test('rm says on how many members it has removed a file, and who will follow', a
   const result = { version: '00', freesAt: null }
   const away = { peerId: '12D3KooWlaptop0', name: 'laptop', since: new Date(Date.now() - 3 * 3_600_000) }
   const slow = { peerId: '12D3KooWbox00000', name: 'box', since: null }
-  const cases: Array<[removedOn: string[], waitingFor: Array<typeof away | typeof slow>, text: RegExp]> = [
-    [['a'], [], /^removed\n$/],
-    [['a', 'b'], [], /^removed on 2 of 2 members\n$/],
+  type Waiting = Array<typeof away | typeof slow>
+  const cases: Array<[removedOn: string[], waitingFor: Waiting, out: Waiting, text: RegExp]> = [
+    [['a'], [], [], /^removed\n$/],
+    [['a', 'b'], [], [], /^removed on 2 of 2 members\n$/],
     [
       ['a', 'b'],
       [away],
+      [],
       /^removed on 2 of 3 members; laptop \(…Wlaptop0, last seen 3 h ago\) will remove it when it is back\n$/
     ],
-    [['a'], [away, slow], /^removed on 1 of 3 members; laptop .*, box .* will remove it when they are back\n$/],
-    [['a'], [slow], /^removed on 1 of 2 members; box \(…box00000\) has not confirmed it yet\n$/]
+    [['a'], [away, slow], [], /^removed on 1 of 3 members; laptop .*, box .* will remove it when they are back\n$/],
+    [['a'], [], [away], /^removed on 1 of 2 members; laptop .* is out, and will remove it if it comes back\n$/],
+    [['a'], [slow], [], /^removed on 1 of 2 members; box \(…box00000\) has not confirmed it yet\n$/]
   ]
-  for (const [removedOn, waitingFor, text] of cases) {
-    node.hooks.remove = async path => ({ path, ...result, removedOn, waitingFor })
+  for (const [removedOn, waitingFor, out, text] of cases) {
+    node.hooks.remove = async path => ({ path, ...result, removedOn, waitingFor, out })
     const printed = await dfs(['rm', '/f'])
     assert.deepEqual([printed.code, printed.stderr], [0, ''])
     assert.match(printed.stdout.toString(), text)
@@ -34,8 +37,8 @@ test('rm says on how many members it has removed a file, and who will follow', a
 
 const laptop = { peerId: '12D3KooWlaptop0', name: 'laptop', since: null }
 const states = [
-  { path: '/f', version: '00', removedOn: ['a'], waitingFor: [laptop], freesAt: null },
-  { path: '/f', version: '00', removedOn: ['a', 'b'], waitingFor: [], freesAt: null }
+  { path: '/f', version: '00', removedOn: ['a'], waitingFor: [laptop], out: [], freesAt: null },
+  { path: '/f', version: '00', removedOn: ['a', 'b'], waitingFor: [], out: [], freesAt: null }
 ]
 
 test('rm --wait prints what is known once the last member has acknowledged', async t => {

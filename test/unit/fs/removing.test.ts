@@ -34,7 +34,6 @@ function fakeFs(count = 1) {
       self: { peerId: 'self' },
       member: (peer: string) => members.find(member => member.peer === peer),
       isAdmitted: (peer: string) => admitted.has(peer),
-      isSaidOut: () => false,
       get admitted() {
         return [...admitted]
       },
@@ -88,11 +87,17 @@ test('a removal does not wait for a member that is out, was out from the start, 
     if (leave === 'out') out.add('far')
     else members.pop()
     await pass(clock)
-    assert.equal((await end).done, true)
+    assert.deepEqual(names((await end).value), [['self', 'near'], []])
+    assert.equal((await states.next()).done, true)
   }
   const { fs, out } = fakeFs()
   out.add('far')
-  assert.deepEqual(names(await removePath(fs, path, { wait: true })), [['self', 'near'], ["far's name"]])
+  const result = await removePath(fs, path, { wait: true })
+  assert.deepEqual(names(result), [['self', 'near'], []])
+  assert.deepEqual(
+    result.out.map(({ peerId }) => peerId),
+    ['far']
+  )
 })
 
 test('a wait for other members can be aborted, and one that nobody asked for does not begin', async () => {
