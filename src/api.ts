@@ -3,8 +3,10 @@ import type { Blockstore } from 'interface-blockstore'
 import type { TypedEventTarget } from 'main-event'
 import type { DfsNodeEvents, NodeEvent } from './events.ts'
 import type { NodeCodec } from './format/manifest.ts'
+import type { FsckOptions, FsckResult, GcOptions, GcResult, SpaceReport, Usage } from './fs/space-types.ts'
 import type {
   AbortOptions,
+  ClobberOptions,
   Copies,
   CopiesItem,
   EvictResult,
@@ -47,6 +49,7 @@ import type { Transports } from './wire/libp2p-host.ts'
  */
 
 export type * from './events.ts'
+export type * from './fs/space-types.ts'
 export type * from './fs/types.ts'
 export type * from './fs/version-types.ts'
 export type * from './fs/watch-types.ts'
@@ -192,20 +195,12 @@ export interface DfsVerbs {
    * Moves a file or directory. If `to` is a directory, the source is moved into it. If `to` is a file, that file is
    * replaced, unless `noClobber` is set.
    */
-  move(
-    from: string,
-    to: string,
-    options?: AbortOptions & { noClobber?: boolean | undefined }
-  ): Promise<{ from: string; path: string }>
+  move(from: string, to: string, options?: ClobberOptions): Promise<{ from: string; path: string }>
   /**
    * Copies a file or a whole directory. The copy shares the blocks of the original. Blocks that are here are not read
    * again. Blocks that are not here are fetched. Members that owe blocks of the copy but lack them pull them.
    */
-  copy(
-    from: string,
-    to: string,
-    options?: AbortOptions & { noClobber?: boolean | undefined }
-  ): Promise<{ from: string; path: string }>
+  copy(from: string, to: string, options?: ClobberOptions): Promise<{ from: string; path: string }>
   /** Deletes a file, or, with `recursive`, also a directory. Members that are away delete it when they are back. */
   remove(path: string, options?: RemoveOptions & { wait?: boolean | undefined }): Promise<RemoveResult>
   /**
@@ -233,6 +228,14 @@ export interface DfsVerbs {
   restore(path: string, options?: RestoreOptions): Promise<RestoreResult>
   /** Frees this member's copies, once the members that owe them afterwards have proved that they hold them. */
   evict(path: string, options?: AbortOptions): Promise<EvictResult>
+  /** Frees now what this node would free in time. With `dryRun`, only says what that is, and why. */
+  gc(options?: GcOptions): Promise<GcResult>
+  /** Compares the blocks here with the log, and repairs them from other members. With `readData`, reads all of them. */
+  fsck(options?: FsckOptions): Promise<FsckResult>
+  /** Says how full the members are, and what takes up the space of this one. */
+  df(options?: AbortOptions): Promise<SpaceReport>
+  /** Says how much a file or directory takes up. */
+  du(path: string, options?: AbortOptions): Promise<Usage>
   /** Returns the state of the node. Throws only if the node has been stopped or its disk cannot be read. */
   status(): Promise<Status>
   /** Returns the other members that are known. */

@@ -52,6 +52,7 @@ const PUBLIC: Record<string, readonly string[]> = {
     'feed/change-feed',
     'past/past',
     'projection',
+    'record-paths',
     'tree',
     'tree-node',
     'versions/versions'
