@@ -15,7 +15,7 @@ const COLUMN: string[][] = [
   ['index'],
   ['node'],
   ['api'],
-  ['events', 'status'],
+  ['events', 'options', 'status'],
   ['fs'],
   ['catalog'],
   ['blocks'],
