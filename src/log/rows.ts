@@ -98,7 +98,7 @@ export class StatementRows implements RowProjection {
     if (projection?.isReplaced?.(item.statement, item.author) === true) return true
     const { index } = this.#options.store
     const keys = [keyOf(statement), signedUnderKey(statement)]
-    if ((await index.getMany(keys)).includes(undefined)) return false
+    if ((await index.getMany(keys)).includes(undefined)) return (await this.areForgotten([id]))[0] === true
     return (await isProjected(projection, item)) || (await this.asides.placeOf(id)) !== undefined
   }
 
