@@ -95,7 +95,7 @@ export class NodeBuilder {
 
   /** Returns a file with the content that shows, as if it alone had its name; undefined if it is deleted. */
   async file(id: Uint8Array): Promise<FileNode | undefined> {
-    const [first] = await this.#file(id, { isFirst: true, rivals: [], nameHash: undefined })
+    const [first] = await this.#file(id, { isFirst: true, nameHash: undefined })
     return first?.node.kind === 'file' ? first.node : undefined
   }
 

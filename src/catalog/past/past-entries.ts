@@ -50,7 +50,7 @@ export class PastEntries {
   /** Yields the id of a file, and those under which it was known before. */
   async *idsOf(file: Uint8Array): AsyncGenerator<Uint8Array> {
     const continued = new Set([toHex(file)])
-    for await (const { id } of this.#withPredecessors(file, { isRival: false, continued })) yield id
+    for await (const { id } of this.#withPredecessors(file, { role: 'file', continued })) yield id
   }
 
   /** Yields an entry, and those that it continues. */
