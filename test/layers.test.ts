@@ -15,6 +15,7 @@ const COLUMN: string[][] = [
   ['index'],
   ['node'],
   ['api'],
+  ['options'],
   ['events', 'status'],
   ['fs'],
   ['catalog'],
@@ -52,6 +53,7 @@ const PUBLIC: Record<string, readonly string[]> = {
     'feed/change-feed',
     'past/past',
     'projection',
+    'record-paths',
     'tree',
     'tree-node',
     'versions/versions'

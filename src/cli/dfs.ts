@@ -8,7 +8,11 @@ import { addCommand, type DfsCommand } from './command.ts'
 import { cat } from './commands/cat.ts'
 import { config } from './commands/config.ts'
 import { cp } from './commands/cp.ts'
+import { df } from './commands/df.ts'
+import { du } from './commands/du.ts'
 import { evict } from './commands/evict.ts'
+import { fsck } from './commands/fsck.ts'
+import { gc } from './commands/gc.ts'
 import { get } from './commands/get.ts'
 import { invite } from './commands/invite.ts'
 import { ls } from './commands/ls.ts'
@@ -29,9 +33,9 @@ import type { Call } from './session.ts'
 
 /** Every command by its group, in the order of the help. Add a new command here, and remove it from the list below. */
 const GROUPS: ReadonlyArray<readonly [heading: string, commands: readonly DfsCommand[]]> = [
-  ['Files:', [put, get, cat, ls, stat, mkdir, mv, cp, rm]],
+  ['Files:', [put, get, cat, ls, stat, du, mkdir, mv, cp, rm]],
   ['Undo:', [versions, restore]],
-  ['Copies and this machine:', [status, evict, service]],
+  ['Copies and this machine:', [status, df, gc, fsck, evict, service]],
   ['Who is in:', [members, peers, invite, network, config]]
 ]
 const COMMANDS: readonly DfsCommand[] = GROUPS.flatMap(([, commands]) => commands)
@@ -48,8 +52,8 @@ const VARIABLES =
 
 /** Commands that are promised but not built yet. They are refused by name, so that no script relies on them. */
 const UNBUILT_COMMANDS = [
-  ...['df', 'du', 'sync', 'replicas', 'share', 'unshare', 'fetch', 'export', 'import'],
-  ...['drain', 'repair', 'gc', 'fsck', 'reencrypt', 'access', 'console', 'doctor', 'completion']
+  ...['sync', 'replicas', 'share', 'unshare', 'fetch', 'export', 'import'],
+  ...['drain', 'repair', 'reencrypt', 'access', 'console', 'doctor', 'completion']
 ]
 
 /** Runs the command line. Resolves with the exit code. */

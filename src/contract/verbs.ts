@@ -105,6 +105,25 @@ export const VERBS = {
     fields: onePath,
     run: (node, { path }, options) => node.evict(path, options)
   }),
+  gc: call({
+    method: 'POST',
+    route: '/v1/gc',
+    fields: z.strictObject({ dryRun: z.boolean().optional() }),
+    run: (node, { dryRun }, options) => node.gc({ dryRun, ...options })
+  }),
+  fsck: call({
+    method: 'POST',
+    route: '/v1/fsck',
+    fields: z.strictObject({ readData: z.boolean().optional() }),
+    run: (node, { readData }, options) => node.fsck({ readData, ...options })
+  }),
+  df: call({ method: 'GET', route: '/v1/df', fields: none, run: (node, _fields, options) => node.df(options) }),
+  du: call({
+    method: 'GET',
+    route: '/v1/du/*',
+    fields: onePath,
+    run: (node, { path }, options) => node.du(path, options)
+  }),
   status: call({ method: 'GET', route: '/v1/status', fields: none, run: node => node.status() }),
   peers: call({ method: 'GET', route: '/v1/peers', fields: none, run: node => node.peers() }),
   members: call({

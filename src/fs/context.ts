@@ -32,6 +32,10 @@ export interface FsContext {
    * member; undefined means the default.
    */
   defaults: { replicas: number; ack: number | undefined }
+  /** Returns the entry that a record is about; undefined if the record is not here or is damaged. */
+  entryOf: (record: Uint8Array) => Promise<Uint8Array | undefined>
+  /** The bytes that this node uses, may use, and can still take. */
+  disk: () => { used: number; capacity: number; free: number }
   /** Returns when a member that is not connected was last seen; null if it never was. */
   lastSeen: (peer: PeerId) => Date | null
 }

@@ -10,6 +10,12 @@ export interface AbortOptions {
   signal?: AbortSignal | undefined
 }
 
+/** Of a move or a copy. */
+export interface ClobberOptions extends AbortOptions {
+  /** Fail with code `exists` if a file is already at the new path. */
+  noClobber?: boolean | undefined
+}
+
 /**
  * Bytes to store, in whatever form a program has them: text, which is stored as UTF-8, bytes, a Node.js or web stream, or
  * anything else that yields bytes. A stream that yields text is refused with code `invalid`.

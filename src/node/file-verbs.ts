@@ -6,7 +6,11 @@ import { cancelPurge } from '../fs/cancel-purge.ts'
 import type { FsContext } from '../fs/context.ts'
 import { copiesBelow } from '../fs/copies.ts'
 import { copyPath } from '../fs/copy.ts'
+import { spaceOf } from '../fs/df.ts'
+import { usageOf } from '../fs/du.ts'
 import { evictPath } from '../fs/evict.ts'
+import { checkBlocks } from '../fs/fsck.ts'
+import { collectGarbage } from '../fs/gc.ts'
 import { openFile } from '../fs/get.ts'
 import { listPath } from '../fs/list.ts'
 import { listDeleted } from '../fs/list-deleted.ts'
@@ -16,6 +20,7 @@ import { putFile } from '../fs/put.ts'
 import { removePath, removingPath } from '../fs/remove.ts'
 import { isThere } from '../fs/resolve.ts'
 import { restorePath } from '../fs/restore.ts'
+import type { FsckOptions, FsckResult, GcOptions, GcResult, SpaceReport, Usage } from '../fs/space-types.ts'
 import { statPath } from '../fs/stat.ts'
 import type {
   AbortOptions,
@@ -117,6 +122,22 @@ export abstract class FileVerbs extends TypedEventEmitter<DfsNodeEvents> {
 
   async evict(path: string, options: AbortOptions = {}): Promise<EvictResult> {
     return evictPath(await this.fs(), parsePath(path), options.signal)
+  }
+
+  async gc(options: GcOptions = {}): Promise<GcResult> {
+    return collectGarbage(await this.fs(), options)
+  }
+
+  async fsck(options: FsckOptions = {}): Promise<FsckResult> {
+    return checkBlocks(await this.fs(), options)
+  }
+
+  async df(options: AbortOptions = {}): Promise<SpaceReport> {
+    return spaceOf(await this.fs(), options)
+  }
+
+  async du(path: string, options: AbortOptions = {}): Promise<Usage> {
+    return usageOf(await this.fs(), parsePath(path), options)
   }
 
   async exists(path: string, options: AbortOptions = {}): Promise<boolean> {

@@ -128,6 +128,7 @@ test('a version that was overwritten is kept for 30 days, and its record is rele
         arrivedAtMs: ended - 2 * DAY,
         endedAtMs: ended,
         expiresAtMs: ended + 30 * DAY,
+        purgedAtMs: null,
         isReleased: false
       },
       {
@@ -136,6 +137,7 @@ test('a version that was overwritten is kept for 30 days, and its record is rele
         arrivedAtMs: ended,
         endedAtMs: null,
         expiresAtMs: null,
+        purgedAtMs: null,
         isReleased: false
       }
     ]
