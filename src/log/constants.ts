@@ -15,7 +15,7 @@ export const LISTS_MAX = 8_192
 /** The bytes of a lineage, which is drawn at each start. */
 export const LINEAGE_BYTES = 16
 /**
- * The number of starts that a member remembers. A member whose cursor names an earlier start lists everything again.
+ * The number of starts that a member remembers. A member whose cursor names an earlier start asks for everything again.
  */
 export const LINEAGES_MAX = 256
 /**
