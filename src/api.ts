@@ -16,12 +16,10 @@ import type {
   PutResult,
   RemoveOptions,
   RemoveResult,
-  RestoreOptions,
-  RestoreResult,
   Source,
-  Stat,
-  VersionItem
+  Stat
 } from './fs/types.ts'
+import type { RestoreOptions, RestoreResult, VersionItem } from './fs/version-types.ts'
 import type {
   Admitted,
   DeclaredOut,
@@ -32,7 +30,8 @@ import type {
   MemberItem,
   NetworkInfo,
   Peer,
-  Role
+  Role,
+  SettingItem
 } from './members/types.ts'
 import type { Status } from './status.ts'
 import type { Chance } from './util/chance.ts'
@@ -48,6 +47,7 @@ import type { Transports } from './wire/libp2p-host.ts'
 
 export type * from './events.ts'
 export type * from './fs/types.ts'
+export type * from './fs/version-types.ts'
 export type * from './members/types.ts'
 export type * from './status.ts'
 export type { ComponentLogger, Logger } from './util/logger.ts'
@@ -105,11 +105,11 @@ export interface NodeOptions {
    * default what is free at the first start, less 5 % of the disk.
    */
   capacityBytes?: number | undefined
-  /** The number of copies to keep of each file that this node puts. By default 3. */
+  /** The number of copies to keep of each file that this node puts. By default as the settings of the network say: 3. */
   replicas?: Copies | undefined
   /**
-   * The number of copies that must be durable before a put resolves. By default 2 if a second member can be reached,
-   * and 1 otherwise.
+   * The number of copies that must be durable before a put resolves. By default as the settings of the network say: 2
+   * if a second member can be reached, and 1 otherwise.
    */
   ack?: Copies | undefined
   /**
@@ -260,6 +260,13 @@ export interface DfsVerbs {
   /** Ends an invite, named by its id, by the start of its id, or by its token. Members that it let in stay. */
   revokeInvite(invite: string, options?: AbortOptions): Promise<{ id: string }>
   networkInfo(options?: AbortOptions): Promise<NetworkInfo>
+  /** Returns the settings of the network, which hold for all members. */
+  settings(options?: AbortOptions): Promise<SettingItem[]>
+  /**
+   * Changes a setting of the network. Throws `invalid` for a key that does not exist and for a value out of bounds, and
+   * `not-allowed` unless this node is an admin.
+   */
+  setSetting(key: string, value: number | 'all', options?: AbortOptions): Promise<SettingItem>
   /** Removes the network key from the keystore of this node. `forgotten` is false if it did not hold the key. */
   forgetNetworkKey(options?: AbortOptions): Promise<{ forgotten: boolean }>
   /** Stops the node. Everything that was acknowledged remains durable. A second call has no effect. */

@@ -86,9 +86,9 @@ const PUBLIC: Record<string, readonly string[]> = {
 }
 /** The faces use only the library, as any user's program does. */
 const FACES = new Set(['bin', 'daemon', 'cli', 'http', 'contract', 'terminal', 'flow'])
-/** What the faces use beside the library: words for people, which load nothing. */
+/** The only files besides the library that the faces use: texts for people, which load nothing else. */
 const SHARED_WORDS = join(SRC, 'util/system-words.ts')
-/** These faces do input and output of their own; the other two are pure or only move what they are given. */
+/** These faces do their own input and output. The other two are pure, or only pass on what they are given. */
 const PROGRAMS = new Set(['bin', 'daemon', 'cli', 'http', 'terminal'])
 
 const IMPORT =

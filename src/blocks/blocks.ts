@@ -34,8 +34,8 @@ import type { Puts } from './put/puts.ts'
 import { PutWindow } from './put/window.ts'
 import { currentRanking, type Ranking } from './rank.ts'
 import type { RecordRef } from './record-ref.ts'
-import type { Freed } from './repair/copy-freer.ts'
 import type { IncompleteRecords } from './repair/free-stops.ts'
+import { Freeing } from './repair/freeing.ts'
 import { recordReferenceKey, recordReferenceOps, recordReleaseOps } from './repair/record-rows.ts'
 import type { RoomMaker } from './repair/room-maker.ts'
 import { loadStopMarks } from './repair/stop-marks.ts'
@@ -72,6 +72,8 @@ export class Blocks {
   readonly copies: (root: BlockCid, replicas: number) => Promise<ConfirmedCopies>
   /** Returns true if every block of a file is on this disk. */
   readonly isWholeHere: (root: BlockCid) => Promise<boolean>
+  /** Frees what is not needed here. */
+  readonly freeing: Freeing
   /** The memory for the bytes of blocks. */
   readonly memory: Memory
   readonly #options: BlocksOptions
@@ -109,7 +111,7 @@ export class Blocks {
     const window = new PutWindow()
     serveProtocols(base, { local, window }, clients, keeping)
     this.#repairing = composeRepair(base, held, fetching, { storeClient, keeper })
-    this.#handoff = composeHandoff(base, storeClient, fetching.readNode)
+    this.#handoff = composeHandoff(base, held, storeClient, fetching.readNode)
     this.copies = composeCopies(base, local, storeClient, fetching.readNode)
     this.isWholeHere = root => isWholeHere(root, { local, codec: options.codec })
     const sweep = composeSweep(base, held, this.#repairing, {
@@ -118,6 +120,7 @@ export class Blocks {
     })
     this.#sweeper = sweep.sweeper
     this.#roomMaker = sweep.roomMaker
+    this.freeing = new Freeing({ ...this.#repairing, ...sweep })
     const abandon = (put: PutId): void => this.#sweeper.abandon(put)
     this.#puts = composePuts(base, { ...held, window }, { clients, fetching, keeper, abandon, makeRoom })
     this.#local = local
@@ -208,17 +211,6 @@ export class Blocks {
   }
 
   /**
-   * Frees those of this member's copies of a file for which other members prove that they hold theirs. Throws an
-   * `EvictRefusedError` while it is not certain which records need the copies, and for an hour after an unclean stop.
-   * Counts in `result` what it has done, even if it fails half-way.
-   */
-  async evict(record: RecordRef, signal?: AbortSignal, result?: Freed): Promise<Freed> {
-    const { guard, copyFreer } = this.#repairing
-    await guard.assertMayEvict(signal)
-    return copyFreer.free(record, 'evict', signal, result)
-  }
-
-  /**
    * Returns the verdict on a record that a peer pushed with a put: `ok`, or `lacking` if we lack a block that we are
    * counted on for.
    */
@@ -239,6 +231,7 @@ export class Blocks {
   /** Retries at once what is missing or owed. Call it when a member has connected or the view has changed. */
   retry(): void {
     this.#repairing.repair.retry()
+    this.#repairing.releaser.retry()
     this.#handoff.check()
   }
 
@@ -270,11 +263,6 @@ export class Blocks {
   /** The blocks on our own disk that were found damaged or unreadable. */
   get badBlocks(): BadBlocks {
     return this.#local.bad
-  }
-
-  /** True while there may be blocks that nothing claims, because a stop was unclean. They are freed later. */
-  get mayHaveOrphans(): boolean {
-    return this.#sweeper.mayHaveOrphans
   }
 
   /** The blocks that are being pulled at this moment. `bytes` is an upper bound. */

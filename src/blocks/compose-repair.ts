@@ -1,13 +1,19 @@
+import type { BlockCid } from '../format/cid.ts'
 import { reasonOf } from '../util/logger.ts'
 import type { Worker } from '../util/worker.ts'
 import type { Base, Fetching, LocalStore } from './compose.ts'
+import { ClaimingNodes } from './hold/claiming-nodes.ts'
+import { releasedBlockKey } from './hold/release-rows.ts'
 import type { Keeper } from './keep/keeper.ts'
 import type { StoreClient } from './protocol/store-client.ts'
+import type { RecordRef } from './record-ref.ts'
 import { AtRisk } from './repair/at-risk.ts'
 import { CopyFreer } from './repair/copy-freer.ts'
+import { evictedKey } from './repair/evicted-blocks.ts'
 import { FreeGuard } from './repair/free-guard.ts'
 import { Freer } from './repair/freer.ts'
 import { ReadRepair } from './repair/read-repair.ts'
+import { Releaser } from './repair/releaser.ts'
 import { Repair } from './repair/repair.ts'
 import { RoomMaker, type RoomMakerOptions } from './repair/room-maker.ts'
 import { endOrphans, notePromised } from './repair/stop-marks.ts'
@@ -23,6 +29,7 @@ export interface Repairing {
   copyFreer: CopyFreer
   guard: FreeGuard
   atRisk: AtRisk
+  releaser: Releaser
   workers: readonly Worker[]
   /** Returns false while it is not certain which blocks are needed. */
   mayFree: () => boolean
@@ -52,7 +59,13 @@ export function composeRepair(
   // The parts call each other. No such function is called before all of them are built.
   const mayFree = (): boolean => base.mayFree() && repair.isCertain
   const markEvicted: Repair['markEvicted'] = (cid, referrers) => repair.markEvicted(cid, referrers)
-  const freer = new Freer({ ...shared, markEvicted, mayFree })
+  const isWalkingReleased = (): Promise<boolean> => repair.isWalkingReleased()
+  const forget = async (cid: BlockCid): Promise<void> => {
+    await index.batch([releasedBlockKey(cid), evictedKey(cid)].map(key => ({ type: 'del', key })))
+    await atRisk.forget(cid)
+  }
+  const nodes = new ClaimingNodes({ ...shared, readNode })
+  const freer = new Freer({ ...shared, nodes, markEvicted, isWalkingReleased, forget, mayFree })
   const copyFreer = new CopyFreer({ ...shared, freer, viewId: () => view().id, readNode })
   const caughtUp = async (): Promise<void> => {
     await readRepair.settled()
@@ -62,8 +75,10 @@ export function composeRepair(
   const isFull = (): boolean => view().members.some(member => member.peer === self && member.isFull)
   const surplus = new Surplus({ ...shared, copyFreer, guard, isFull })
   const atRisk = new AtRisk(shared)
+  const forgetRecord = (record: RecordRef): Promise<boolean> => repair.forgetReleased(record)
+  const releaser = new Releaser({ ...shared, nodes, freer, forgetRecord, caughtUp, mayFree })
   const takeLinkedPuts = keeper.takeLinkedPuts.bind(keeper)
-  const repair = new Repair({ ...shared, fetcher, puller, takeLinkedPuts, surplus, atRisk })
+  const repair = new Repair({ ...shared, nodes, fetcher, puller, takeLinkedPuts, surplus, atRisk })
   const readRepair = new ReadRepair({ ...base, repair })
   return {
     repair,
@@ -72,7 +87,8 @@ export function composeRepair(
     copyFreer,
     guard,
     atRisk,
-    workers: [repair.worker, atRisk.worker, surplus.worker],
+    releaser,
+    workers: [repair.worker, atRisk.worker, surplus.worker, releaser.worker],
     mayFree,
     isFull,
     start: async ({ promisedMs, wasClean }) => {
@@ -80,8 +96,12 @@ export function composeRepair(
       await repair.start({ wasClean })
       await atRisk.start()
       surplus.worker.start()
+      // What was released before the last stop is looked at soon.
+      releaser.worker.wake()
+      releaser.worker.start()
     },
     stop: async () => {
+      await releaser.worker.stop()
       await surplus.worker.stop()
       await atRisk.worker.stop()
       await readRepair.settled()
@@ -99,7 +119,7 @@ export function composeRepair(
 export function composeSweep(
   { self, clock, logger, store, onError }: Base,
   held: LocalStore,
-  { mayFree, isFull, repair, freer }: Repairing,
+  { mayFree, isFull, repair, freer, releaser }: Repairing,
   { isUnderWay, isGivenUp }: Pick<RoomMakerOptions, 'isUnderWay' | 'isGivenUp'>
 ): { sweeper: Sweeper; roomMaker: RoomMaker } {
   const isVerified = (): boolean => store.isVerified && repair.hasWalkedAll
@@ -107,5 +127,5 @@ export function composeSweep(
   const shared = { clock, logger, ...held, isUnderWay, mayFree, onError }
   const sweeper = new Sweeper({ ...shared, freer, isVerified, onOrphansFreed })
   const caughtUp = (): Promise<void> => repair.caughtUp()
-  return { sweeper, roomMaker: new RoomMaker({ ...shared, self, sweeper, isGivenUp, isFull, caughtUp }) }
+  return { sweeper, roomMaker: new RoomMaker({ ...shared, self, sweeper, releaser, isGivenUp, isFull, caughtUp }) }
 }

@@ -185,7 +185,12 @@ export function composeCopies(
 }
 
 /** Builds the part that asks members until they confirm the copies that they still owe for our puts. */
-export function composeHandoff(base: Base, storeClient: StoreClient, readNode: ReadNode): HintedHandoff {
+export function composeHandoff(
+  base: Base,
+  { claims }: LocalStore,
+  storeClient: StoreClient,
+  readNode: ReadNode
+): HintedHandoff {
   const { self, clock, logger, codec, store, ranking, admitted, holders, view, onError } = base
   return new HintedHandoff({
     self,
@@ -199,6 +204,7 @@ export function composeHandoff(base: Base, storeClient: StoreClient, readNode: R
     holders,
     viewId: () => view().id,
     readNode,
+    isReleased: record => claims.isReleased(record),
     onError
   })
 }

@@ -30,8 +30,6 @@ export const DELETED_AT_ONCE = 1_024
 export const DELETED_DIRECTORIES_MAX = 1_024
 /** The most entries whose versions are merged into one list. Older entries of the same name follow after these. */
 export const MERGED_ENTRIES_MAX = 64
-/** The number of versions whose records are read concurrently. */
-export const VERSIONS_READ_AT_ONCE = 64
 /** The fewest digits of the id of a record that name a version. */
 export const VERSION_DIGITS_MIN = 4
 /**
@@ -83,10 +81,3 @@ export const VERSIONS_AT_ONCE = 128
 export const VERSION_NEWS_MS = 500
 /** How often the worker looks for versions whose time is over. */
 export const EXPIRE_EVERY_MS = 10 * 60_000
-/**
- * How long the clock must have run evenly, since the start or since it jumped, before the passing of time ends a version.
- * A clock that is wrong at a start is usually set within minutes.
- */
-export const CLOCK_STANDS_MS = 60 * 60_000
-/** A change of the difference between the wall clock and the monotonic clock by more than this is a jump. */
-export const CLOCK_JUMP_MS = 5 * 60_000

@@ -48,8 +48,8 @@ export class EntryStates {
     admitted.sort((a, b) => byStampAndId(a.record, b.record))
     const records = admitted.map(({ record }) => record)
     if (before !== undefined) await loadPast(this.#index, entry, state, namedBy(records))
-    const notes = new VersionNotes(this.#index, entry, state)
     for (const record of records) if (record.op === 'put') state.lastPut = laterPut(state.lastPut, record)
+    const notes = new VersionNotes(this.#index, entry, state)
     const raised = new Map<string, Seen>()
     for (const record of records)
       for (const { author, incarnation } of addSeen(state, record)) {

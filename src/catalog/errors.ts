@@ -46,6 +46,22 @@ export class PathTooLongError extends DfsError {
   }
 }
 
+/** The content of a version is no longer kept. */
+export class VersionExpiredError extends DfsError {
+  override readonly name = 'VersionExpiredError'
+  override readonly code = 'expired'
+
+  constructor({ endedAtMs, expiresAtMs }: { endedAtMs: number | null; expiresAtMs: number | null }) {
+    const ended = endedAtMs === null ? '' : `: it was replaced or removed on ${dayOf(endedAtMs)}`
+    const until = expiresAtMs === null ? '' : `${ended === '' ? ':' : ', and'} it was kept until ${dayOf(expiresAtMs)}`
+    super(`this version is gone${ended}${until}`)
+  }
+}
+
+function dayOf(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10)
+}
+
 /** The message for a key that is not here. */
 export const NO_KEY =
   'this machine has not received the key of the network yet: it comes with the next member that connects'

@@ -91,9 +91,14 @@ export function isOrigin(record: EntryRecord): boolean {
  * past as `seen`.
  */
 export function pastOfAll(heads: readonly EntryRecord[]): Seen[] {
+  return [...pastFrom(heads).values()]
+}
+
+/** Returns what these heads have seen, themselves included, by author and incarnation. */
+export function pastFrom(heads: readonly EntryRecord[]): Past {
   const past: Past = new Map()
   for (const head of heads) for (const seen of pastOf(head)) raise(past, seen)
-  return [...past.values()]
+  return past
 }
 
 /** Returns the causal past of a record, which includes the record itself. */

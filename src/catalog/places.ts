@@ -2,7 +2,7 @@ import type { IndexDb } from '../disk/index-db.ts'
 import { type EntryRecord, ROOT_ENTRY } from '../format/entry.ts'
 import { equalBytes } from '../util/bytes.ts'
 import type { Bodies, BodyState } from './bodies.ts'
-import { deletedAt, type EntryState, liveHeads, placeOf } from './heads.ts'
+import { deletedAt, type EntryState, liveHeads, type PlacingPut, placeOf } from './heads.ts'
 import { type Names, shownName } from './names.ts'
 import type { NewRecord } from './record-reader.ts'
 import { placeKey, ROW_WITHOUT_PLACE, type TreeRow } from './rows/entry-row.ts'
@@ -92,6 +92,8 @@ export class Places {
     }
     const found = await this.#bodyOf(lastPut, arrived)
     if (found === 'sealed') return { ...NO_PLACE, isSealed: true, sealedIn: lastPut.epoch }
+    // The log may have forgotten the last put of a file of which no version is kept.
+    if (found === 'damaged' && (await this.#isUnknown(lastPut, arrived))) return NO_PLACE
     const body = typeof found === 'string' ? undefined : found
     // A directory whose delete has no body is no directory any more, and cannot be told from a file that is damaged.
     if (body?.kind === 'directory') return NO_PLACE
@@ -100,6 +102,11 @@ export class Places {
     const hash = names.hash(name)
     const value = encodeDirectoryValue({ ...listed, isDamaged, sealedName: names.seal(name, hash) })
     return { ...NO_PLACE, isDamaged, parent: body?.parent ?? ROOT_ENTRY, name: hash, value }
+  }
+
+  async #isUnknown({ id }: PlacingPut, arrived: readonly NewRecord[]): Promise<boolean> {
+    if (arrived.some(({ record }) => equalBytes(record.id, id))) return false
+    return (await this.#options.bodies.entryOf(id)) === undefined
   }
 
   /**

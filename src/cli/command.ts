@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { usage } from '../terminal/errors.ts'
 import { type Example, examplesText } from '../terminal/examples.ts'
 import { EXIT_NAMES, type ExitName, exitLine } from '../terminal/exit.ts'
-import { throwUsage } from '../terminal/program.ts'
+import { addHelpBelow, throwUsage } from '../terminal/program.ts'
 import { type Call, openSession, type Session } from './session.ts'
 
 interface CommandFacts {
@@ -48,8 +48,8 @@ export function addCommand(above: Command, spec: DfsCommand, callOf: () => Call)
   throwUsage(command)
   spec.declare?.(command)
   const exits = EXIT_NAMES.filter(name => COMMON_EXITS.includes(name) || spec.exits.includes(name))
-  if (spec.examples !== undefined) command.addHelpText('after', `\n${examplesText(spec.examples)}`)
-  command.addHelpText('after', `\n${exitLine(exits)}`)
+  if (spec.examples !== undefined) addHelpBelow(command, `\n${examplesText(spec.examples)}`)
+  addHelpBelow(command, `\n${exitLine(exits)}`)
   command.action(async (...args: unknown[]) => {
     // Commander appends the `Command` object, which no command needs. The other arguments are those that `declare` has
     // declared.

@@ -2,11 +2,12 @@ import { closest } from '../terminal/closest.ts'
 import { usage } from '../terminal/errors.ts'
 import { type Example, examplesText } from '../terminal/examples.ts'
 import { EXIT, EXIT_NAMES, exitLine } from '../terminal/exit.ts'
-import { newProgram, runProgram } from '../terminal/program.ts'
+import { addHelpBelow, addVersion, newProgram, runProgram } from '../terminal/program.ts'
 import { hideProgress } from '../terminal/progress.ts'
 import { refuseUnbuiltFlags } from '../terminal/unbuilt.ts'
 import { addCommand, type DfsCommand } from './command.ts'
 import { cat } from './commands/cat.ts'
+import { config } from './commands/config.ts'
 import { cp } from './commands/cp.ts'
 import { evict } from './commands/evict.ts'
 import { get } from './commands/get.ts'
@@ -32,7 +33,7 @@ const GROUPS: ReadonlyArray<readonly [heading: string, commands: readonly DfsCom
   ['Files:', [put, get, cat, ls, stat, mkdir, mv, cp, rm]],
   ['Undo:', [versions, restore]],
   ['Copies and this machine:', [status, evict, service]],
-  ['Who is in:', [members, peers, invite, network]]
+  ['Who is in:', [members, peers, invite, network, config]]
 ]
 const COMMANDS: readonly DfsCommand[] = GROUPS.flatMap(([, commands]) => commands)
 
@@ -49,7 +50,7 @@ const VARIABLES =
 /** Commands that are promised but not built yet. They are refused by name, so that no script relies on them. */
 const UNBUILT_COMMANDS = [
   ...['df', 'du', 'sync', 'replicas', 'share', 'unshare', 'fetch', 'export', 'import'],
-  ...['drain', 'repair', 'gc', 'fsck', 'config', 'reencrypt', 'access', 'console', 'doctor', 'completion']
+  ...['drain', 'repair', 'gc', 'fsck', 'reencrypt', 'access', 'console', 'doctor', 'completion']
 ]
 /** Flags of commands that are promised but not built yet. */
 const UNBUILT_FLAGS = ['watch', 'cancel']
@@ -82,11 +83,12 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<void> 
     for (const command of commands) addCommand(program, command, callOf)
   }
   program.commandsGroup('Help:').helpCommand('help [command]', 'print this help, or that of a command')
-  program.addHelpText('after', `\n${examplesText(EXAMPLES)}\n\n${exitLine(EXIT_NAMES)}\n${VARIABLES}`)
+  addHelpBelow(program, `\n${examplesText(EXAMPLES)}\n\n${exitLine(EXIT_NAMES)}\n${VARIABLES}`)
   program.on('command:*', ([name]: string[]) => refuseCommand(name as string))
-  // Flags before the command belong to the program itself, like `--version`.
+  // Flags before the command belong to the program itself. After it, `--version` is a flag of `get` and `cat`.
   const names = new Set(COMMANDS.map(({ name }) => name))
   const start = args.findIndex(arg => names.has(arg))
+  if (start < 0 || args.indexOf('--version') < start) addVersion(program)
   if (start >= 0) refuseUnbuiltFlags(args.slice(start), UNBUILT_FLAGS)
   await program.parseAsync(args, { from: 'user' })
 }

@@ -152,6 +152,18 @@ export const VERBS = {
     fields: none,
     run: (node, _fields, options) => node.networkInfo(options)
   }),
+  settings: call({
+    method: 'GET',
+    route: '/v1/settings',
+    fields: none,
+    run: (node, _fields, options) => node.settings(options)
+  }),
+  setSetting: call({
+    method: 'POST',
+    route: '/v1/settings',
+    fields: z.strictObject({ key: z.string(), value: z.union([z.number(), z.literal('all')]) }),
+    run: (node, { key, value }, options) => node.setSetting(key, value, options)
+  }),
   forgetNetworkKey: call({
     method: 'POST',
     route: '/v1/network/forget',

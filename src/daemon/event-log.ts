@@ -93,7 +93,12 @@ function lineOf(event: NodeEvent, isAlone: boolean): EventLine {
         words: `nobody answered at ${event.address} (${event.reason}): ${isAlone ? 'running alone, ' : ''}still trying`
       }
     case 'seeking':
-      return { level: 'info', scope: 'dfs:members', message: 'this machine asks to be let in' }
+      return {
+        level: 'info',
+        scope: 'dfs:members',
+        message:
+          event.addresses.length > 0 ? 'this machine asks to be let in' : 'this machine looks for networks nearby'
+      }
     case 'pending':
       return {
         level: 'info',

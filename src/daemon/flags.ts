@@ -4,7 +4,7 @@ import { defaultDataDir, knownDataDir } from '../terminal/data-dir.ts'
 import { usage } from '../terminal/errors.ts'
 import { examplesText } from '../terminal/examples.ts'
 import { EXIT_NAMES, exitLine } from '../terminal/exit.ts'
-import { isOn, newProgram } from '../terminal/program.ts'
+import { addHelpBelow, addVersion, isOn, newProgram } from '../terminal/program.ts'
 import { refuseUnbuiltFlags } from '../terminal/unbuilt.ts'
 
 const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug', 'trace'] as const
@@ -61,7 +61,8 @@ export function parseDaemonFlags(args: readonly string[], env: NodeJS.ProcessEnv
   const program = daemonProgram(env)
   program.parse([...args], { from: 'user' })
   const flags = program.opts<DaemonFlags>()
-  if (!LOG_LEVELS.includes(flags.logLevel)) throw usage(`--log-level takes one of ${LOG_LEVELS.join(', ')}`)
+  if (!LOG_LEVELS.includes(flags.logLevel))
+    throw usage(`--log-level: "${flags.logLevel}" is not a level: give one of ${LOG_LEVELS.join(', ')}`)
   checkWayIn(flags)
   if (flags.dataDir === '') throw usage('--data-dir is empty: name a directory')
   // The path is made absolute, because the daemon records it for programs that run in other folders.
@@ -87,7 +88,8 @@ function checkWayIn(flags: DaemonFlags): void {
   if (isNew && (join !== undefined || recover))
     throw usage(`--new founds a network, and ${given[0]} enters one: give one of them`)
   if (role === undefined) return
-  if (!ASKED_ROLES.includes(role)) throw usage(`--role takes one of ${ASKED_ROLES.join(', ')}`)
+  if (!ASKED_ROLES.includes(role))
+    throw usage(`--role: "${role}" is not a role to ask for: give one of ${ASKED_ROLES.join(', ')}`)
   const other = given[0] ?? (isNew ? '--new' : undefined)
   if (other !== undefined)
     throw usage(
@@ -96,20 +98,24 @@ function checkWayIn(flags: DaemonFlags): void {
 }
 
 const AFTER_HELP = `
-Without flags, the first start looks for networks nearby and asks before it joins one; if there is none, it founds one.
+Without flags, the first start looks for networks nearby and asks before it joins one; if there is none, it founds one. \
+The node listens for TCP on port 3000 and for WebSockets on port 3001. --capacity is by default what is free at the \
+first start, less 5 % of the disk. An address is a multiaddr; --bootstrap takes HOST:PORT as well.
 
 ${examplesText([
-  ['npx dfs-node', 'look for a network nearby, or found one'],
-  ['npx dfs-node --bootstrap 192.168.1.20:3000', 'ask the network there to let this machine in'],
+  ['npx dfs-node', 'join one nearby, or found one'],
+  ['npx dfs-node --bootstrap 192.168.1.20:3000', 'ask to be let in at this address'],
   ['npx dfs-node --join dfs-writer.invite', 'join with an invite'],
-  ['npx dfs-node --new --capacity 500GB', 'found a network, and keep at most 500 GB here']
+  ['npx dfs-node --new --capacity 500GB', 'found one, hold up to 500 GB']
 ])}
 
 ${exitLine(EXIT_NAMES)}
-Variables: each flag has one, DFS_ and its name in capitals, such as DFS_DATA_DIR; lists are separated by commas.`
+Variables: each flag has one, DFS_ and its name in capitals, such as DFS_DATA_DIR; lists are separated by commas. \
+DEBUG names components, and overrides --log-level.`
 
 function daemonProgram(env: NodeJS.ProcessEnv): Command {
   const program = newProgram('dfs-node', 'A node of a private, encrypted, replicated file system. Every node is equal.')
+  addVersion(program)
   const one = (flag: string, help: string, value: string | undefined): Command => program.option(flag, help, value)
   const many = (flag: string, help: string, value: string | undefined, what = 'multiaddr'): Command =>
     program.option(
@@ -122,57 +128,33 @@ function daemonProgram(env: NodeJS.ProcessEnv): Command {
   program.optionsGroup('This machine:')
   one(
     '--data-dir <dir>',
-    `where this node keeps its blocks, log and keys (default ${defaultDataDir(env)})`,
+    `its blocks, log and keys (default ${defaultDataDir(env)})`,
     env['DFS_DATA_DIR'] || defaultDataDir(env)
   )
-  one('--name <name>', 'the name of this device that other members see (default: its host name)', env['DFS_NAME'])
-  one(
-    '--capacity <size>',
-    'how much this node may hold, such as 500GB (default: what is free, less 5 %)',
-    env['DFS_CAPACITY']
-  )
+  one('--name <name>', 'name that others see (default: that of the host)', env['DFS_NAME'])
+  one('--capacity <size>', 'how much this node may hold, such as 500GB', env['DFS_CAPACITY'])
   one('--passphrase-file <file>', 'passphrase that seals the keystore', env['DFS_PASSPHRASE_FILE'])
   one('--api <host:port>', 'where the API listens (default 127.0.0.1:3002)', env['DFS_API'])
   program.optionsGroup('Addresses:')
-  many('--listen', 'address to listen on (default: TCP port 3000, WebSocket port 3001)', env['DFS_LISTEN'])
-  many('--announce', 'address under which others reach this node', env['DFS_ANNOUNCE'])
-  many('--bootstrap', 'another node to stay connected to, as multiaddr or HOST:PORT', env['DFS_BOOTSTRAP'], 'address')
-  program.option('--no-mdns', 'do not use the local network to find members or to be found', !isOn(env['DFS_NO_MDNS']))
-  program.optionsGroup('Way in, at the first start:')
-  program.option('--new', 'found a new network, if this directory belongs to none yet', isOn(env['DFS_NEW']))
-  one('--join <file|->', 'file with an invite, or - for one on stdin', env['DFS_JOIN'] || undefined)
-  one('--role <role>', 'the role to ask for: writer, reader or storage (default writer)', env['DFS_ROLE'] || undefined)
-  one(
-    '--network-key-file <file>',
-    'key of the network; with --new it is created if missing',
-    env['DFS_NETWORK_KEY_FILE']
-  )
-  program.option(
-    '--recover',
-    'become an admin by the 24 words of the network, read from stdin',
-    isOn(env['DFS_RECOVER'])
-  )
-  one(
-    '--invite-out <file>',
-    'leave an invite for any number of writers there, if there is none that counts',
-    env['DFS_INVITE_OUT'] || undefined
-  )
+  many('--listen', 'address to listen on', env['DFS_LISTEN'])
+  many('--announce', 'where others reach this node', env['DFS_ANNOUNCE'])
+  many('--bootstrap', 'node to keep connected to', env['DFS_BOOTSTRAP'], 'address')
+  program.option('--no-mdns', 'leave the local network alone', !isOn(env['DFS_NO_MDNS']))
+  program.optionsGroup('How to get in, at the first start:')
+  program.option('--new', 'found a network, unless this node is in one already', isOn(env['DFS_NEW']))
+  one('--join <file|->', 'enter with the invite in this file, or on stdin (-)', env['DFS_JOIN'] || undefined)
+  one('--role <role>', 'ask for writer (default), reader or storage', env['DFS_ROLE'] || undefined)
+  one('--network-key-file <file>', 'its key; with --new the file is created if missing', env['DFS_NETWORK_KEY_FILE'])
+  program.option('--recover', 'enter as an admin, with the 24 words on stdin', isOn(env['DFS_RECOVER']))
+  one('--invite-out <file>', 'leave an invite for any number of writers there', env['DFS_INVITE_OUT'] || undefined)
   program.optionsGroup('Copies:')
   one('--replicas <n|all>', 'copies of each file that is put here (default 3)', env['DFS_REPLICAS'])
-  one('--ack <n|all>', 'copies that must be durable before a put returns (default 2 where reachable)', env['DFS_ACK'])
-  one(
-    '--out-after <time>',
-    'how long this node may lag behind; at the founder, the least for every member (default 10m)',
-    env['DFS_OUT_AFTER']
-  )
+  one('--ack <n|all>', 'copies that a put waits for (default 2)', env['DFS_ACK'])
+  one('--out-after <time>', 'delay before others take over (default 10m)', env['DFS_OUT_AFTER'])
   program.optionsGroup('What it prints:')
-  one(
-    '--log-level <level>',
-    `how much to log on stderr: ${LOG_LEVELS.join(', ')} (default info); DEBUG overrides it for components`,
-    env['DFS_LOG_LEVEL'] || 'info'
-  )
+  one('--log-level <level>', 'error, warn, info (default), debug, trace or silent', env['DFS_LOG_LEVEL'] || 'info')
   program.option('--json', 'print what happens as JSON, one object a line', isOn(env['DFS_JSON']))
-  return program.allowExcessArguments(false).addHelpText('after', AFTER_HELP)
+  return addHelpBelow(program.allowExcessArguments(false), AFTER_HELP)
 }
 
 /** Collects the values of a repeatable flag. The first value given replaces the whole list from the environment. */
@@ -188,6 +170,7 @@ function collector(): (value: string) => string[] {
 export function parseHostPort(text: string | undefined): { host: string; port: number } | undefined {
   if (text === undefined) return undefined
   const [, host, port] = /^(\[[0-9a-fA-F:]+\]|[^:[\]]+):(\d{1,5})$/.exec(text) ?? []
-  if (host === undefined || Number(port) > 65_535) throw usage('--api takes HOST:PORT, such as 127.0.0.1:3002')
+  if (host === undefined || Number(port) > 65_535)
+    throw usage(`--api: "${text}" is not HOST:PORT, such as 127.0.0.1:3002`)
   return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) }
 }

@@ -40,10 +40,10 @@ export async function nodeOptionsOf(flags: DaemonFlags, isFirst: boolean, signal
     found: flags.new,
     role: flags.role,
     name: flags.name,
-    capacityBytes: capacity === undefined ? undefined : parseSize(capacity),
-    replicas: replicas === undefined ? undefined : parseCopies(replicas),
-    ack: ack === undefined ? undefined : parseCopies(ack),
-    outAfterMs: outAfter === undefined ? undefined : parseTime(outAfter),
+    capacityBytes: capacity === undefined ? undefined : parseSize('--capacity', capacity),
+    replicas: replicas === undefined ? undefined : parseCopies('--replicas', replicas),
+    ack: ack === undefined ? undefined : parseCopies('--ack', ack),
+    outAfterMs: outAfter === undefined ? undefined : parseTime('--out-after', outAfter),
     passphrase: passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile, signal),
     join: await inviteOf(flags, isFirst, signal)
   }

@@ -80,10 +80,10 @@ function headline({ name, role, words, way, isRemoved }: FirstWords): string {
   }
 }
 
-/** What to add after a start with the key of a network: its files are on its other members. */
-function lonely({ way, isAlone, isRemoved }: FirstWords): string[] {
-  if (!isAlone || isRemoved || way === 'founded' || way === 'again') return []
-  return ['  no other member has answered yet: the files appear once one does (--bootstrap says where one is)']
+/** Returns the line for a new member that reads: the files are on other members, and it has reached none of them. */
+function lonely({ way, role, isAlone, isRemoved }: FirstWords): string[] {
+  if (!isAlone || isRemoved || role === 'storage' || way === 'founded' || way === 'again') return []
+  return ['  no other member is connected yet: the files appear once one is (--bootstrap says where one is)']
 }
 
 function next({ role, admins, dataDir, multiaddrs, isRemoved }: FirstWords): string[] {
@@ -171,7 +171,9 @@ interface Asking {
 
 /** Returns the line on a member's screen about a machine that asks to be let in. */
 export function askingWords({ name, code, role }: Asking, dataDir: string): string {
-  return escapeForTerminal(`${name} asks to be let in as ${role}: ${approveCommand(code, role, dataDir)}`)
+  return escapeForTerminal(
+    `${name} asks to be let in as ${role}. If it shows the code ${code}: ${approveCommand(code, role, dataDir)}`
+  )
 }
 
 interface Nearby {

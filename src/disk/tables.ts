@@ -78,7 +78,9 @@ export const TABLES = {
   unfinished: 't',
   /** Records that no longer need their content. They claim nothing. */
   released: 'L',
-  /** Released records whose blocks are still to be freed, as far as nothing else claims them. */
+  /** Manifest nodes that claim the blocks to which they link. */
+  nodes: 'M',
+  /** Records and blocks that were released, and are still to be looked at: what nothing else claims is freed. */
   releases: 'F',
   /** Records with chunks here that this member does not owe. */
   surplus: 'S',

@@ -88,3 +88,5 @@ export const MODE_MAX = 0o7777
 
 /** How far a stamp may be ahead of this member's clock and still be accepted. */
 export const FUTURE_MS_MAX = 5 * 60_000
+/** The bytes of the id of an entry. */
+export const ENTRY_ID_BYTES = 16

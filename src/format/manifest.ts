@@ -184,6 +184,15 @@ export function decodeNode(bytes: Uint8Array, shape?: NodeShape, codec: NodeCode
   return { leaves, height, links, sealed }
 }
 
+/**
+ * Returns the blocks to which a manifest node links, whatever its place in a manifest. Throws a `FormatError` for bytes
+ * that are not a node at any place. It checks no shape: do not walk further down by it.
+ */
+export function decodeLinks(bytes: Uint8Array, codec: NodeCodec = defaultNodeCodec): BlockCid[] {
+  if (bytes.byteLength > NODE_BYTES_MAX) throw new FormatError(`a manifest node has more than ${NODE_BYTES_MAX} bytes`)
+  return decodeValue(bytes, codec).links
+}
+
 /** Returns the shape that the i-th child of a node above height 1 must have. */
 export function childShape(node: ManifestNode, i: number): NodeShape {
   const full = leavesBelow(node.height - 1)

@@ -110,6 +110,7 @@ export const OF_ONE_ITEM: ReadonlySet<ErrorCode> = new Set([
   'changed',
   'damaged',
   'exists',
+  'expired',
   'invalid',
   'is-a-directory',
   'not-a-directory',

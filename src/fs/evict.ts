@@ -36,5 +36,5 @@ async function evictNode(fs: FsContext, node: TreeNode, result: EvictResult, sig
   if (root === undefined) return
   const { id, stamp } = node.record
   const replicas = decodeReplicas(node.shown.replicas)
-  await fs.blocks.evict({ id, root, replicas, author: peerIdOf(stamp.author) }, signal, result)
+  await fs.blocks.freeing.evict({ id, root, replicas, author: peerIdOf(stamp.author) }, signal, result)
 }

@@ -19,21 +19,30 @@ export async function* listDeleted(
   fs.members.standing.assertReads()
   const directory = await fs.past.tree.directory(path)
   if (directory === undefined) throw new NotFoundError('no directory is at this path, and none that is known was')
-  for await (const listed of fs.past.listing.list(directory, { recursive, signal })) yield await itemOf(fs, listed)
+  for await (const listed of fs.past.listing.list(directory, { recursive, signal })) {
+    const item = await itemOf(fs, listed)
+    if (item !== undefined) yield item
+  }
 }
 
-async function itemOf({ past }: FsContext, { path, id, kind, deleted: stamp }: ListedDeleted): Promise<ListItem> {
-  const { hlc, author } = stamp
-  const body = kind === 'file' ? await past.versions.lastBodyOf(id) : undefined
-  const deleted = new Date(hlcMs(hlc))
+/** Returns what a listing says about a deleted entry; undefined if nothing of it can be restored any more. */
+async function itemOf(
+  { past }: FsContext,
+  { path, id, kind, deleted: stamp }: ListedDeleted
+): Promise<ListItem | undefined> {
+  const last = kind === 'file' ? await past.versions.lastOf(id) : undefined
+  if (kind === 'file' && last === undefined) return undefined
+  const body = last?.body
+  const deletedAt = new Date(hlcMs(stamp.hlc))
   return {
     path: formatPath(path),
     kind,
     size: body?.size ?? 0,
-    modified: body === undefined ? deleted : new Date(body.mtime),
+    modified: body === undefined ? deletedAt : new Date(body.mtime),
     mode: body?.mode,
     conflict: false,
-    deletedAt: deleted,
-    deletedBy: peerIdOf(author)
+    deletedAt,
+    deletedBy: peerIdOf(stamp.author),
+    ...(last === undefined ? {} : { expires: last.expiresAtMs === null ? null : new Date(last.expiresAtMs) })
   }
 }

@@ -9,7 +9,8 @@ import { OF_ONE_ITEM } from './copy.ts'
 import { partlyDone } from './partly-done.ts'
 import { MemberPushes } from './push-to-members.ts'
 import { writeVersion } from './restore-file.ts'
-import type { AbortOptions, RestoreResult } from './types.ts'
+import type { AbortOptions } from './types.ts'
+import type { RestoreResult } from './version-types.ts'
 
 type RemovedFile = Extract<RemovedEntry, { kind: 'file' }>
 

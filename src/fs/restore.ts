@@ -6,7 +6,7 @@ import { InvalidInputError } from '../util/errors.ts'
 import type { FsContext } from './context.ts'
 import { writeVersion } from './restore-file.ts'
 import { restoreTree } from './restore-tree.ts'
-import type { RestoreOptions, RestoreResult } from './types.ts'
+import type { RestoreOptions, RestoreResult } from './version-types.ts'
 import { noVersions, resolvePast } from './versions.ts'
 
 /**

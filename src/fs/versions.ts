@@ -5,7 +5,8 @@ import { peerIdOf } from '../format/peer-id.ts'
 import { hlcMs } from '../format/stamp.ts'
 import { toHex } from '../util/bytes.ts'
 import type { FsContext } from './context.ts'
-import type { AbortOptions, VersionItem } from './types.ts'
+import type { AbortOptions } from './types.ts'
+import type { VersionItem } from './version-types.ts'
 
 /** Yields the versions of a file, deleted or not, and its deletes, the latest first. */
 export async function* versionsOf(
@@ -51,7 +52,7 @@ const NO_VERSIONS =
   'this is a directory, which has no versions: name a file, or see what was removed with "dfs ls --deleted"'
 
 function toItem({ members }: Pick<FsContext, 'members'>, version: Version): VersionItem {
-  const { id, stamp, body, isCurrent, isConflict, isDelete } = version
+  const { id, stamp, body, isCurrent, isConflict, isDelete, isDropped, expiresAtMs } = version
   const author = peerIdOf(stamp.author)
   const written = new Date(hlcMs(stamp.hlc))
   return {
@@ -64,6 +65,7 @@ function toItem({ members }: Pick<FsContext, 'members'>, version: Version): Vers
     current: isCurrent,
     conflict: isConflict,
     deleted: isDelete,
-    expires: null
+    expires: expiresAtMs === null ? null : new Date(expiresAtMs),
+    expired: isDropped
   }
 }

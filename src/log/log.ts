@@ -1,4 +1,5 @@
 import { ROW_STATEMENT } from '../disk/constants.ts'
+import type { IndexOps } from '../disk/index-sink.ts'
 import type { Store } from '../disk/store.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
 import type { Statement } from '../format/statement.ts'
@@ -7,6 +8,7 @@ import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
 import { Worker } from '../util/worker.ts'
+import { Arrivals } from './arrivals.ts'
 import type { AsidesReport } from './asides.ts'
 import { EARLY_CHECK_MS } from './constants.ts'
 import { EarlyStatements } from './early.ts'
@@ -41,7 +43,7 @@ export class Log {
   /** Accepts the statements whose time has come. */
   readonly worker: Worker
   readonly #store: Store
-  readonly #clock: Clock
+  readonly #arrivals: Arrivals
   readonly #log: Logger
   /** The order in which this member accepted the statements. */
   readonly positions: Positions
@@ -59,7 +61,7 @@ export class Log {
   constructor({ store, clock, chance, logger }: LogOptions) {
     this.#store = store
     this.newest = new NewestStamps(store.index)
-    this.#clock = clock
+    this.#arrivals = new Arrivals(clock)
     this.#log = logger.forComponent('dfs:log')
     this.positions = new Positions({ index: store.index, chance, logger })
     this.#early = new EarlyStatements({ store, clock })
@@ -126,6 +128,7 @@ export class Log {
   /** Reads what the log keeps in memory. Call it once, when the store is open. */
   async load(): Promise<void> {
     await this.positions.load()
+    for (const id of await this.positions.latest()) this.#arrivals.load((await this.get(id))?.arrivedAtMs ?? 0)
     await this.#early.load()
     await this.#rows.asides.load()
     // This comes after the early statements, because loading them may show that some are lost.
@@ -224,12 +227,17 @@ export class Log {
   }
 
   /**
-   * Forgets those of some statements that later ones have covered: their space on the disk returns, and no other member
-   * is asked for them again. A rebuild of the index forgets that they were forgotten, so they may then come back from
-   * members that still have them. Returns how many were forgotten.
+   * Forgets those of some statements that later ones have covered and that `mayForget` accepts: once the batch is
+   * written, their space on the disk returns, and no other member is asked for them again. A rebuild of the index forgets
+   * that they were forgotten, so they may then come back from members that still have them. Call it inside `alone`.
+   * Returns how many are forgotten.
    */
-  async forget(ids: readonly Uint8Array[]): Promise<number> {
-    return this.#rows.forget(await this.#reader.get(ids))
+  async forgetIn(
+    ops: IndexOps,
+    ids: readonly Uint8Array[],
+    mayForget: (item: LoggedStatement) => boolean = () => true
+  ): Promise<number> {
+    return this.#rows.forgetIn(ops, (await this.#reader.get(ids)).filter(mayForget))
   }
 
   /** Accepts the early statements whose time has come. */
@@ -248,7 +256,7 @@ export class Log {
 
   async #write(items: readonly NewStatement[]): Promise<void> {
     const first = this.positions.take(items.length)
-    const arrivedAtMs = this.#clock.now()
+    const arrivedAtMs = this.#arrivals.now()
     try {
       const payloads = items.map((item, i) => this.#rows.encode({ ...item, sequence: first + i, arrivedAtMs }))
       await this.#store.write(ROW_STATEMENT, payloads)

@@ -122,6 +122,15 @@ export class Positions {
     this.#log('start %d: the first sequence is %d', number, own.first)
   }
 
+  /** Returns the ids of the last statement of each class. */
+  async latest(): Promise<Uint8Array[]> {
+    const ids: Uint8Array[] = []
+    for (const statementClass of [MEMBERSHIP, REST])
+      for await (const { value } of this.#index.range(sequenceKey(statementClass), { reverse: true, limit: 1 }))
+        ids.push(value)
+    return ids
+  }
+
   /** Reserves sequences for statements that are about to be written, and returns the first of them. */
   take(count: number): number {
     const first = this.#next

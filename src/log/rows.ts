@@ -124,14 +124,9 @@ export class StatementRows implements RowProjection {
     })
   }
 
-  /** Forgets statements, as `StatementTable.forget` says. */
-  forget(items: readonly LoggedStatement[]): Promise<number> {
-    return this.#batches.run(async () => {
-      const ops = new IndexOps()
-      const count = await this.#table.forget(ops, items)
-      if (count > 0) await this.#options.store.index.batch(ops.all)
-      return count
-    })
+  /** As `StatementTable.forget`. It must run inside `alone`. */
+  forgetIn(ops: IndexOps, items: readonly LoggedStatement[]): Promise<number> {
+    return this.#table.forget(ops, items)
   }
 
   areForgotten(ids: readonly Uint8Array[]): Promise<boolean[]> {

@@ -107,8 +107,8 @@ export class StatementTable {
   }
 
   /**
-   * Removes statements that are covered, and notes that they are not to be fetched again. Statements that are not
-   * covered stay. Returns the number of those that were removed.
+   * Removes statements, and notes that they are not to be fetched again. Those that are not covered stay. Returns the
+   * number of those that were removed.
    */
   async forget(ops: IndexOps, items: readonly LoggedStatement[]): Promise<number> {
     const entries = await this.entriesOf(items.map(({ statement }) => statement))

@@ -63,13 +63,14 @@ export class AddressBook {
 export function shareableAddresses(addresses: readonly string[]): string[] {
   // Nobody can dial an IPv6 address of one link.
   const usable = addresses.filter(address => address.length <= ADDRESS_LENGTH_MAX && !address.startsWith('/ip6/fe80:'))
-  const beyond = usable.filter(address => !isLoopback(address))
-  return (beyond.length > 0 ? beyond : usable).slice(0, ADDRESSES_MAX)
+  return beyondLoopback(usable).slice(0, ADDRESSES_MAX)
 }
 
 /**
  * Returns those of the addresses that are in a subnet of this machine. mDNS needs this filter, because anyone on the
- * LAN may announce anything. Loopback counts as one of our subnets, so that nodes on one machine find each other.
+ * LAN may announce anything. Loopback counts as one of our subnets, so that nodes on one machine find each other. But a
+ * loopback address is returned only if there is no other: libp2p announces every address, and the loopback address of
+ * another machine would lead to this one.
  */
 export function onOurSubnets(addresses: readonly string[], interfaces = networkInterfaces()): string[] {
   const subnets = new BlockList()
@@ -77,10 +78,18 @@ export function onOurSubnets(addresses: readonly string[], interfaces = networkI
     const [network, prefix] = cidr?.split('/') ?? []
     if (network !== undefined) subnets.addSubnet(network, Number(prefix), familyOf(network))
   }
-  return addresses.filter(address => {
-    const ip = ipIn(address)
-    return isIP(ip) !== 0 && subnets.check(ip, familyOf(ip))
-  })
+  return beyondLoopback(
+    addresses.filter(address => {
+      const ip = ipIn(address)
+      return isIP(ip) !== 0 && subnets.check(ip, familyOf(ip))
+    })
+  )
+}
+
+/** Returns the addresses without those of loopback, or all of them if there are no others. */
+function beyondLoopback(addresses: string[]): string[] {
+  const beyond = addresses.filter(address => !isLoopback(address))
+  return beyond.length > 0 ? beyond : addresses
 }
 
 function familyOf(ip: string): 'ipv4' | 'ipv6' {

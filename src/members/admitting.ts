@@ -19,8 +19,10 @@ import { evidenceAgainst } from './joining/evidence.ts'
 import { GrantSigner, type GrantSignerOptions } from './joining/grant-signer.ts'
 import { Invites } from './joining/invites.ts'
 import type { Attempt } from './joining/peer-machine.ts'
+import { setSetting, settingItems } from './set-setting.ts'
+import type { Settings } from './settings.ts'
 import type { Statuses } from './statuses.ts'
-import type { Admitted, DeclaredOut, InviteItem, InviteOptions, MadeInvite } from './types.ts'
+import type { Admitted, DeclaredOut, InviteItem, InviteOptions, MadeInvite, SettingItem } from './types.ts'
 
 interface AbortOptions {
   signal?: AbortSignal | undefined
@@ -49,6 +51,7 @@ export interface AdmittingOptions extends GrantSignerOptions {
   host: Host
   log: GrantSignerOptions['log'] & ConstructorParameters<typeof Invites>[0]['log']
   statuses: Pick<Statuses, 'view' | 'isSaidOut' | 'stampsAbout'>
+  settings: Settings
   clock: Clock
   chance: Chance
   logger: Logger
@@ -172,6 +175,17 @@ export class Admitting implements Entrance {
     const { self, roster, statuses, admitted } = this.#options
     const isAdmitted = (other: PeerId): boolean => admitted().includes(other)
     return declareOut(peer, { self: self.peerId, roster, statuses, signer: this.#signer, isAdmitted })
+  }
+
+  /** Returns the settings of the network. */
+  settings(): SettingItem[] {
+    return settingItems(this.#options)
+  }
+
+  /** Changes a setting of the network. `setSetting` says what it throws. */
+  setSetting(key: string, value: number | 'all'): Promise<SettingItem> {
+    const { settings, roster } = this.#options
+    return setSetting(key, value, { settings, roster, signer: this.#signer })
   }
 
   /** Makes an invite. Throws an `InvalidInputError`, a `NotAllowedError` or a `ClockOffError`. */

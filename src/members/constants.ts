@@ -47,6 +47,8 @@ export const OUT_AFTER_MS_MIN = 1_000
 /** The days for which a version is kept after it has ended, unless the network's settings say otherwise. */
 export const VERSION_DAYS = 30
 export const DAY_MS = 24 * 60 * 60_000
+/** The number of copies of a file, unless its owner or the settings of the network ask for another. */
+export const REPLICAS_DEFAULT = 3
 /** How many times a member renews its status within its `outAfter`. */
 export const STATUS_RENEWALS = 4
 /** The view is recomputed at least this often, because a member becomes out with the passing of time alone. */

@@ -91,3 +91,13 @@ export class LowerRoleError extends DfsError {
     super('taking a role away is not built yet')
   }
 }
+
+/** A setting that statements may have, and that has no effect yet. */
+export class NotBuiltSettingError extends DfsError {
+  override readonly name = 'NotBuiltSettingError'
+  override readonly code = 'unsupported'
+
+  constructor() {
+    super('this setting is not built yet')
+  }
+}

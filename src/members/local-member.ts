@@ -21,7 +21,7 @@ const GRANT_ENDED = 'the grant of this device has ended: ask an admin of the net
 const GRANT_VOID: Record<Exclude<Standing, 'effective'>, string> = {
   'used-up': noMember('another machine used the invite before it'),
   'invite-void': noMember('its invite was revoked before it was used'),
-  'issuer-void': noMember('the machine that let it in was no member itself')
+  'issuer-void': noMember('the machine that let it in was not a member itself')
 }
 
 /** This member: its keys, its grant, and the stamps of its statements. */

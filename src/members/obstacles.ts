@@ -20,7 +20,7 @@ export function* obstaclesOf(members: MembersSeen): Generator<string> {
       'this machine is no longer a member. Ask for a new invite and start with an empty data directory'
   else if (writeError !== undefined) yield writeError.message
   if (standing.isDuplicated)
-    yield "another node runs with this machine's identity: was the data directory copied? Stop one of them, and let the other machine in anew"
+    yield "another node runs with this machine's identity: was the data directory copied? Stop one of them. If both machines are to be members, remove the copy and let its machine in like a new one"
   yield* some(clocks.refusals, difference => refusal(difference, members))
   // If most clocks differ from ours, ours is wrong, and that was said above.
   if (clocks.error === undefined) yield* some(clocks.differences, difference => differs(difference, members))

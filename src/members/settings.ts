@@ -1,15 +1,16 @@
 import { FormatError } from '../format/errors.ts'
 import type { Fields, Kind } from '../format/kinds.ts'
+import { decodeReplicas } from '../format/replicas.ts'
 import { compareStamps } from '../format/stamp.ts'
 import { type Statement, stampOf } from '../format/statement.ts'
 import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
 import { compareBytes } from '../util/bytes.ts'
-import { DAY_MS, OUT_AFTER_MS, OUT_AFTER_MS_MIN, VERSION_DAYS } from './constants.ts'
+import { DAY_MS, OUT_AFTER_MS, OUT_AFTER_MS_MIN, REPLICAS_DEFAULT, VERSION_DAYS } from './constants.ts'
 
 type Key = keyof Fields<'settings'>
 
 /** A statement that set a key, and who signed it. */
-interface Setting {
+export interface Setting {
   statement: Statement<'settings'>
   author: Uint8Array
 }
@@ -18,7 +19,7 @@ interface Setting {
  * The settings of the network, which its admins sign. Each key has the value that the statement with the last stamp gave
  * it, so two statements that set different keys both count. They are kept in memory, and loaded from the log at start.
  *
- * Only `outAfter` and `versionDays` have an effect yet.
+ * `chunker`, `dedupe` and `quotas` have no effect yet.
  */
 export class Settings implements Projection {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['settings'])
@@ -36,8 +37,20 @@ export class Settings implements Projection {
   }
 
   /** The statement that set a key, after which a new one must be stamped; undefined if there is none. */
-  statementOf(key: Key): Statement<'settings'> | undefined {
-    return this.#last.get(key)?.statement
+  settingOf(key: Key): Setting | undefined {
+    return this.#last.get(key)
+  }
+
+  /** The number of copies of files whose owner asks for no other number; `Infinity` for every member. */
+  get replicas(): number {
+    const replicas = this.get('replicas')
+    return replicas === undefined ? REPLICAS_DEFAULT : decodeReplicas(replicas)
+  }
+
+  /** The number of copies for which a put waits; undefined if no admin has set it. */
+  get ack(): number | undefined {
+    const ack = this.get('ack')
+    return ack === undefined ? undefined : decodeReplicas(ack)
   }
 
   /**

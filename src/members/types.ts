@@ -130,3 +130,21 @@ export interface FoundNetwork {
   words: string
   peers: Array<{ peerId: string; addresses: string[] }>
 }
+
+/** The settings of the network, by their keys. */
+export type SettingKey = 'replicas' | 'ack' | 'outAfter' | 'versionDays'
+
+/** A setting of the network. */
+export interface SettingItem {
+  key: SettingKey
+  /**
+   * `replicas` and `ack` are a number of members, or `all`. `ack` is null by default: two if a second member can be
+   * reached. `outAfter` is in ms, `versionDays` in days.
+   */
+  value: number | 'all' | null
+  /** True if no admin has set it. */
+  default: boolean
+  /** The admin who set it, and when, by the clock of that machine; null for a default. */
+  setBy: { peerId: string; name: string } | null
+  setAt: Date | null
+}

@@ -26,7 +26,6 @@ import { systemPlatform } from './platform.ts'
 import { rememberPorts, startOnDefaultPorts } from './ports.ts'
 import { type Stack, type StackOptions, startStack } from './stack.ts'
 
-const REPLICAS_DEFAULT = 3
 /** A letter, a digit, or another sign that a person sees. */
 const VISIBLE = /[\p{L}\p{N}\p{P}\p{S}]/u
 /** Founding is never the default: nobody would join a network that its owner did not mean to found. */
@@ -131,7 +130,7 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
   const keep: KeepSecrets = async change => {
     await keystore.update(change)
   }
-  const defaults = { replicas: copiesOf(options.replicas) ?? REPLICAS_DEFAULT, ack: copiesOf(options.ack) }
+  const copies = { replicas: copiesOf(options.replicas), ack: copiesOf(options.ack) }
   const reserve = new Reserve({ files, chance, logger })
   const node = new Node({
     files,
@@ -158,7 +157,7 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
           keep,
           storeId,
           measuredBytes,
-          defaults,
+          copies,
           onDoubt,
           // A device that was still asking to be let in had nothing yet that could be lost, however often it was
           // started.
@@ -229,9 +228,9 @@ export function checkNodeOptions(options: NodeOptions): void {
       'a key or passphrase file in the data directory has a name that the node itself uses: rename it or move it'
     )
   if (name !== undefined && (name === '' || utf8(name).byteLength > LABEL_BYTES_MAX || !name.isWellFormed()))
-    throw new InvalidInputError(`the name of a device has 1 to ${LABEL_BYTES_MAX} bytes`)
+    throw new InvalidInputError(`--name: the name of a device has 1 to ${LABEL_BYTES_MAX} bytes`)
   if (name !== undefined && !VISIBLE.test(name))
-    throw new InvalidInputError('the name of a device has at least one character that can be seen')
+    throw new InvalidInputError('--name: the name of a device has at least one character that can be seen')
   if (networkKey !== undefined && networkKey.byteLength !== 32)
     throw new InvalidInputError('a network key has 32 bytes')
   if (join !== undefined) {
@@ -245,9 +244,11 @@ export function checkNodeOptions(options: NodeOptions): void {
     capacityBytes !== undefined &&
     !(Number.isInteger(capacityBytes) && capacityBytes > 0 && capacityBytes <= CAPACITY_BYTES_MAX)
   )
-    throw new InvalidInputError('capacityBytes is out of bounds: give a whole number of bytes, at most 1 PiB')
+    throw new InvalidInputError(
+      '--capacity (capacityBytes) is out of bounds: give a whole number of bytes, at most 1 PiB'
+    )
   if (outAfterMs !== undefined && !(outAfterMs >= OUT_AFTER_MS_MIN && outAfterMs <= OUT_AFTER_MS_MAX))
-    throw new InvalidInputError('outAfterMs is out of bounds: give a time from 1 second to 30 days')
+    throw new InvalidInputError('--out-after (outAfterMs) is out of bounds: give a time from 1 second to 30 days')
   for (const address of announce) parseAddress(address, '--announce')
   if (options.transports !== undefined) return
   for (const address of listen) checkListen(address)

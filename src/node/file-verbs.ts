@@ -28,12 +28,10 @@ import type {
   PutResult,
   RemoveOptions,
   RemoveResult,
-  RestoreOptions,
-  RestoreResult,
   Source,
-  Stat,
-  VersionItem
+  Stat
 } from '../fs/types.ts'
+import type { RestoreOptions, RestoreResult, VersionItem } from '../fs/version-types.ts'
 import { versionsOf } from '../fs/versions.ts'
 import { PutStream, readStreamOf } from './file-streams.ts'
 

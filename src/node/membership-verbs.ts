@@ -1,4 +1,13 @@
-import type { Admitted, DeclaredOut, InviteItem, MadeInvite, MemberItem, NetworkInfo, Role } from '../api.ts'
+import type {
+  Admitted,
+  DeclaredOut,
+  InviteItem,
+  MadeInvite,
+  MemberItem,
+  NetworkInfo,
+  Role,
+  SettingItem
+} from '../api.ts'
 import { networkWords } from '../format/approval.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { AbortOptions } from '../fs/types.ts'
@@ -52,6 +61,14 @@ export class MembershipVerbs {
   async declareOut(member: string): Promise<DeclaredOut> {
     const { admitting, all } = this.#members
     return admitting.declareOut(findMember(member, all).peer)
+  }
+
+  settings(): SettingItem[] {
+    return this.#members.admitting.settings()
+  }
+
+  setSetting(key: string, value: number | 'all'): Promise<SettingItem> {
+    return this.#members.admitting.setSetting(key, value)
   }
 
   invite(options: InviteOptions): Promise<MadeInvite> {

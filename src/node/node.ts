@@ -12,6 +12,7 @@ import type {
   Peer,
   ReadyOptions,
   Role,
+  SettingItem,
   Status
 } from '../api.ts'
 import type { FsContext } from '../fs/context.ts'
@@ -191,6 +192,14 @@ export class Node extends FileVerbs implements DfsNode {
 
   async networkInfo(): Promise<NetworkInfo> {
     return (await this.#stack()).membership.networkInfo()
+  }
+
+  async settings(): Promise<SettingItem[]> {
+    return (await this.#stack()).membership.settings()
+  }
+
+  async setSetting(key: string, value: number | 'all'): Promise<SettingItem> {
+    return (await this.#stack()).membership.setSetting(key, value)
   }
 
   async forgetNetworkKey(): Promise<{ forgotten: boolean }> {

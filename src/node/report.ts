@@ -102,26 +102,26 @@ function* warningsOf(
   yield* absencesOf(fs)
   const { flag, network } = members.outAfterMs
   if (flag !== undefined && flag < network)
-    yield `--out-after has no effect: the network's is ${network / 1_000} s, and a node can only ask for more`
+    yield `--out-after has no effect: the network's is ${network / 1_000} s, and a node can only ask for a longer time`
   if (disk.state === 'readonly') yield 'the data directory is not writable: nothing is stored until it is'
   if (disk.state === 'failing') yield 'the last write to the disk failed: the data on it may be in danger'
   const { found, left } = blocks.badBlocks
   if (found > 0)
     yield `blocks on this disk were damaged or could not be read since the start (${found}, still bad: ${left}): the disk may be wearing out`
   for (const { author, records, isStopping } of blocks.inDanger.incomplete)
-    yield `files by ${nameOfMember(author, members)} are incomplete (${records}): no member that can be reached has all of their manifests${isStopping ? ', and this node frees nothing until they come, for 7 days at most' : ''}; start the machine that has them, or put the files again`
+    yield `files by ${nameOfMember(author, members)} are incomplete (${records}): no reachable member has all of their manifests${isStopping ? ', and this node frees nothing until they come, for 7 days at most' : ''}; start the machine that has them, or put the files again`
   if (log.earlyCount > 0)
     yield `changes that are dated more than 5 minutes ahead of this machine's clock wait until their time comes (${log.earlyCount}): some machine's clock is or was wrong`
   if (log.asides.count > 0)
     yield `statements that this release cannot process were set aside (${log.asides.count}): ${nameAsides(log.asides, members)}; upgrading dfs-node may help`
   if (fs.sync.inDoubt.length > 0)
-    yield `members have other statements than this one, although everything has been exchanged (${fs.sync.inDoubt.length}): one of them may refuse or withhold some; check that all run the same release of dfs-node`
+    yield `the statements of some members differ from those of this one after everything was exchanged (${fs.sync.inDoubt.length}): a member may refuse or withhold some; check that all run the same release of dfs-node`
   if (log.lostCount > 0)
     yield `statements on this disk are damaged (${log.lostCount}): this node asks the other members for them; until they arrive, the files that they describe are shown as damaged`
   if (report.damagedStretches > 0)
     yield `damaged stretches were found in the store (${report.damagedStretches}): the disk may be wearing out`
   if (!comparison.isWhole)
-    yield `the index may lack something after a rebuild or damage: this node frees nothing until it has compared with every other member that is not out (still missing: ${comparison.missing})`
+    yield `the index may be incomplete after a rebuild or damage: this node frees nothing until it has compared its log with every other member that is not out (still missing: ${comparison.missing})`
   if (capacity.isFull) yield 'this node is full and takes no more blocks: raise --capacity or free space on its disk'
 }
 

@@ -16,7 +16,7 @@ import { nodeEventOf } from './membership-events.ts'
 import { MembershipVerbs } from './membership-verbs.ts'
 import { INDEX_FOLDER } from './platform.ts'
 import type { RoomOptions } from './rooms/options.ts'
-import { buildRooms, fsContextOf, type Rooms } from './rooms/rooms.ts'
+import { buildRooms, fsContextOf, type OwnCopies, type Rooms } from './rooms/rooms.ts'
 
 /** The running rooms of one node. They start and stop together. */
 export interface Stack {
@@ -40,20 +40,21 @@ export interface Stack {
 export interface StackOptions extends Omit<RoomOptions, 'mayFree'> {
   /** True if this start created the directory. In any other directory, anything that is missing has been lost. */
   isNew: boolean
-  defaults: FsContext['defaults']
+  /** The numbers of copies that the owner of this node has asked for. */
+  copies: OwnCopies
 }
 
 /**
  * Builds the rooms, brings the index up to date, and starts the rooms, the lowest first. They stop in the opposite
  * order. Throws an `IndexCorruptError` if the index must be removed first.
  */
-export async function startStack({ isNew, defaults, ...options }: StackOptions): Promise<Stack> {
+export async function startStack({ isNew, copies, ...options }: StackOptions): Promise<Stack> {
   const stops: Array<() => unknown> = []
   const stop = (): Promise<void> => closeAll(stops.splice(0).reverse())
   try {
     const onEvent = (event: NodeEvent): void => {
       // If the index has also lost the rows derived from the damaged row, nobody knows which blocks that row needs.
-      if (event.event === 'damaged' && rooms.blocks.mayHaveOrphans) void comparison.begin()
+      if (event.event === 'damaged' && rooms.blocks.freeing.mayHaveOrphans) void comparison.begin()
       options.onEvent(event)
     }
     const init: RoomOptions = { ...options, onEvent, mayFree: () => mayFree(rooms, comparison) }
@@ -85,7 +86,7 @@ export async function startStack({ isNew, defaults, ...options }: StackOptions):
       stops.push(() => worker.stop())
     }
     const { capacity, monitor } = disk
-    const fs = fsContextOf(init, rooms, { defaults, lastSeen: peer => verbs.lastSeen(peer) })
+    const fs = fsContextOf(init, rooms, { copies, lastSeen: peer => verbs.lastSeen(peer) })
     const all = [...members.workers, ...blocks.workers, ...workers]
     const { log, keyReceiver: keys } = membership
     const parts = { fs, membership: verbs, host, capacity, diskMonitor: monitor, log, comparison, keys }

@@ -10,7 +10,6 @@ import { version } from './version.ts'
 export function newProgram(name: string, description: string): Command {
   const program = new Command(name)
     .description(description)
-    .version(version, '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .configureOutput({ writeErr: () => {} })
     .configureHelp({
@@ -23,6 +22,11 @@ export function newProgram(name: string, description: string): Command {
   return throwUsage(program)
 }
 
+/** Adds `--version`, which prints the version wherever it stands. */
+export function addVersion(program: Command): void {
+  program.version(version, '--version', 'print the version')
+}
+
 /** Makes a command throw a usage error in our words, instead of exiting. Help and version still end the program. */
 export function throwUsage(command: Command): Command {
   return command.exitOverride(error => {
@@ -31,6 +35,17 @@ export function throwUsage(command: Command): Command {
     const below = visible.map(other => other.name()).filter(name => name !== 'help')
     const [first = ''] = command.args
     throw usage(usageWords(error, { name: fullName(command), below, meant: closest(first, below) }))
+  })
+}
+
+/** The width of a help text where no terminal tells its own. */
+const HELP_COLUMNS = 80
+
+/** Adds a text below the help of a command. Its lines are wrapped to the width of the terminal, as those above it are. */
+export function addHelpBelow(command: Command, text: string): Command {
+  return command.addHelpText('after', () => {
+    const columns = command.configureOutput().getOutHelpWidth?.() ?? HELP_COLUMNS
+    return command.createHelp().boxWrap(text, columns)
   })
 }
 

@@ -14,21 +14,31 @@ const SIZE_UNITS: Record<string, number> = {
 }
 const TIME_UNITS: Record<string, number> = { s: 1e3, m: 60e3, h: 3600e3, d: 86_400e3 }
 
-/** Returns the number of bytes in a size such as `10GB` (10^9 each) or `64MiB` (2^20 each). */
-export function parseSize(text: string): number {
+/**
+ * Returns the number of bytes in a size such as `10GB` (10^9 each) or `64MiB` (2^20 each). Here and below, `flag` is the
+ * flag that the user gave, with which an error begins.
+ */
+export function parseSize(flag: string, text: string): number {
   const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim()) ?? []
   const factor = SIZE_UNITS[unit?.toLowerCase() ?? '?']
-  if (number === undefined || factor === undefined) throw usage(`"${text}" is not a size: write it like 10GB or 64MiB`)
+  if (number === undefined || factor === undefined)
+    throw usage(`${flag}: "${text}" is not a size: write it like 10GB or 64MiB`)
   const bytes = Math.floor(Number(number) * factor)
-  if (!Number.isSafeInteger(bytes)) throw usage(`the size "${text}" is too large`)
+  if (!Number.isSafeInteger(bytes)) throw usage(`${flag}: the size "${text}" is too large`)
   return bytes
 }
 
 /** Returns the number of milliseconds in a time such as `5s`, `10m`, `24h` or `30d`. */
-export function parseTime(text: string): number {
+export function parseTime(flag: string, text: string): number {
   const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([smhd])$/.exec(text.trim()) ?? []
-  if (number === undefined) throw usage(`"${text}" is not a time: write it like 5s, 10m, 24h or 30d`)
+  if (number === undefined) throw usage(`${flag}: "${text}" is not a time: write it like 5s, 10m, 24h or 30d`)
   return Math.floor(Number(number) * (TIME_UNITS[unit as string] as number))
+}
+
+/** Returns a time in ms as `parseTime` takes it, in the largest unit that fits exactly. */
+export function timeText(ms: number): string {
+  const [unit, unitMs] = Object.entries(TIME_UNITS).findLast(([, unitMs]) => ms % unitMs === 0) ?? ['s', 1_000]
+  return `${ms / unitMs}${unit}`
 }
 
 /**
@@ -38,10 +48,10 @@ export function parseTime(text: string): number {
 export const COPIES_MAX = 255
 
 /** Parses a number of copies: `all`, or a number from 1 to `COPIES_MAX`. */
-export function parseCopies(text: string): number | 'all' {
+export function parseCopies(flag: string, text: string): number | 'all' {
   if (text === 'all') return 'all'
   if (!/^[1-9]\d{0,2}$/.test(text) || Number(text) > COPIES_MAX)
-    throw usage(`"${text}" is not a number of copies: give "all", or a number from 1 to ${COPIES_MAX}`)
+    throw usage(`${flag}: "${text}" is not a number of copies: give "all", or a number from 1 to ${COPIES_MAX}`)
   return Number(text)
 }
 

@@ -5,7 +5,7 @@ import { InvalidInputError } from '../util/errors.ts'
 import { PortTakenError } from './errors.ts'
 import { holderOfPort } from './port-holder.ts'
 
-const HOW_ADDRESSES_READ = 'this is no address: one reads like /ip4/192.168.1.7/tcp/3000 or /dns4/host/tcp/3001/ws'
+const HOW_ADDRESSES_READ = 'one reads like /ip4/192.168.1.7/tcp/3000 or /dns4/host/tcp/3001/ws'
 
 /**
  * Parses a multiaddr that a user gave. Throws an `InvalidInputError` whose message shows an example. If `flag` is
@@ -14,7 +14,9 @@ const HOW_ADDRESSES_READ = 'this is no address: one reads like /ip4/192.168.1.7/
 export function parseAddress(address: string, flag?: string): Multiaddr {
   const parsed = parseOrUndefined(address)
   if (parsed === undefined)
-    throw new InvalidInputError(`${flag === undefined ? '' : `${flag} `}${address}: ${HOW_ADDRESSES_READ}`)
+    throw new InvalidInputError(
+      `${flag === undefined ? '' : `${flag}: `}"${address}" is no address: ${HOW_ADDRESSES_READ}`
+    )
   return parsed
 }
 
@@ -36,7 +38,7 @@ export function parseOrUndefined(address: string): Multiaddr | undefined {
  */
 export function dialTargets(addresses: readonly string[], peer: PeerId | undefined): Multiaddr[] {
   const targets = addresses.flatMap(address => targetOf(address, peer))
-  if (targets.length === 0) throw new InvalidInputError(`no address to dial: ${HOW_ADDRESSES_READ}`)
+  if (targets.length === 0) throw new InvalidInputError(`there is no address to dial: ${HOW_ADDRESSES_READ}`)
   return targets
 }
 
@@ -55,7 +57,9 @@ function targetOf(address: string, peer: PeerId | undefined): Multiaddr[] {
 export function checkListen(address: string): void {
   const last = parseAddress(address, '--listen').getComponents().at(-1)?.name
   if (last !== 'tcp' && last !== 'ws')
-    throw new InvalidInputError(`--listen ${address}: an address to listen on ends in /tcp/PORT or /tcp/PORT/ws`)
+    throw new InvalidInputError(
+      `--listen: "${address}" cannot be listened on: such an address ends in /tcp/PORT or /tcp/PORT/ws`
+    )
 }
 
 /** The TCP port in an address; undefined if there is none. */

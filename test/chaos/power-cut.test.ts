@@ -11,7 +11,7 @@ const options = { skip: lacksNamespaces, timeout: 300_000 }
 const PORT = 4100
 /** How long the machine is without power. */
 const OFF_MS = 1_000
-/** Generous for a busy machine. A copy is never let in, so a machine that is taken for one exceeds it. */
+/** Generous for a busy machine. A copy is never let in, so a machine that was mistaken for a copy would exceed it. */
 const BACK_MS_MAX = 30_000
 /** Files that only mean something while a process runs on the directory. */
 const OF_A_PROCESS = ['lock', 'LOCK', 'api.sock', 'api.json']
@@ -121,7 +121,7 @@ test('a data directory that was copied to another machine is refused, and both m
   assert.equal((await copy.client.call('status', {})).peersConnected, 0)
   assert.equal((await laptop.client.call('status', {})).peersConnected, 2)
   assert.match(attic.log(), /two processes run with one identity/)
-  // What the copy stores stays with it, as on a machine without a network.
+  // What is put at the copy stays there, as on a machine without a network.
   const { reached } = await copy.client.put('/copy.bin', once(randomBytes(1_000)), {}, new AbortController().signal)
   assert.deepEqual(reached, [copy.peerId])
   const names = (await attic.client.call('members', {})).map(({ name, state }) => `${name} ${state}`).sort()

@@ -34,7 +34,7 @@ test('FakeFiles: a crash takes every byte and every name that was not synced', a
   await assert.rejects(files.list(''), CrashError)
 })
 
-test('FakeFiles: a name that was replaced, and not synced, is the old file again; one removed is back', async () => {
+test('FakeFiles: a crash restores a file that was replaced or removed without a sync', async () => {
   const files = new FakeFiles()
   await files.writeNew('f', [bytes('old')])
   await files.writeNew('gone', [bytes('gone')])
@@ -49,7 +49,7 @@ test('FakeFiles: a name that was replaced, and not synced, is the old file again
   )
 })
 
-test('FakeFiles: with luck everything is kept, and with some of it a part', async () => {
+test('FakeFiles: a crash may also keep all or some of what was not synced', async () => {
   const written = async (): Promise<FakeFiles> => {
     const files = new FakeFiles()
     const file = await files.openAppend('f')

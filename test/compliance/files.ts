@@ -7,7 +7,7 @@ import { type Files, replaceFile } from '../../src/disk/files.ts'
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8')
 const bytes = (text: string): Uint8Array => Buffer.from(text, 'utf8')
 
-/** What every implementation of the Files port owes, except what only a crash shows. */
+/** The contract of the Files port, except for the parts that only a crash can test. */
 export function testFiles(name: string, make: (t: TestContext) => Promise<Files>): void {
   const check = (what: string, work: (files: Files) => Promise<void>): void => {
     test(`${name}: ${what}`, async t => work(await make(t)))

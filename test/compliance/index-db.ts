@@ -10,7 +10,7 @@ const put = (name: string, value: string): IndexOp => ({ type: 'put', key: key(n
 const del = (name: string): IndexOp => ({ type: 'del', key: key(name) })
 const text = (value: Uint8Array | undefined): string | undefined => value && Buffer.from(value).toString('latin1')
 
-/** What the index needs of a database, tested through the index itself. */
+/** What the index needs from a database, tested through the index itself. */
 export function testIndex(name: string, make: (t: TestContext) => Promise<Database>): void {
   const check = (what: string, work: (index: IndexDb) => Promise<void>): void => {
     test(`${name}: ${what}`, async t => {

@@ -13,12 +13,12 @@ const skip =
   process.getuid?.() === 0 && hasTerminal ? false : 'needs root, to make a network, and a terminal of util-linux'
 const ALIAS = "alias dfs='npx -p dfs-node dfs'"
 const START_MS_MAX = 60_000
-/** Runs the programs of this repository as they are. That npx finds them is the matter of pack.test.ts. */
+/** Runs the programs of this repository directly. pack.test.ts checks that npx finds them. */
 const NPX = `#!/bin/sh
 [ "$1" = -p ] && shift 2
 program=$1
 shift
-exec '${process.execPath}' '${ROOT}/src/bin/'$program.js "$@"
+npm_command=exec exec '${process.execPath}' '${ROOT}/src/bin/'$program.js "$@"
 `
 
 /** A command of the README, such as `attic$ dfs members`, and the lines that are printed below it there. */
@@ -110,7 +110,7 @@ class Machines {
     child.stdout.setEncoding('utf8').on('data', part => {
       text += part
     })
-    // What was drawn over is not there any more.
+    // Text that was overwritten on the screen is gone.
     const soFar = (): string => text.replaceAll('\r\n', '\n').replace(/[^\n]*\r\x1b\[K/g, '')
     const whole = new Promise<string>(resolve => child.once('close', () => resolve(soFar())))
     return { soFar, whole }

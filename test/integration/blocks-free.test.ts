@@ -38,7 +38,7 @@ async function pass(clock: ManualClock, ms: number, stepMs = 30_000): Promise<vo
   await settle()
 }
 
-/** Begins to store a file and fails before its record is made. */
+/** Begins to store a file, and fails before there is a record. */
 async function cutOff(clock: ManualClock, writer: BlockMember, chunks: number): Promise<void> {
   async function* broken() {
     yield bytesOf(chunks)
@@ -136,7 +136,7 @@ test('a member frees nothing while a manifest node of a record cannot be obtaine
   await cutOff(clock, late, 3)
   await pass(clock, 4 * HOUR, 60_000)
   assert.ok((await late.count()) > 0)
-  await assert.rejects(whileTimePasses(clock, late.blocks.evict(record)), EvictRefusedError)
+  await assert.rejects(whileTimePasses(clock, late.blocks.freeing.evict(record)), EvictRefusedError)
   await cluster.heal(late)
   await timePassesUntil(clock, 'nothing is owed', () => late.blocks.owed.blocks === 0)
   await pass(clock, 10 * MINUTE)
@@ -148,16 +148,16 @@ test('a member does not free a block that it has promised to another before that
   const { clock, members } = await start(t, 2)
   const [writer, keeper] = members
   const { record } = await whileTimePasses(clock, writer.put(bytesOf(2), { replicas: 2 }))
-  const evicted = await whileTimePasses(clock, writer.blocks.evict(record))
+  const evicted = await whileTimePasses(clock, writer.blocks.freeing.evict(record))
   assert.deepEqual(evicted.freed.blocks, 2)
   // The keeper's copies are the last ones, and the writer has no room for others.
   const put = t.mock.method(writer.blockstore, 'put', async () => {
     throw new NoSpaceError('the disk is full')
   })
-  const alone = await whileTimePasses(clock, keeper.blocks.evict(record))
+  const alone = await whileTimePasses(clock, keeper.blocks.freeing.evict(record))
   assert.deepEqual([alone.freed.blocks, alone.left.blocks], [0, 2])
   put.mock.restore()
-  const second = await whileTimePasses(clock, keeper.blocks.evict(record))
+  const second = await whileTimePasses(clock, keeper.blocks.freeing.evict(record))
   assert.deepEqual([second.freed.blocks, second.left.blocks], [2, 0])
   assert.deepEqual((await survey(record.root, [writer])).chunks, [1, 1])
 })
@@ -166,7 +166,7 @@ test('two members that evict at the same time never free both copies', async t =
   const { clock, members } = await start(t, 2)
   const [a, b] = members
   const { record } = await whileTimePasses(clock, a.put(bytesOf(20), { replicas: 2 }))
-  await whileTimePasses(clock, Promise.all([a.blocks.evict(record), b.blocks.evict(record)]))
+  await whileTimePasses(clock, Promise.all([a.blocks.freeing.evict(record), b.blocks.freeing.evict(record)]))
   const { chunks } = await survey(record.root, [a, b])
   for (const holders of chunks) assert.ok(holders >= 1)
 })
@@ -175,17 +175,17 @@ test('a member evicts what the others hold again, although it promised them its 
   const { clock, members } = await start(t, 3)
   const [a, b, c] = members
   const { record } = await whileTimePasses(clock, a.put(bytesOf(20), { replicas: ALL, ack: ALL }))
-  const first = await whileTimePasses(clock, b.blocks.evict(record))
+  const first = await whileTimePasses(clock, b.blocks.freeing.evict(record))
   assert.deepEqual([first.freed.blocks, first.left.blocks], [20, 0])
-  // To prove its copies to C, B pulls them again. From then on it does not rely on those of C.
-  const second = await whileTimePasses(clock, c.blocks.evict(record))
+  // B pulls its copies again to prove them to C. From then on it does not rely on the copies of C.
+  const second = await whileTimePasses(clock, c.blocks.freeing.evict(record))
   assert.deepEqual([second.freed.blocks, second.left.blocks], [20, 0])
   assert.deepEqual(
     (await survey(record.root, [a, b])).chunks,
     Array.from({ length: 20 }, () => 2)
   )
   // B promised its copies to C a moment ago, and C has none to prove.
-  const third = await whileTimePasses(clock, b.blocks.evict(record))
+  const third = await whileTimePasses(clock, b.blocks.freeing.evict(record))
   assert.deepEqual([third.freed.blocks, third.left.blocks], [20, 0], 'C pulls them again for B')
 })
 
@@ -197,10 +197,10 @@ test('evict frees a chunk that as many others prove as the record that wants the
   // Another record has the same content and wants it on every member.
   await whileTimePasses(clock, writer.put(bytes, { replicas: ALL, ack: ALL }))
   cluster.isolate(third)
-  const left = await whileTimePasses(clock, writer.blocks.evict(record))
+  const left = await whileTimePasses(clock, writer.blocks.freeing.evict(record))
   assert.equal(left.freed.blocks, 0)
   await cluster.heal(third)
-  const gone = await whileTimePasses(clock, writer.blocks.evict(record))
+  const gone = await whileTimePasses(clock, writer.blocks.freeing.evict(record))
   assert.equal(gone.freed.blocks, 3)
   assert.ok(gone.freed.bytes >= 3 * CHUNK - 100)
   assert.deepEqual((await survey(record.root, [second, third])).chunks, [2, 2, 2])
@@ -214,7 +214,7 @@ test('a member that is asked for a hold first pulls the chunks that it lacks', a
   await cluster.heal(other)
   await other.stand(record)
   await settle()
-  const { freed, left } = await whileTimePasses(clock, writer.blocks.evict(record))
+  const { freed, left } = await whileTimePasses(clock, writer.blocks.freeing.evict(record))
   assert.deepEqual([freed.blocks, left.blocks], [40, 0])
   assert.ok((await survey(record.root, [other])).chunks.every(holders => holders === 1))
   // The manifest nodes stay.
@@ -227,14 +227,14 @@ test('a member keeps what it has promised across a clean restart', async t => {
   const { record } = await whileTimePasses(clock, writer.put(bytesOf(2), { replicas: 2 }))
   for (const member of members) await member.stand(record)
   await pass(clock, MINUTE)
-  const { freed } = await whileTimePasses(clock, writer.blocks.evict(record))
+  const { freed } = await whileTimePasses(clock, writer.blocks.freeing.evict(record))
   assert.ok(freed.blocks > 0)
   const holders = (
     await Promise.all([second, third].map(async member => ((await member.count()) > 1 ? [member] : [])))
   ).flat()
   for (const holder of holders) {
     await holder.restart()
-    await assert.rejects(whileTimePasses(clock, holder.blocks.evict(record)), EvictRefusedError)
+    await assert.rejects(whileTimePasses(clock, holder.blocks.freeing.evict(record)), EvictRefusedError)
   }
   assert.ok(holders.length > 0)
 })
@@ -274,7 +274,7 @@ test('a member that does not know the record cannot hold its chunks for another'
   await whileTimePasses(clock, writer.put(bytes, { replicas: 2 }))
   cluster.network.heal(writer.host, other.host)
   await cluster.connect(writer, other)
-  const { freed } = await whileTimePasses(clock, writer.blocks.evict(known))
+  const { freed } = await whileTimePasses(clock, writer.blocks.freeing.evict(known))
   assert.equal(freed.blocks, 0)
 })
 
@@ -288,7 +288,7 @@ test('a member that lost the bytes cannot prove its copies', async t => {
     for await (const bytes of get.apply(liar.blockstore, args))
       yield bytes.byteLength >= CHUNK ? chance.bytes(bytes.byteLength) : bytes
   }
-  const { freed, left } = await whileTimePasses(clock, writer.blocks.evict(record))
+  const { freed, left } = await whileTimePasses(clock, writer.blocks.freeing.evict(record))
   assert.equal(freed.blocks + left.blocks, 3)
   assert.ok(freed.blocks <= 1)
   assert.ok(left.blocks >= 2)
@@ -302,7 +302,7 @@ test('a member that can read keeps its copies if only storage members would have
   await cluster.add({ canRead: false })
   await cluster.add({ canRead: false })
   const { record } = await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: 3, ack: 3 }))
-  const { freed } = await whileTimePasses(clock, writer.blocks.evict(record))
+  const { freed } = await whileTimePasses(clock, writer.blocks.freeing.evict(record))
   assert.equal(freed.blocks, 0)
 })
 
@@ -310,7 +310,7 @@ test('evicted chunks come back after an hour, or once they are read', async t =>
   const { clock, members } = await start(t, 2)
   const [writer] = members
   const { record } = await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: 2 }))
-  await whileTimePasses(clock, writer.blocks.evict(record))
+  await whileTimePasses(clock, writer.blocks.freeing.evict(record))
   assert.equal(await writer.count(), 1)
   const { chunkCids } = await survey(record.root, [writer])
   const first = chunkCids[0] as BlockCid
@@ -332,7 +332,7 @@ test('chunks that were evicted for one record come back for another that wants t
     const { record } = await whileTimePasses(clock, writer.put(bytes, { replicas: 1 }))
     await whileTimePasses(clock, second.put(bytes, { replicas: ALL, ack: ALL }))
     const before = await writer.count()
-    await whileTimePasses(clock, writer.blocks.evict(record))
+    await whileTimePasses(clock, writer.blocks.freeing.evict(record))
     assert.equal(await writer.count(), before - chunks)
     await pass(clock, HOUR + 30 * MINUTE)
     assert.equal(await writer.count(), before)
@@ -344,13 +344,13 @@ test('a member evicts nothing for an hour after an unclean stop', async t => {
   const [writer] = members
   const { record } = await whileTimePasses(clock, writer.put(bytesOf(2), { replicas: 2 }))
   await writer.restart({ crash: true })
-  await assert.rejects(whileTimePasses(clock, writer.blocks.evict(record)), error => {
+  await assert.rejects(whileTimePasses(clock, writer.blocks.freeing.evict(record)), error => {
     assert.ok(error instanceof EvictRefusedError)
     assert.equal(error.code, 'busy')
     return true
   })
   await pass(clock, HOUR + MINUTE)
-  assert.equal((await whileTimePasses(clock, writer.blocks.evict(record))).freed.blocks, 2)
+  assert.equal((await whileTimePasses(clock, writer.blocks.freeing.evict(record))).freed.blocks, 2)
 })
 
 test('a start that fails leaves no work behind, and does not forget what was promised', async t => {
@@ -450,7 +450,7 @@ test('a record whose root died with its author stops freeing and evict for seven
   const before = await member.count()
   await pass(clock, 7 * DAY - HOUR, 10 * MINUTE)
   assert.equal(await member.count(), before)
-  await assert.rejects(whileTimePasses(clock, member.blocks.evict(record)), EvictRefusedError)
+  await assert.rejects(whileTimePasses(clock, member.blocks.freeing.evict(record)), EvictRefusedError)
   assert.deepEqual(member.blocks.inDanger.incomplete, [{ author: author.peer, records: 1, isStopping: true }])
   // A restart does not begin the seven days again.
   await member.restart()
@@ -458,7 +458,7 @@ test('a record whose root died with its author stops freeing and evict for seven
   assert.ok(before > 3)
   assert.equal(await member.count(), 3, 'only the blocks of the record are left')
   assert.deepEqual(member.blocks.inDanger.incomplete, [{ author: author.peer, records: 1, isStopping: false }])
-  assert.equal((await whileTimePasses(clock, member.blocks.evict(record))).freed.blocks, 2)
+  assert.equal((await whileTimePasses(clock, member.blocks.freeing.evict(record))).freed.blocks, 2)
   assert.equal(member.blocks.owed.blocks, 1)
 })
 
@@ -475,7 +475,7 @@ test('a manifest of equal links costs a walk no more than its few nodes, whateve
     assert.ok((await member.count()) > before)
     await pass(clock, 3 * HOUR, MINUTE)
     assert.equal(await member.count(), before)
-    assert.equal((await whileTimePasses(clock, member.blocks.evict(record))).freed.blocks, 2)
+    assert.equal((await whileTimePasses(clock, member.blocks.freeing.evict(record))).freed.blocks, 2)
     assert.deepEqual(member.errors, [])
   }
 })
@@ -581,11 +581,11 @@ test('status counts the blocks whose other owner is out, until another member ha
   await pass(clock, 5 * MINUTE)
   const atRisk = (): number[] => [a, b, c].map(({ blocks }) => blocks.inDanger.blocksAtRisk)
   assert.deepEqual(atRisk(), [0, 0, 0])
-  // Only those chunks are in danger that C and one other member owed. A and B cannot reach each other to mend that.
+  // Only the chunks that C and one other member owed are in danger. A and B cannot reach each other to make new copies.
   const only = await Promise.all([a, b].map(member => onlyWith(cluster, member, c)))
   cluster.isolate(c)
   cluster.isolate(a)
-  // No other member ever had this file, so it is owed, but has not come into danger.
+  // No other member ever had this file, so it is owed, but no copy of it was lost.
   await whileTimePasses(clock, a.put(bytesOf(6), { replicas: 2 }))
   c.options = { isOut: true }
   cluster.refreshView()

@@ -21,7 +21,7 @@ async function start(t: TestContext) {
   cluster.logger = recorded
   const watched = await cluster.add()
   const [writer] = cluster.members as [BlockMember]
-  /** What it said of one component since it was last asked, traces left out, ids and all. */
+  /** The lines that one component logged since the last call, with ids but without traces. */
   const said = (component: string): string[] => {
     const lines = recorded.lines.filter(line => line.startsWith(`dfs:blocks:${component} `))
     recorded.lines.length = 0
@@ -88,7 +88,7 @@ test('the log of an evict tells how much was freed, and that of a put that lost 
   const { record } = await whileTimePasses(clock, writer.put(bytes, { replicas: 2 }))
   await timePassesUntil(clock, 'nothing is owed', () => cluster.members.every(({ blocks }) => blocks.owed.blocks === 0))
   said('free')
-  const { freed, left } = await whileTimePasses(clock, watched.blocks.evict(record))
+  const { freed, left } = await whileTimePasses(clock, watched.blocks.freeing.evict(record))
   const id = toHex(record.id).slice(0, 8)
   assert.deepEqual(said('free'), [
     `record ${id}: frees its chunks: evict`,
@@ -109,15 +109,23 @@ test('the log of an evict tells how much was freed, and that of a put that lost 
 test('a node lists the background work of this room, and all of it ends with it', async t => {
   const { clock, watched } = await start(t)
   const names = watched.blocks.workers.map(({ status }) => status.name)
-  assert.deepEqual(names, ['repair', 'blocks at risk', 'surplus', 'hinted handoff', 'claim sweep', 'making room'])
-  // The view has changed since its start, and stands by then.
+  assert.deepEqual(names, [
+    'repair',
+    'blocks at risk',
+    'surplus',
+    'freeing',
+    'hinted handoff',
+    'claim sweep',
+    'making room'
+  ])
+  // The view has changed since the start, and has settled by now.
   for (let i = 0; i < 3; i++) {
     clock.advance(MINUTE)
     await settle()
   }
   assert.deepEqual(
     watched.blocks.workers.map(({ status }) => status.nextInMs),
-    [null, null, 7 * MINUTE, null, MINUTE, MINUTE],
+    [null, null, 7 * MINUTE, MINUTE, null, MINUTE, MINUTE],
     'nothing is missing, owed or at risk'
   )
   clock.advance(MINUTE)

@@ -21,7 +21,7 @@ const put = Buffer.alloc(16, 1)
 const small = chance.bytes(3_000)
 const smallCid = nameBlock(small)
 
-/** A member, and another that sends it what a test says, on each protocol. */
+/** A member, and another one that sends it whatever a test says, on each protocol. */
 async function setup(t: TestContext, options: MemberOptions = {}) {
   const clock = new ManualClock()
   const cluster = await BlockCluster.start(clock, 1, options)

@@ -170,7 +170,7 @@ test('a put gives up a silent member within half a minute, counts a fault of it,
 test('a put with only a silent member beside it says that it is alone', async t => {
   const { clock, cluster, members } = await start(t, 2)
   const [writer, silent] = members
-  // Silent from the start, it is not even possible to ask it.
+  // It was silent from the start, so it cannot even be asked.
   cluster.silence(silent)
   const started = clock.now()
   const { outcome } = await whileTimePasses(clock, writer.put(bytesOf(60), { replicas: 2 }))
@@ -272,7 +272,7 @@ test('a member that lost its blocks pulls them again before it acknowledges the 
   }
   let record!: RecordRef
   const bytes = bytesOf(4)
-  // The root of what is about to be put is that of the same content on any member.
+  // The same content has the same root on every member, so the test can compute it before the put.
   record = (await whileTimePasses(clock, writer.put(bytes, { replicas: 1 }))).record
   losses = 0
   const { outcome } = await whileTimePasses(clock, writer.put(bytes, { replicas: 2 }))
@@ -334,7 +334,7 @@ test('if the only keeper of a small file dies before the push, a third member is
 })
 
 for (const step of ['block', 'root', 'record'] as const)
-  test(`a member that freezes when it is sent a ${step} does not hold a put up: the next in rank is asked after two seconds`, async t => {
+  test(`a member that freezes when it is sent a ${step} does not hold up a put: the next in rank is asked after two seconds`, async t => {
     const { clock, cluster, writer, keeper, spare } = await startWithSpare(t)
     let isArmed = false
     const freeze = async (): Promise<void> => {
@@ -344,7 +344,7 @@ for (const step of ['block', 'root', 'record'] as const)
     }
     if (step === 'record') keeper.onPush = freeze
     else onRequest(keeper, '/dfs/store/1.0.0', fields => (step === 'root') === 'root' in fields && freeze())
-    // Lets every stream open, and the pace of each member be known.
+    // Opens every stream, and lets the writer learn the pace of each member.
     await whileTimePasses(clock, writer.put(bytesOf(3), { replicas: 3, ack: 3 }))
     isArmed = true
     const started = clock.now()
@@ -507,7 +507,7 @@ async function keptFile(
   return { kept, root, record, statement }
 }
 
-/** Calls back with the fields of each request that a member gets, before the member does. */
+/** Calls back with the fields of each request to a member before the member handles it. */
 function onRequest(member: BlockMember, protocol: string, onFields: (fields: object) => unknown): void {
   const handler = member.host.handlerOf(protocol)!
   member.host.handle(protocol, stream => {

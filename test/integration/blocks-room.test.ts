@@ -44,7 +44,7 @@ test('blocks that a put which was cut off left on a full disk make way for the n
   const { record: kept } = await whileTimePasses(clock, writer.put(bytesOf(12), options))
   await assert.rejects(whileTimePasses(clock, writer.put(cutOff(20), options)), /cut off/)
   const { record: next } = await whileTimePasses(clock, writer.put(bytesOf(20), options))
-  // The put before ended a moment ago, and perhaps nothing but its own claims keeps its blocks yet.
+  // The previous put ended a moment ago, and perhaps only its own claims keep its blocks so far.
   await assert.rejects(whileTimePasses(clock, writer.put(bytesOf(30), options)), {
     code: 'no-space',
     message: /freed again/

@@ -38,7 +38,7 @@ test('an edit of one file from a fast machine does not stop what a member writes
   assert.equal(await has(c, '/shared'), false, 'its stamp is more than 5 minutes ahead of the clock of C')
 })
 
-test('a file that was written while the clock was far ahead can be written again only later, and all others at once', async t => {
+test('a file that was written while the clock was far ahead can be written again only later, but all other files at once', async t => {
   let seconds = 0
   const clock = { ...systemClock, now: () => systemClock.now() + seconds * 1_000 }
   const { node } = await startNode(t, { clock })
@@ -56,7 +56,7 @@ test('a file that was written while the clock was far ahead can be written again
   await node.put('/early', Buffer.from('2'))
 })
 
-test('the founder´s --out-after counts for the network, and a lower one of another node has no effect and is reported', async t => {
+test('the founder’s --out-after counts for the network, and a lower one of another node has no effect and is reported', async t => {
   const networkKey = generateNetworkKey()
   const { node: founder } = await startNode(t, { networkKey, found: true, outAfterMs: 1_200_000 })
   const bootstrap = [founder.multiaddrs[0] as string]

@@ -72,8 +72,8 @@ test('a newcomer that meets three members at once is handed each statement by on
   await until('all on the newcomer', async () => (await filesOf(fresh)) === FILES, 60_000)
   await until('compared with all', async () => (await fresh.node.stat('/')).replicas.confirmed === 4, 60_000)
   const total = [...handed.values()].reduce((sum, count) => sum + count, 0)
-  // Grants and statuses are pushed to and fro as well. On a machine so busy that a turn of some seconds is not enough for
-  // a fetch, the next member may send the same statements again.
+  // Grants and statuses are pushed back and forth as well. If this machine is so busy that a fetch takes longer than a
+  // turn of some seconds, the next member may send the same statements again.
   assert.ok(total < 1.5 * FILES, `${total} statements were handed to the four members: ${[...handed.values()]}`)
 })
 

@@ -48,7 +48,7 @@ interface Stage {
   dataDir: string
   address: string
   networkKey: Uint8Array
-  /** An admin of the network, who knows how to sign anything, and a raw member by whom it tells the node. */
+  /** An admin of the network, who can sign anything, and a raw member through which it reaches the node. */
   admin: Secrets
   teller: RawMember
   /** A block that the node has. */
@@ -67,7 +67,7 @@ async function setUp(t: TestContext): Promise<Stage> {
   return { node, dataDir: options.dataDir, address, networkKey, admin, teller, root }
 }
 
-/** Tells the node these statements, as a member does that brings news. */
+/** Pushes these statements to the node, as a member with news does. */
 async function tell({ teller }: Stage, statements: readonly Uint8Array[]): Promise<void> {
   const lengths = statements.map(bytes => bytes.byteLength)
   const puts = statements.map(() => null)
@@ -287,8 +287,8 @@ test('programs with an identity and no valid grant get nothing written, read or 
     const answers = outcomes.filter(({ protocol, answer }) => protocol === JOIN && answer === 'ok')
     const spoken = new Set(answers.map(({ name }) => name))
     assert.deepEqual([...spoken].sort(), ['hello', 'wait', 'withdraw'], name)
-    // `withdraw` takes back only what the peer itself has asked.
-    // Only a device that was a member is told more than that nothing of it waits: why its grant is void.
+    // `withdraw` takes back only the peer's own request. A peer is told that it has no request waiting. Only a device
+    // that was a member is told more: why its grant is void.
     const told = answers.filter(outcome => outcome.name === 'wait' && outcome.bytes > FIELDS_OF_WAIT)
     assert.equal(told.length, name === 'with a grant that is void' ? 1 : 0, name)
     await peer.host.stop()

@@ -71,7 +71,7 @@ test('the index of files that were rewritten after many restarts can be rebuilt'
   const content = Buffer.from('x')
   const root = inlineRoot((raw.keys.newest as Epoch).content, content)
   const author = raw.self.publicKey
-  // The rewrites before the last one are left out, as if they were still on their way.
+  // The test leaves out all rewrites but the last one, as if the others were still on their way.
   const seen = Array.from({ length: RESTARTS }, (_, i) => ({
     author,
     incarnation: randomBytes(8),

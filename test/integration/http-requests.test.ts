@@ -84,7 +84,7 @@ test('a target means exactly the path that it spells', async () => {
 
 test('a target in any other form is refused', async () => {
   const refused: Array<[string, number]> = [
-    // The route is written differently: the router would match these.
+    // These spell the route differently, and the router would match them.
     ['/v1/%66iles/abc', 404],
     ['/v1/fil%65s/abc', 404],
     ['/%76%31/files/abc', 404],

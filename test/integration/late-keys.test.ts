@@ -121,7 +121,7 @@ test('a storage member shows no files and says why, receives no key and may not 
   assert.deepEqual(await listing(again.node), TREE, 'the key is in the keystore')
 })
 
-test('a member that lost its index opens what is sealed with the key that it has', async t => {
+test('a member that lost its index opens everything that is sealed with the key that it has', async t => {
   const { founder, storage, dataDir } = await setup(t)
   await founder.node.setRole(storage.peerId, 'reader')
   await until('the key', async () => storage.role === 'reader' && (await listing(storage)).length === TREE.length)
@@ -164,7 +164,7 @@ test('a later epoch is read and written by the members that hold its key, and it
   await until('the key', async () => (await listing(founder.node)).includes('/later.txt 5'))
   assert.equal((await read(founder.node, '/later.txt')).toString(), 'later')
   assert.equal(await holds(founder.options.dataDir), 2)
-  // What is written from now on is sealed in the later epoch.
+  // Everything that is written from now on is sealed in the later epoch.
   await founder.node.put('/second.txt', Buffer.from('second'))
   await raw.host.stop()
 

@@ -63,7 +63,7 @@ test('a library call whose first start is not confirmed leaves nothing, and the 
   const node = await createNode({ ...options, confirmFirstStart: async () => {} })
   await node.stop()
   assert.equal(await isFirstStart({ dataDir }), false)
-  // It is asked at a first start only.
+  // It is called at a first start only.
   const again = await createNode({ ...options, confirmFirstStart })
   await again.stop()
 })

@@ -16,7 +16,7 @@ import { encodeFrame } from '../../src/wire/frames.ts'
 import { codeOfRejection, listing, read, startNode, until } from '../fixtures/nodes.ts'
 import { joinRaw, type RawMember } from '../fixtures/raw-member.ts'
 
-/** The code of `lacking` among the states that `/dfs/store` answers. */
+/** The code for `lacking` among the states in an answer of `/dfs/store`. */
 const LACKING = 1
 const PROTOCOLS = ['/dfs/get/1.0.0', '/dfs/store/1.0.0', '/dfs/sync/1.0.0']
 

@@ -35,14 +35,17 @@ test('each version of a file can be listed, read and restored, also on another m
   await until('all are known', async () => (await versionsOf(a, '/d/f')).length === 3)
   assert.deepEqual(
     (await versionsOf(a, '/d/f')).map(({ version, size, author, authorName, current, conflict, deleted, expires }) => {
-      return [version, size, author, authorName, current, conflict, deleted, expires]
+      return [version, size, author, authorName, current, conflict, deleted, expires === null]
     }),
     [
-      [third.version, 5, b.peerId, b.name, true, false, false, null],
-      [second.version, 3, a.peerId, a.name, false, false, false, null],
-      [first.version, large.byteLength, a.peerId, a.name, false, false, false, null]
+      [third.version, 5, b.peerId, b.name, true, false, false, true],
+      [second.version, 3, a.peerId, a.name, false, false, false, false],
+      [first.version, large.byteLength, a.peerId, a.name, false, false, false, false]
     ]
   )
+  const [, { expires }] = (await versionsOf(a, '/d/f')) as [VersionItem, VersionItem]
+  const days = ((expires as Date).getTime() - Date.now()) / 86_400_000
+  assert.ok(days > 29 && days <= 30, `it is kept for ${days} days more`)
   const old = await readAll(await b.get('/d/f', { version: first.version.slice(0, 8) }))
   assert.ok(old.equals(large))
   const part = await b.get('/d/f', { version: first.version, range: { from: 5, to: 8 } })

@@ -29,7 +29,7 @@ function read({ fs }: Stack): Promise<Buffer> {
   return openFile(fs, PATH).then(readAll)
 }
 
-/** Writes a value down and reads it back, as a row of the index is. */
+/** Encodes a value and decodes it again, like a row of the index. */
 function rewritten<T>(value: T): T {
   return decodeOwn(encodeCanonical(value)) as T
 }
@@ -89,7 +89,7 @@ test('an upload goes on after a restart of its node, and commits what was append
   const first = await startRooms(t, { dataDir, networkKey })
   const before = begin(first)
   const written = rewritten([await before.append(pieces(texts[0]!)), await before.append(pieces(texts[1]!))])
-  // Only the parts are left of the upload.
+  // Only the parts of the upload are left.
   await first.stop()
   const second = await startRooms(t, { dataDir, networkKey })
   const bootstrap = second.host.addresses()

@@ -231,7 +231,7 @@ test('a directory holds ten thousand files', { timeout: 300_000 }, async t => {
   assert.equal((await read(node, '/many/9999')).toString(), '9999')
 })
 
-test('a node that is full says so once, however much it refuses', async t => {
+test('a node that is full says so once, however many requests it refuses', async t => {
   const networkKey = generateNetworkKey()
   const clock = fastClock(10)
   const { node: full, events } = await startNode(t, { networkKey, clock, capacityBytes: 24 * MIB })
@@ -319,7 +319,7 @@ test('a copy of a directory copies every file that it can, and fails with what o
   const { node } = await startNode(t)
   await node.put('/from/a', Buffer.from('a'))
   for (let i = 0; i < 20; i++) await node.put(`/from/below${i}/c`, Buffer.from('c'))
-  // The copy moves into the directory that is there, where a directory has the name of a file.
+  // The copy goes into the existing directory, in which a directory has the name of a file.
   await node.mkdir('/to/from/a')
   const copied = node.copy('/from', '/to')
   await assert.rejects(copied, { code: 'is-a-directory', message: /: 1; 41 of its files and directories/ })

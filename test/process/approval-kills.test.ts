@@ -29,7 +29,7 @@ function codeIn(events: readonly { event: string; code?: unknown }[]): string {
 
 interface Moment {
   name: string
-  /** Resolves when the newcomer is to be killed. */
+  /** Resolves at the moment at which the test kills the newcomer. */
   comes: (approved: Promise<unknown>, own: string) => Promise<unknown>
 }
 

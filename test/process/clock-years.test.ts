@@ -49,7 +49,7 @@ test('a machine whose clock is twenty years behind or ahead still connects, and 
     await until('pi is told', async () => atPi.test(await warnings(pi)))
     await until('attic is told', async () => atAttic.test(await warnings(attic)))
     const put = await runProgram('dfs', ['--data-dir', pi, 'put', join(folder, 'key'), `/put-${years}`])
-    // With a clock that is behind, nothing can be signed after the grant, which is refused in words.
+    // A machine whose clock is behind cannot sign anything later than its grant, so it refuses to, and says why.
     assert.match(
       put.stderr,
       years < 0 ? /set the clock if it is wrong/ : /^warning: the clock of attic .* is 20 years behind/

@@ -9,7 +9,7 @@ import { ROOT } from '../fixtures/shell.ts'
 
 const timeout = 400_000
 const HOUR_MS = 60 * 60_000
-/** Those behind come first: what a machine signs while it is ahead has its time only later. */
+/** Machines that are behind come first, because what a machine signs while it is ahead counts only later. */
 const SHIFTS = [
   ['an hour behind', -HOUR_MS],
   ['a day behind', -24 * HOUR_MS],
@@ -87,13 +87,13 @@ test('a member whose clock is off says so and writes nothing, and works again on
     const refused = await dfs(own, 'put', at('file'), '/wrong')
     assert.deepEqual([refused.code, OFF.test(refused.stderr)], [4, true], `${name}: ${refused.stderr}`)
     assert.equal((await statusOf(own)).peersConnected, 2, name)
-    // What is there can be read, and the others do not depend on it.
+    // Existing files can be read, and the other members do not depend on this one.
     assert.equal((await dfs(own, 'cat', '/before')).stdout.toString(), 'hello', name)
     const put = await dfs(attic, 'put', at('file'), `/at ${name}`)
     assert.equal(put.code, 0, `${name}: ${put.stderr}`)
     const { warnings } = await statusOf(attic)
     assert.ok(!warnings.some(text => OFF.test(text)), name)
-    // What a machine that is ahead says of itself waits at the others, and they say why.
+    // The status of a machine that is ahead waits at the others, and they say why.
     if (ms > 0) assert.match(warnings.join('\n'), /dated more than 5 minutes ahead .*clock is or was wrong/, name)
     await wrong.stop()
     const right = startProcess(t, ['--data-dir', own])

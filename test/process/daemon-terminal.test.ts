@@ -19,7 +19,7 @@ function lines({ text }: OnTerminal): string[] {
     .split('\n')
 }
 
-test('a person sees on the daemon´s terminal who joins and who goes away, and programs see JSON', { skip }, async t => {
+test('a person sees on the daemon’s terminal who joins and who goes away, and programs see JSON', { skip }, async t => {
   const folder = await temporaryFolder(t)
   const key = join(folder, 'key')
   const attic = runOnTerminal(t, 'dfs-node', [

@@ -153,7 +153,7 @@ test('a node fetches a file from another node, which is killed and comes back', 
   assert.deepEqual([peer!['peerId'], peer!['connected'], peer!['via']], [b.peerId, true, 'tcp+tls'])
   await b.kill()
   assert.equal((await dfsOf(b)('status')).code, 5)
-  // A directory that is a member already needs no key.
+  // A directory that already belongs to a member needs no key.
   const again = await start(t, join(folder, 'b'), [])
   assert.deepEqual([again.peerId, again.network], [b.peerId, a.network])
   assert.equal((await dfsOf(again)('get', '--force', '/file', copy)).code, 0)

@@ -152,7 +152,7 @@ test('a first start with a wrong key that is killed does not stand in the way of
   assert.equal((await readdir(dataDir)).includes('first-start'), false)
 })
 
-test('a path that cannot be a data directory, and flags without sense, end with their exit code and one line', {
+test('a path that cannot be a data directory, and flags that make no sense, end with their exit code and one line', {
   skip: process.platform !== 'linux',
   timeout: 120_000
 }, async t => {
@@ -161,7 +161,7 @@ test('a path that cannot be a data directory, and flags without sense, end with 
   const paths = ['/proc/x', '/proc', '/sys', '/sys/x', '/dev/null', '/dev/null/x', '/tmp', '']
   for (const path of [...paths, join(folder, 'file'), join(folder, 'file/x'), join(folder, 'x'.repeat(5000))]) {
     const { code, stderr } = await refusal(path)
-    // Nobody may make a folder in `/sys`, where all else can never be a data directory.
+    // Nobody may make a folder in `/sys`. The other paths can never be data directories.
     const expected = path === '/sys/x' ? 4 : 2
     assert.deepEqual([code, stderr.trim().split('\n').length], [expected, 1], `${path.slice(0, 40)} ${stderr}`)
   }
@@ -195,7 +195,7 @@ test('a user without rights gets one line that says so, and the folder is not ch
   for (const path of [closed, join(closed, 'x'), open, join(folder, 'new'), '/proc/x', '/sys/x']) {
     const { code, stderr } = await asNobody(path)
     assert.equal(stderr.trim().split('\n').length, 1, `${path} ${stderr}`)
-    // The directory `open` belongs to somebody else, and `/proc` takes no folders, whatever it says of rights.
+    // The directory `open` belongs to somebody else. `/proc` accepts no folders, whatever its mode says.
     const expected = path === open ? [2] : path === '/proc/x' ? [2, 4] : [4]
     assert.ok(expected.includes(code as number), `${path} ${code} ${stderr}`)
     assert.deepEqual(await snapshot(folder), before)

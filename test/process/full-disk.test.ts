@@ -32,7 +32,10 @@ async function all(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(parts)
 }
 
-/** The files of a node and what is in them, as its user is told: what was accepted, and nothing that was refused. */
+/**
+ * The files of a node and their contents, as its user knows them: everything that was accepted, and nothing that was
+ * refused.
+ */
 class Expected {
   readonly files = new Map<string, Buffer>()
   refused = 0
@@ -83,13 +86,13 @@ async function withFiles(t: TestContext) {
   return { disk, keys, dataDir, node, expected }
 }
 
-test('a change that a full disk refused never comes true, and the node goes on once there is room', {
+test('a change that a full disk refused never takes effect, and the node goes on once there is room', {
   skip: lacksOwnDisk,
   timeout: 300_000
 }, async t => {
   const { disk, keys, dataDir, expected, ...first } = await withFiles(t)
   let { node } = first
-  // Another program fills the disk, and takes whatever becomes free.
+  // Another program fills the disk, and uses up all space that becomes free.
   for (let i = 0; i < 12; i++) {
     await disk.fill()
     await expected.remove(node, `/f${i}`)
@@ -198,7 +201,7 @@ class Fates {
   }
 }
 
-test('rounds of full disks, kills and restarts lose no accepted file, and no refused change comes true', {
+test('rounds of full disks, kills and restarts lose no accepted file, and no refused change takes effect', {
   skip: lacksOwnDisk,
   timeout: 1_500_000
 }, async t => {
@@ -216,7 +219,7 @@ test('rounds of full disks, kills and restarts lose no accepted file, and no ref
   const fates = new Fates()
   for (let round = 0; round < rounds; round++) {
     let isOver = false
-    // The disk is filled, and whatever becomes free with it, for a while. Then there is room for a while.
+    // For a while the disk is full, and any space that becomes free is used up. Then there is room for a while.
     const hog = (async () => {
       for (let turn = 0; !isOver; turn++) {
         if (turn % 60 < 20) await disk.fill()
@@ -245,7 +248,7 @@ test('rounds of full disks, kills and restarts lose no accepted file, and no ref
     await connected(nodes)
     for (const node of nodes) {
       const shown = until(`${node.name} shows what was accepted`, () => shows(fates, node))
-      // The check itself says what is wrong.
+      // The check throws its own error.
       await shown.catch(() => fates.check(node))
     }
   }

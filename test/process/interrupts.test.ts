@@ -66,7 +66,7 @@ test('Ctrl-C in the middle of any command ends it with 130, and the daemon goes 
   const all = await files()
   await interrupt(['rm', '-r', '/tree'], async () => (await files()) < all)
   assert.ok((await files()) > all - FILES, `left: ${await files()}`)
-  // The rest of an interrupted removal can be removed, and what was interrupted can be done.
+  // The rest of an interrupted removal can be removed, and the other interrupted commands can be repeated.
   assert.equal((await dfs(['rm', '-r', '/tree'])).code, 0)
   assert.equal((await dfs(['put', tree, '/tree'])).code, 0)
   const ls = await dfs(['ls', '-R', '/tree'], async child => {

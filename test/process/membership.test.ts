@@ -70,7 +70,7 @@ function runInShell(t: TestContext, line: string, cwd: string, env: NodeJS.Proce
   }
 }
 
-/** A folder of programs that stand for `npx` and `ssh`: they run our sources, on this machine. */
+/** A folder with programs in place of `npx` and `ssh`. They run our sources on this machine. */
 async function programs(folder: string): Promise<string> {
   const bin = join(folder, 'bin')
   await mkdir(bin)

@@ -26,7 +26,7 @@ interface Mistake {
   name: string
   make: (stage: Stage) => Promise<Result>
   code: number
-  /** All that is said on stderr: one line. */
+  /** Everything that is printed on stderr: one line. */
   says: (stage: Stage) => RegExp
   skip?: string | false
 }
@@ -154,7 +154,7 @@ const MISTAKES: Mistake[] = [
     name: 'an address to listen on that is none',
     make: ({ at }) => dfsNode(at('d'), '--listen', '10.0.0.2:3000'),
     code: 2,
-    says: () => /^--listen 10\.0\.0\.2:3000: .*\/ip4\/.*$/
+    says: () => /^--listen: "10\.0\.0\.2:3000" is no address: .*\/ip4\/.*$/
   },
   {
     name: 'no node that runs',

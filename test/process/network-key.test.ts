@@ -64,6 +64,11 @@ test(
     assert.equal(await stopped.ended, 0)
     assert.equal(wordsOn(stopped), words)
     assert.equal(stopped.text.trimEnd().split('\r\n').length, 6)
+    const piped = await runProgram('dfs', ['--data-dir', dataDir, 'network', 'recovery'])
+    assert.deepEqual(
+      [piped.code, piped.stdout.toString(), piped.stderr],
+      [4, '', 'the words are shown on a terminal only\n']
+    )
     const keyFile = join(dataDir, '../key')
     await writeFile(keyFile, key, { mode: 0o600 })
     const other = join(dataDir, '../other')

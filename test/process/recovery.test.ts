@@ -81,7 +81,7 @@ test('a large file survives the node that stored it, whole and in ranges, in bou
   assert.equal(tail.byteLength, 5)
   peaks.push(await b.peakRss(), await c.peakRss())
   t.diagnostic(`peak RSS: ${peaks.map(peak => `${(peak / MIB).toFixed(0)} MiB`).join(', ')}`)
-  // No process ever holds a file: what it holds does not grow with it. The figure itself is in the notes.
+  // No process ever holds a whole file, so its memory does not grow with the file.
   if (isLong) for (const peak of peaks) assert.ok(peak < 300 * MIB)
 })
 
@@ -138,7 +138,7 @@ test('an index that was deleted or garbled is rebuilt, and nothing is lost', { t
     await writeFile(join(index, name), bytes)
   }
   node = await daemon(t, options)
-  // What the flip hit may come to light only when it is read.
+  // The damage may be noticed only when the byte is read.
   await until('all is there again', async () => {
     await check()
     return true

@@ -105,7 +105,7 @@ test('a storage member keeps and serves all blocks, and nothing of names, conten
   assert.deepEqual(await foundInFolder(storage.dataDir, needles), [])
   assert.deepEqual(await foundInMemory(storage.pid, needles), [])
 
-  // It comes back after a crash without its index, and has what it had.
+  // It comes back after a crash without its index, and still has everything.
   await storage.kill()
   await rm(join(storage.dataDir, 'index'), { recursive: true })
   storage = await daemon(t, { name: 'storage', dataDir: storage.dataDir, args: to(writer) })

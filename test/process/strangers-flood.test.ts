@@ -17,11 +17,11 @@ import { joinRaw, type RawMember } from '../fixtures/raw-member.ts'
 const STRANGERS = 50
 const ROUND_MS = process.env['DFS_LONG'] === undefined ? 6_000 : 30_000
 const PING_EVERY_MS = 50
-/** The slowest answers of a busy machine are those of its scheduler, so they get this much on top. */
+/** On a busy machine the scheduler delays some answers, so the bound is higher by this much. */
 const SLOWEST_NOISE_MS = 30
-/** How often the flood is measured. Other work on this machine spoils a round, the flood would spoil all of them. */
+/** The number of measurements. Other work on this machine may spoil one of them, but the flood would spoil all. */
 const ROUNDS_MAX = 3
-/** A busy process grows its heap once, by some 30 MiB. If each stranger left something behind, it would be more. */
+/** The heap of a busy process grows once, by some 30 MiB. It would grow more if each stranger left something behind. */
 const RSS_GROWTH_BYTES_MAX = 64 << 20
 const CODE_MS_MAX = 20_000
 const isLinux = process.platform === 'linux'
@@ -34,7 +34,7 @@ test('fifty strangers who dial in a loop leave the members their round trips, an
   await latencies(member, 1_000)
   const quiet = await latencies(member, ROUND_MS)
   const flood = await startFlood(t, address)
-  // The first handshakes of a process make its heap grow once.
+  // The heap of a process grows with its first handshakes, and only then.
   await latencies(member, 3_000)
   const before = await rssOf(daemon)
   let loud = await latencies(member, ROUND_MS)
@@ -71,7 +71,7 @@ async function setUp(t: TestContext): Promise<{ daemon: Daemon; member: RawMembe
   return { daemon, member: await joinRaw(t, networkKey, address), address }
 }
 
-/** Asks the daemon for its time again and again, and says how long an answer took. */
+/** Pings the daemon again and again, and returns how long each answer took. */
 async function latencies(member: RawMember, ms: number): Promise<{ median: number; p95: number }> {
   const took: number[] = []
   const end = performance.now() + ms

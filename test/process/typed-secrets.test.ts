@@ -27,7 +27,7 @@ const DFS: Array<[string[], string, number]> = [
   [['network', 'recovery', ...TYPED.split(' ')], 'battery', 2]
 ]
 
-test('a secret that is typed in place of its file is never repeated, and never becomes the name of a file', async t => {
+test('a secret that is typed in place of its file name is never repeated, and never becomes the name of a file', async t => {
   const folder = await temporaryFolder(t)
   const dataDir = join(folder, 'data')
   for (const [i, [args, secret, code]] of DAEMON.entries()) {

@@ -14,7 +14,7 @@ import { author, network, recordSubkey, contentSubkey as subkey } from '../fixtu
 import { sealInMemory } from '../fixtures/sealed-files.ts'
 import { INLINE_RECORD, SIGNING, sampleStatements } from '../fixtures/statements.ts'
 
-/** Every flipped byte is noticed: by the name of the block, and again by what is inside it. */
+/** Every flipped byte is noticed, first by the name of the block and again by what is inside it. */
 
 const flipped = (bytes: Uint8Array, at: number, mask: number): Uint8Array => {
   const altered = Buffer.from(bytes)

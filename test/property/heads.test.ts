@@ -12,7 +12,7 @@ const entry = Buffer.alloc(16, 1)
 /** A member that knows some records, and writes what an honest author would. */
 class Writer {
   readonly known = new Map<string, EntryRecord>()
-  /** The heads that each of its records has seen. */
+  /** The heads that its author had seen, for each record. */
   readonly coveredBy = new Map<EntryRecord, readonly EntryRecord[]>()
   readonly author: Uint8Array
   #incarnation = 0
@@ -92,7 +92,7 @@ function play(steps: readonly Step[]) {
     const writer = writers[who] as Writer
     if (verb === 'sync') for (const record of (writers[from] as Writer).known.values()) writer.know(record)
     else if (verb === 'hear') {
-      // One of the records that another knows, since records come in any order.
+      // Takes any record that another member knows, because records come in any order.
       const known = [...(writers[from] as Writer).known.values()]
       if (known.length > 0) writer.know(known[which % known.length] as EntryRecord)
     } else if (verb === 'restart') writer.restart()
@@ -104,7 +104,7 @@ function play(steps: readonly Step[]) {
   return { all, writers }
 }
 
-test('records that come in any order give the same heads and show the same', () => {
+test('records lead to the same heads and show the same content in whatever order they come', () => {
   fc.assert(
     fc.property(fc.array(step, { minLength: 2, maxLength: 40 }), fc.infiniteStream(fc.nat()), (steps, chance) => {
       const { all } = play(steps)
@@ -126,7 +126,7 @@ test('records that come in any order give the same heads and show the same', () 
   )
 })
 
-test('an entry always has a head, and no conflict is left of what a later writer has seen', () => {
+test('an entry always has a head, and a writer that has seen a conflict ends it', () => {
   fc.assert(
     fc.property(fc.array(step, { minLength: 1, maxLength: 40 }), steps => {
       const { all, writers } = play(steps)

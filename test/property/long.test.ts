@@ -13,7 +13,7 @@ import { generated } from '../fixtures/streams.ts'
 /** With `DFS_LONG=1`, as `npm run test:long` sets it, five gigabytes; else a version short enough for every day. */
 const MIB = 1 << 20
 const TOTAL = (process.env['DFS_LONG'] === '1' ? 5 * 1024 : 64) * MIB
-/** What may be resident beyond what was before: nothing in it grows with the file. */
+/** How much more memory may be resident than before. Nothing in it grows with the file. */
 const GROWTH_MAX = 256 * MIB
 
 test(`${TOTAL / MIB} MiB, sealed and opened as they stream by, in bounded memory`, { timeout: 1_200_000 }, async t => {

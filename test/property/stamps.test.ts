@@ -25,7 +25,7 @@ const secrets = Array.from({ length: MEMBERS }, (_, i) =>
   adminSecrets(Buffer.alloc(32, 7), new ManualClock(START_MS - 60 * MINUTE), chance, `m${i}`)
 )
 
-/** A member with a clock of its own, which signs with the real `Author` and counts what is not too far ahead. */
+/** A member with its own clock. It signs with the real `Author`, and accepts what is not stamped too far ahead. */
 class Member {
   readonly clock: ManualClock
   readonly self: LocalMember
@@ -128,7 +128,7 @@ test('a fast clock, or one that jumps or stands still, holds up nothing but the 
           try {
             records = member.change(entry, verb)
           } catch (error) {
-            // Only this entry's own past can be the reason.
+            // The only possible reason is the past of this entry.
             assert.ok(error instanceof ClockOffError)
             assert.ok(hlcMs(held + 1n) > member.clock.now() + FUTURE_MS_MAX)
             refused++
@@ -143,7 +143,7 @@ test('a fast clock, or one that jumps or stands still, holds up nothing but the 
             for (const other of members) {
               if (hlcMs(stamp.hlc) <= other.clock.now() + FUTURE_MS_MAX) continue
               waited++
-              // Another member may let it wait only for its author's own clock, or for the past of this very entry.
+              // Another member may make the record wait only because of its author's clock or the past of this entry.
               const isByClock = member.clock.now() > other.clock.now() + FUTURE_MS_MAX
               assert.ok(isByClock || stamp.hlc === held + 1n)
             }

@@ -207,7 +207,7 @@ test('any text that can be signed is read again unchanged, and other text is ref
   for (const [what, sign, read] of fields) {
     fc.assert(
       fc.property(text, text => {
-        // A plain object cannot have a key of that name.
+        // A plain object cannot have a key with this name.
         const isRefused = !isGood(text) || (what === 'props, key' && text === '__proto__')
         if (isRefused) assert.throws(() => sign(text), FormatError, what)
         else assert.equal(read(sign(text)), text, what)

@@ -94,7 +94,7 @@ class Run {
     const { record } = this.#pick(this.#stored)
     this.log.push(`${member.peer.slice(-4)} evicts ${toHex(record.id).slice(0, 6)}`)
     this.#background(async () => {
-      await member.blocks.evict(record)
+      await member.blocks.freeing.evict(record)
     })
   }
 

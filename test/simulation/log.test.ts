@@ -25,9 +25,9 @@ interface Device {
 }
 
 /**
- * Some members write, are cut apart, meet again, are restarted and are put back to an older copy of their disk, in an
- * order that a seed draws. Some of their pushes get lost. At the end, when all can reach each other, all have the
- * same statements, and the totals of all are equal.
+ * Some members write, are cut apart, meet again, are restarted, and get an older copy of their disk back, in an order
+ * that a seed draws. Some of their pushes get lost. At the end, when all can reach each other, all have the same
+ * statements, and the totals of all are equal.
  */
 class Run {
   readonly #clock = new ManualClock()
@@ -52,7 +52,7 @@ class Run {
     await this.#totalsAreEqual()
     for (const { member } of this.#devices) {
       assert.deepEqual(member.faults, [])
-      // The cursors alone have brought everything.
+      // The cursors alone were enough to fetch everything.
       assert.deepEqual(member.doubts, [])
     }
     for (const { member } of this.#devices) await member.stop()
@@ -74,7 +74,7 @@ class Run {
     const count = 1 + Math.floor(this.#chance.fraction() * 5)
     this.log.push(`${name} writes ${count}`)
     const entries = await member.write(this.#chance, count)
-    // Some are pushed, as a verb does, and the others are left to the log.
+    // Some statements are pushed, as a verb does it, and the log has to deliver the others.
     if (this.#chance.fraction() < 0.5) member.sync.announce(entries)
   }
 
@@ -91,7 +91,7 @@ class Run {
     device.member = await this.#start(name, secrets, member)
   }
 
-  /** Puts a disk back to what it was some time ago: here, to what it is now, after the member has gone on. */
+  /** Restores a disk from an earlier copy. Here the copy is made now, and restored after the member has gone on. */
   async #restore(device: Device): Promise<void> {
     const { name, secrets, member } = device
     this.log.push(`${name} is restored from a backup`)
@@ -105,7 +105,7 @@ class Run {
     await this.#pass(this.#chance.fraction() < 0.5 ? MINUTE : 2_000)
     await this.#note()
     await device.member.stop()
-    // While it is alone, it may use all the sequences again that it has forgotten.
+    // While it is alone, it may use again all the sequences that it has forgotten.
     if (this.#chance.fraction() < 0.7) for (const other of this.#devices) this.#between('cut', device, other)
     device.member = await this.#start(name, secrets, backup)
     for (let writes = 0; writes < 4; writes++) await this.#write(device)
@@ -182,7 +182,7 @@ async function atRest(): Promise<void> {
 const randomBytesOfAThread = promisify(randomBytes)
 
 for (let seed = 1; seed <= SEEDS; seed++) {
-  test(`whatever happens to them, members that meet agree on one log: seed ${seed}`, async () => {
+  test(`members that meet agree on one log, whatever has happened to them: seed ${seed}`, async () => {
     const run = new Run(seed)
     try {
       await run.run()

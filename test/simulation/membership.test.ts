@@ -23,7 +23,10 @@ const KEY = Buffer.alloc(32, 7)
 const PROBE_KEY = privateKey('ed25519', Buffer.alloc(32, 8))
 const MINUTE_MS = 60_000
 const SEEDS = Number(process.env['DFS_SEEDS'] ?? (process.env['DFS_LONG'] === '1' ? 1_000 : 20))
-/** Two members that compare have the same after as many rounds as a statement rests on others, and one more. */
+/**
+ * The longest chain in which statements rest on one another needs one round for each link. Two members that compare are
+ * equal after one round more.
+ */
 const ROUNDS_MAX = 25
 
 /**
@@ -77,7 +80,7 @@ class Run {
     const share = this.#chance.fraction() < 0.5 ? 1 : 0.3 + 0.7 * this.#chance.fraction()
     const some = this.#draw.statements.filter(() => this.#chance.fraction() < share)
     const repeated = some.filter(() => this.#chance.fraction() < 0.3)
-    // Half of the members get most of it in an order in which little has to come again.
+    // Half of the members get most of it in an order in which few statements have to be repeated.
     const order =
       this.#chance.fraction() < 0.5 ? shuffled([...some, ...repeated], this.#chance) : [...some, ...repeated]
     while (order.length > 0) {
@@ -133,7 +136,7 @@ class Run {
     }
   }
 
-  /** One member takes what another has and it lacks, in the order of the ids, as a comparison does. */
+  /** One member takes from another what it lacks, in the order of the ids, as a comparison does. */
   async #compare(from: number, to: number): Promise<void> {
     const source = this.#members[from] as TestMember
     const target = this.#members[to] as TestMember
@@ -148,7 +151,7 @@ class Run {
     }
   }
 
-  /** The ids of all that a member has, but for its own status and those of others. */
+  /** The ids of all statements that a member has, except statuses. */
   async #idsOf({ log }: TestMember): Promise<string[]> {
     const ids: string[] = []
     for (const statementClass of [0, 1] as const)

@@ -2,16 +2,19 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { runSeed } from './whole/schedule.ts'
 
-/** The few seeds of an ordinary run are some that come to rest soon. Other worlds wait for an hour of theirs. */
+/** An ordinary run uses a few seeds whose worlds come to rest soon. Other worlds take an hour of simulated time. */
 const [FIRST, SEEDS] = process.env['DFS_LONG'] === '1' ? [1, 1_000] : [30, 9]
 /** Seeds that once found a fault, and run each time. */
 const PAST_SEEDS: readonly number[] = [9, 23, 69, 91, 608]
-/** Seeds that find a fault that is known and not mended yet, with its name. A seed leaves this list with the mend. */
+/**
+ * Seeds that find a known fault which is not fixed yet, with the name of the fault. The fix removes its seeds from this
+ * list.
+ */
 const OPEN_SEEDS: ReadonlyMap<number, string> = new Map()
 const MINUTE = 60_000
 const only = process.env['DFS_SEED']
 
-/** Runs some seeds one after another, and says how each that fails is run alone. */
+/** Runs some seeds one after another. For each that fails, it prints the command that runs it alone. */
 async function runAll(seeds: readonly number[]): Promise<string[]> {
   const failures: string[] = []
   const rejections: unknown[] = []
@@ -34,7 +37,7 @@ async function runAll(seeds: readonly number[]): Promise<string[]> {
   return failures
 }
 
-test(`whole nodes, ${SEEDS} seeds: no acknowledged file is lost, no yes is false, and every node starts`, {
+test(`whole nodes, ${SEEDS} seeds: no acknowledged file is lost, no acknowledgement is false, and every node starts`, {
   timeout: 60 * MINUTE
 }, async () => {
   const ordinary = Array.from({ length: SEEDS }, (_, i) => FIRST + i).filter(seed => !OPEN_SEEDS.has(seed))

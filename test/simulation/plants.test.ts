@@ -7,7 +7,7 @@ import { PLANTS } from './whole/plants.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 
-test('every fault that was mended can still be planted: what it replaces is in the sources once', () => {
+test('every fault that was fixed can still be planted, because the text that it replaces is in the sources exactly once', () => {
   const stale = [...PLANTS, ...MEMBERSHIP_PLANTS].flatMap(({ name, edits }) =>
     edits
       .filter(({ file, find }) => readFileSync(join(ROOT, file), 'utf8').split(find).length !== 2)

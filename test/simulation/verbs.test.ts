@@ -7,16 +7,17 @@ import { VerbWorld } from '../fixtures/verb-world.ts'
 /** Seeds that once found a fault, of the catalog or of the model. They run each time. */
 const PAST_SEEDS: readonly number[] = [30, 44, 121, 151, 285, 294, 320, 662, 724, 1015, 1053, 1137]
 const SEEDS = process.env['DFS_LONG'] === '1' ? 3_000 : 20
-/** To run some seeds again: the first, and how many. */
+/** Set these to run some seeds again: the first one, and how many. */
 const ONLY = process.env['DFS_SEEDS']
 const [FIRST = 1, COUNT = SEEDS] = (ONLY ?? '').split(',').filter(Boolean).map(Number)
-/** Seeds a test, so that a failure names few of them. */
+/** The number of seeds in one test, so that a failure names only a few. */
 const SEEDS_AT_ONCE = 20
 
 /**
- * Two members change one tree. At each of their reads any other verb of theirs may go on, and records of the other, or of
- * a third who keeps to no rule, may arrive. Each verb is judged by the trees that its member had meanwhile, which a plain
- * model computes from the records. At the end nothing that was acknowledged is lost, and both have the tree of the model.
+ * Two members change one tree. At each read of a verb, other verbs of the same member may go on, and records may arrive
+ * from the other member or from a third one that follows no rules. Each verb is judged by the trees that its member had
+ * while it ran, which a plain model computes from the records. At the end nothing that was acknowledged is lost, and
+ * both members have the tree of the model.
  */
 async function runSeed(seed: number): Promise<string[]> {
   const world = await VerbWorld.open(seed)

@@ -113,10 +113,15 @@ export class Claims {
 
   /**
    * Ends one claim if it expired before `beforeMs`. It reads the claim again, since it may have been renewed or ended
-   * after it was found. The caller must hold the block's lock, as renewals do. Throws an `IndexCorruptError`, and reports
-   * it, if the index has lost the claim: it may have lost the other claims on the block too.
+   * after it was found. The caller must hold the block's lock, as renewals do. `endedOps` are made in the same batch if
+   * the claim ends. Throws an `IndexCorruptError`, and reports it, if the index has lost the claim: it may have lost the
+   * other claims on the block too.
    */
-  async endExpired({ put, multihash, expires }: ExpiredClaim, beforeMs: number): Promise<void> {
+  async endExpired(
+    { put, multihash, expires }: ExpiredClaim,
+    beforeMs: number,
+    endedOps: readonly IndexOp[] = []
+  ): Promise<void> {
     const key = claimKey(multihash, { by: 'put', put })
     const [value, mark] = await this.#store.index.getMany([key, expiryKey(expires, key)])
     if (value === undefined) {
@@ -126,7 +131,7 @@ export class Claims {
     const isOver = expiryOf(value) < beforeMs
     await this.#store.index.batch([
       { type: 'del', key: expiryKey(expires, key) },
-      ...(isOver ? this.#endOne(key, value) : [])
+      ...(isOver ? [...this.#endOne(key, value), ...endedOps] : [])
     ])
   }
 

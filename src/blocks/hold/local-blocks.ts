@@ -167,17 +167,24 @@ export class LocalBlocks {
     await this.#locks.run(blockKey(cid), () => this.#rewrite(cid, bytes))
   }
 
+  /** Runs `work` under the block's lock, so that the block is not freed meanwhile. */
+  whileLocked<T>(cid: BlockCid, work: () => Promise<T>): Promise<T> {
+    return this.#locks.run(blockKey(cid), work)
+  }
+
   /**
-   * Removes a block if `mayFree`, which runs under the block's lock, returns true. Returns true if the block was removed.
-   * Only `Freer` calls this.
+   * Removes a block if `mayFree` returns true, and then runs `onGone`, also if the block was not here. All of it runs
+   * under the block's lock. Returns true if the block was removed. Only `Freer` calls this.
    */
-  async free(cid: BlockCid, mayFree: () => Promise<boolean>): Promise<boolean> {
+  async free(cid: BlockCid, mayFree: () => Promise<boolean>, onGone = noChange): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
+      if (!(await mayFree())) return false
       // A bad block is freed too.
-      if (!(await mayFree()) || !(await this.#store.has(cid))) return false
-      await this.#store.delete(cid)
+      const isHere = await this.#store.has(cid)
+      if (isHere) await this.#store.delete(cid)
       this.#forgetBad(cid)
-      return true
+      await onGone()
+      return isHere
     })
   }
 

@@ -1,5 +1,5 @@
 import { NoSpaceError } from '../../disk/errors.ts'
-import type { BlockCid } from '../../format/cid.ts'
+import { type BlockCid, cidOfMultihash } from '../../format/cid.ts'
 import { BLOCK_BYTES_MAX } from '../../format/constants.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
@@ -12,10 +12,12 @@ import { Bitmap } from '../bitmap.ts'
 import { HOLD_CHUNKS_MAX, HOLD_MS, PROOF_BURST_BYTES, PROOF_BYTES_PER_S } from '../constants.ts'
 import { isOutOfReach } from '../errors.ts'
 import { type BlockPuller, sourcesOf } from '../fetch/puller.ts'
+import { claimingNodeOp } from '../hold/claiming-nodes.ts'
 import { Claims } from '../hold/claims.ts'
 import type { Holds } from '../hold/holds.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { ReferenceLookup } from '../hold/reference-lookup.ts'
+import { releasedBlockOp } from '../hold/release-rows.ts'
 import { nameOf } from '../log-names.ts'
 import type { ManifestBlock, ManifestChunk } from '../manifest-walk.ts'
 import { possessionProofOf } from '../protocol/proof.ts'
@@ -123,14 +125,14 @@ export class HoldGranter {
     if (nonce === undefined && !fetch) return (await local.isKept(cid)) ? NO_BYTES : undefined
     if (!(await this.#isNeededByAll(chunk, question))) return undefined
     // The promise is made under the block's lock, so that no evict of ours can be freeing the block at the same moment.
-    let isPromised = false
+    let [isNeeded, isPromised] = [false, false]
     const claimAndHold = async (): Promise<void> => {
-      await this.#refer(chunk)
-      isPromised = nonce !== undefined && holds.grant(cid, peer, HOLD_MS)
+      isNeeded = await this.#refer(chunk)
+      isPromised = isNeeded && nonce !== undefined && holds.grant(cid, peer, HOLD_MS)
     }
     const isHere =
       (await local.claimIfHere(cid, claimAndHold)) || (fetch && (await this.#pull(cid, question, claimAndHold)))
-    if (!isHere) return undefined
+    if (!isHere || !isNeeded) return undefined
     if (nonce === undefined) return NO_BYTES
     return isPromised ? this.#prove(cid, nonce, peer, signal) : undefined
   }
@@ -164,10 +166,22 @@ export class HoldGranter {
     }
   }
 
-  // The records themselves have claimed a root since they were accepted.
-  async #refer({ cid, parent }: ManifestBlock): Promise<void> {
-    if (parent === null) return
-    await this.#options.claims.add([Claims.reference(cid.multihash.bytes, { by: 'node', multihash: parent })])
+  /**
+   * Claims a chunk for the node that links to it. Returns false if that node has been released meanwhile. A record
+   * itself claims its root from the moment when it is accepted.
+   */
+  async #refer({ cid, parent }: ManifestBlock): Promise<boolean> {
+    const { local, claims } = this.#options
+    if (parent === null) return claims.isReferenced(cid.multihash.bytes)
+    return local.whileLocked(cidOfMultihash(parent), async () => {
+      const isNeeded = await claims.isClaimed(parent)
+      await claims.add(
+        isNeeded
+          ? [claimingNodeOp(parent), Claims.reference(cid.multihash.bytes, { by: 'node', multihash: parent })]
+          : [releasedBlockOp(cid)]
+      )
+      return isNeeded
+    })
   }
 
   /**

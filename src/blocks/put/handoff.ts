@@ -35,6 +35,8 @@ export interface HintedHandoffOptions {
   holders: (record: Uint8Array) => Promise<PeerId[]>
   viewId: () => Uint8Array
   readNode: ReadNode
+  /** Returns true if a record no longer needs its content, so that nobody owes it any more. */
+  isReleased: (record: Pick<RecordRef, 'id'>) => Promise<boolean>
   onError: (error: unknown) => void
 }
 
@@ -185,6 +187,7 @@ export class HintedHandoff {
   async #followUp(hint: Hint, owing: Set<PeerId>): Promise<number> {
     try {
       const { root } = hint
+      if (await this.#options.isReleased(hint)) return await this.#settle(hint, 0)
       return await (root === null ? this.#askForRecord(hint, owing) : this.#askOwners({ ...hint, root }, owing))
     } catch (error) {
       this.#log('record %s: could not ask what is owed: %s', nameOfId(hint.id), reasonOf(error))

@@ -117,6 +117,16 @@ export class AtRisk {
     this.worker.schedule()
   }
 
+  /** Forgets a block that has been freed because nothing needs it. */
+  async forget(cid: BlockCid): Promise<void> {
+    if (this.#count === 0) return
+    await this.#turns.run(async () => {
+      if (!(await this.#options.index.has(rowKey(cid)))) return
+      await this.#options.index.batch([{ type: 'del', key: rowKey(cid) }])
+      this.#count--
+    })
+  }
+
   #isAlone({ multihash }: BlockCid, replicas: number): boolean {
     if (this.#lost === undefined) return false
     const { before, out } = this.#lost

@@ -12,20 +12,21 @@ export class EvictedBlocks {
   }
 
   async add(cid: BlockCid, owedAgainAtMs: number): Promise<void> {
-    await this.#index.batch([{ type: 'put', key: keyOf(cid), value: u64be(owedAgainAtMs) }])
+    await this.#index.batch([{ type: 'put', key: evictedKey(cid), value: u64be(owedAgainAtMs) }])
   }
 
   async remove(cids: readonly BlockCid[]): Promise<void> {
-    if (cids.length > 0) await this.#index.batch(cids.map(cid => ({ type: 'del', key: keyOf(cid) })))
+    if (cids.length > 0) await this.#index.batch(cids.map(cid => ({ type: 'del', key: evictedKey(cid) })))
   }
 
   /** Returns, for each block, the time from which this member owes it again, or 0 if no evict of it is on record. */
   async owedAgainAtMs(cids: readonly BlockCid[]): Promise<number[]> {
-    const values = await this.#index.getMany(cids.map(keyOf))
+    const values = await this.#index.getMany(cids.map(evictedKey))
     return values.map(value => (value === undefined ? 0 : Number(Buffer.from(value).readBigUInt64BE())))
   }
 }
 
-function keyOf(cid: BlockCid): Uint8Array {
+/** Returns the key of the row of an evicted block. */
+export function evictedKey(cid: BlockCid): Uint8Array {
   return indexKey(TABLES.evicted, cid.multihash.bytes)
 }

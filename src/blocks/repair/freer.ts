@@ -3,6 +3,7 @@ import type { PeerId } from '../../format/peer-id.ts'
 import type { Clock } from '../../util/clock.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { PLAN_MS } from '../constants.ts'
+import type { ClaimingNodes } from '../hold/claiming-nodes.ts'
 import type { Claims } from '../hold/claims.ts'
 import type { Holds } from '../hold/holds.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
@@ -10,9 +11,10 @@ import { ReferenceLookup, type Referrers, referrersKey } from '../hold/reference
 import { nameOf } from '../log-names.ts'
 import { type CopyPlan, provenBy } from './copy-plan.ts'
 
-/** The plan to free a block that nothing claims any more. */
+/** The plan to free a block that nothing claims any more, and to end the claims of a node with it. */
 export interface UnclaimedPlan {
   reason: 'unclaimed'
+  /** It has the codec of manifest nodes only if the block is known to be one. */
   cid: BlockCid
   /** Ends the claim that is over; left out for a block without claims. It runs under the block's lock. */
   endClaim?: (() => Promise<void>) | undefined
@@ -24,6 +26,12 @@ export type FreePlan = UnclaimedPlan | CopyPlan
 /** The reason why a block stays; undefined if it was freed. */
 export type Stays = string | undefined
 
+export const NOT_HERE = 'it is not here'
+export const IS_CLAIMED = 'something claims it'
+/** A manifest node that is kept because its links cannot be read: what it claims could not be released. */
+export const UNREADABLE = 'it is a manifest node that cannot be read'
+const UNCERTAIN = 'it is not certain which blocks are needed'
+
 export interface FreerOptions {
   self: PeerId
   clock: Clock
@@ -33,6 +41,14 @@ export interface FreerOptions {
   holds: Holds
   /** Notes that a chunk that records need is about to be evicted. */
   markEvicted: (cid: BlockCid, referrers: Referrers) => Promise<void>
+  nodes: ClaimingNodes
+  /**
+   * Returns true while a record is being walked that was released meanwhile. Until that walk has ended, it may claim
+   * blocks for nodes whose claims would have been ended.
+   */
+  isWalkingReleased: () => Promise<boolean>
+  /** Forgets what is noted about a block that is not here any more and that nothing claims. */
+  forget: (cid: BlockCid) => Promise<void>
   /** Returns false while it is not certain which blocks are needed. */
   mayFree: () => boolean
 }
@@ -60,11 +76,23 @@ export class Freer {
   }
 
   // A promise does not count here: it was made for a record that needed the block here, and no record does any more.
-  #freeUnclaimed({ cid, endClaim }: UnclaimedPlan): Promise<Stays> {
-    return this.#free(cid, async () => {
+  async #freeUnclaimed({ cid, endClaim }: UnclaimedPlan): Promise<Stays> {
+    const { claims, nodes, isWalkingReleased, forget } = this.#options
+    const isClaimed = (): Promise<boolean> => claims.isClaimed(cid.multihash.bytes)
+    if (endClaim === undefined && (await isClaimed())) return IS_CLAIMED
+    // A node may have to come from another member, and its links never change. So it is read before the lock is taken.
+    const claimed = await nodes.claimedBy(cid)
+    const check = async (): Promise<Stays> => {
       await endClaim?.()
-      return (await this.#options.claims.isClaimed(cid.multihash.bytes)) ? 'something claims it' : undefined
-    })
+      if (await isClaimed()) return IS_CLAIMED
+      if (await isWalkingReleased()) return UNCERTAIN
+      if (claimed === 'unreadable') return UNREADABLE
+      if (claimed !== undefined) await nodes.endClaims(cid, claimed)
+      // A walk that has ended since found that it is a node.
+      else if (await nodes.isClaiming(cid)) return UNCERTAIN
+      return undefined
+    }
+    return this.#free(cid, check, () => forget(cid))
   }
 
   async #freeCopy(plan: CopyPlan): Promise<Stays> {
@@ -102,15 +130,13 @@ export class Freer {
     return referrersKey(current) === referrersKey(referrers) ? undefined : 'other records need it than before'
   }
 
-  async #free(cid: BlockCid, check: () => Promise<Stays>): Promise<Stays> {
-    let stays: Stays = 'it is not here'
-    const isFreed = await this.#options.local.free(cid, async () => {
+  async #free(cid: BlockCid, check: () => Promise<Stays>, onGone?: () => Promise<void>): Promise<Stays> {
+    let stays: Stays = NOT_HERE
+    const mayFree = async (): Promise<boolean> => {
       const reason = this.#options.mayFree() ? await check() : UNCERTAIN
       if (reason !== undefined) stays = reason
       return reason === undefined
-    })
-    return isFreed ? undefined : stays
+    }
+    return (await this.#options.local.free(cid, mayFree, onGone)) ? undefined : stays
   }
 }
-
-const UNCERTAIN = 'it is not certain which blocks are needed'

@@ -3,8 +3,8 @@ import { TABLES } from '../../disk/tables.ts'
 import type { BlockCid } from '../../format/cid.ts'
 import { NO_BYTES } from '../../util/bytes.ts'
 import { Claims, releasedKey } from '../hold/claims.ts'
+import { encodeReleasedRecord, releasedRecordKey } from '../hold/release-rows.ts'
 import type { RecordRef } from '../record-ref.ts'
-import { encodeReleasedRecord, releasedRecordKey } from './release-rows.ts'
 import { encodeUnfinished, NEW } from './unfinished-row.ts'
 
 /**

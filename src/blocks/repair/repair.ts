@@ -3,11 +3,13 @@ import type { BlockCid } from '../../format/cid.ts'
 import { BLOCK_BYTES_MAX } from '../../format/constants.ts'
 import type { View } from '../../members/view.ts'
 import { Batcher } from '../../util/batcher.ts'
+import { fromHex } from '../../util/bytes.ts'
 import { isAbort } from '../../util/errors.ts'
 import { type Logger, reasonOf } from '../../util/logger.ts'
 import type { Worker } from '../../util/worker.ts'
 import { EVICTED_MS } from '../constants.ts'
 import type { Referrers } from '../hold/reference-lookup.ts'
+import { releasedBlockOp } from '../hold/release-rows.ts'
 import { nameOf, nameOfId } from '../log-names.ts'
 import type { RecordRef } from '../record-ref.ts'
 import type { AtRisk } from './at-risk.ts'
@@ -177,6 +179,20 @@ export class Repair {
       await this.#walkLater(recordToWalk(cid, record, this.#options), owedAgainAtMs)
   }
 
+  /** Forgets what was still to be done for a record that was released. Returns false while the record is being walked. */
+  async forgetReleased(record: RecordRef): Promise<boolean> {
+    if (this.#unfinished.isWalking(record)) return false
+    await this.#unfinished.forget(record)
+    return true
+  }
+
+  /** Returns true while a record is being walked that was released meanwhile. Its walk may still claim blocks. */
+  async isWalkingReleased(): Promise<boolean> {
+    const { claims } = this.#options
+    for (const id of this.#unfinished.walking) if (await claims.isReleased({ id: fromHex(id) })) return true
+    return false
+  }
+
   /** Notes that a block here was found bad. Soon a record that needs it is walked, which pulls it again if it is owed. */
   noteBad(cid: BlockCid): void {
     const { clock } = this.#options
@@ -190,6 +206,8 @@ export class Repair {
     const { local, claims } = this.#options
     if (!(await claims.isReferenced(cid.multihash.bytes))) return
     await local.keep(cid, bytes)
+    // It may have been released meanwhile. Then the releaser looks at it again.
+    if (!(await claims.isReferenced(cid.multihash.bytes))) await this.#ops.add([releasedBlockOp(cid)])
     await this.#evicted.remove([cid])
     this.#log.trace('kept block %s, which was read from another member', nameOf(cid))
   }

@@ -6,6 +6,7 @@ import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.t
 import { Worker } from '../../util/worker.ts'
 import { CATCH_UP_MS, MAKE_ROOM_MS, SWEEP_MS } from '../constants.ts'
 import type { Claims, PutId } from '../hold/claims.ts'
+import type { Releaser } from './releaser.ts'
 import type { Sweeper } from './sweep.ts'
 
 export interface RoomMakerOptions {
@@ -14,6 +15,7 @@ export interface RoomMakerOptions {
   logger: ComponentLogger
   claims: Pick<Claims, 'expired'>
   sweeper: Pick<Sweeper, 'endPuts'>
+  releaser: Pick<Releaser, 'run'>
   /** Returns true if a put of this member is under way, or may still take blocks under its number. */
   isUnderWay: (put: PutId) => boolean
   /** Returns true if the writer of a put has said that it has ended without a record. */
@@ -28,8 +30,8 @@ export interface RoomMakerOptions {
 }
 
 /**
- * Makes room on a full disk by freeing what only puts claim that are over. As long as there is room, these blocks stay
- * until their claims run out, so that a put that is repeated finds them here.
+ * Makes room on a full disk by freeing what was released, and then what only puts claim that are over. As long as there
+ * is room, the latter stays until the claims run out, so that a put that is repeated finds it here.
  */
 export class RoomMaker {
   readonly worker: Worker
@@ -86,8 +88,10 @@ export class RoomMaker {
   }
 
   async #free(signal: AbortSignal): Promise<number> {
-    const { clock, claims, sweeper, caughtUp, mayFree } = this.#options
+    const { clock, claims, sweeper, releaser, caughtUp, mayFree } = this.#options
     if (!mayFree()) return 0
+    const { freed } = await releaser.run(signal)
+    if (freed.blocks > 0) return freed.blocks
     const over = new Set<string>()
     for await (const { put } of claims.expired(Number.POSITIVE_INFINITY)) {
       signal.throwIfAborted()

@@ -9,19 +9,21 @@ import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.t
 import { Worker } from '../../util/worker.ts'
 import { SURPLUS_AGAIN_MS, SURPLUS_LOOK_MS, SURPLUS_MS } from '../constants.ts'
 import { isOutOfReach } from '../errors.ts'
+import type { Claims } from '../hold/claims.ts'
+import { fieldsOfRecord, recordFields, recordOfFields } from '../hold/record-codec.ts'
 import { nameOfId } from '../log-names.ts'
 import type { RecordRef } from '../record-ref.ts'
 import type { CopyFreer } from './copy-freer.ts'
 import { hasCome } from './due.ts'
 import type { FreeGuard } from './free-guard.ts'
 import { Pace } from './pace.ts'
-import { fieldsOfRecord, recordFields, recordOfFields } from './record-codec.ts'
 
 export interface SurplusOptions {
   index: Pick<IndexDb, 'range' | 'has' | 'batch'>
   clock: Clock
   logger: ComponentLogger
   codec: NodeCodec
+  claims: Pick<Claims, 'isReleased'>
   copyFreer: Pick<CopyFreer, 'free'>
   guard: Pick<FreeGuard, 'mayFreeCopies'>
   /** Returns true while this member is full. */
@@ -69,13 +71,17 @@ export class Surplus {
   }
 
   async #look(signal: AbortSignal): Promise<void> {
-    const { index, clock, codec, guard, isFull } = this.#options
+    const { index, clock, codec, claims, guard, isFull } = this.#options
     const table = indexKey(TABLES.surplus)
     for await (const { key, value } of index.range(table)) {
       if (signal.aborted || !guard.mayFreeCopies) return
       const { due, ...fields } = rowSchema.parse(decodeOwn(value))
       if (!hasCome(due, clock.now(), SURPLUS_MS) && !isFull()) continue
       const record = recordOfFields(key.subarray(table.byteLength), fields, codec.code)
+      if (await claims.isReleased(record)) {
+        await index.batch([{ type: 'del', key }])
+        continue
+      }
       await this.#pace.run(() => this.#free(record, signal), signal)
     }
   }

@@ -7,6 +7,7 @@ import { CLAIM_GRACE_MS, ORPHANS_PAUSE_BLOCKS, SWEEP_BATCH, SWEEP_MS } from '../
 import type { Claims, ExpiredClaim, PutId } from '../hold/claims.ts'
 import type { Holds } from '../hold/holds.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
+import { releasedBlockOp } from '../hold/release-rows.ts'
 import type { Freer } from './freer.ts'
 
 export interface SweeperOptions {
@@ -179,19 +180,10 @@ export class Sweeper {
   }
 
   async #end(claim: ExpiredClaim, beforeMs: number): Promise<boolean> {
-    const { claims, freer, clock } = this.#options
-    let isEnded = false
-    const endClaim = async (): Promise<void> => {
-      await claims.endExpired(claim, beforeMs)
-      isEnded = true
-    }
-    try {
-      const plan = { reason: 'unclaimed', cid: cidOfMultihash(claim.multihash), endClaim } as const
-      return (await freer.execute(plan)) === undefined
-    } catch (error) {
-      // The claim has ended, and the block is still here, for example on a full disk. No claim leads to it any more.
-      if (isEnded) this.#orphansFromAtMs ??= clock.now()
-      throw error
-    }
+    const { claims, freer } = this.#options
+    const cid = cidOfMultihash(claim.multihash)
+    // If the block cannot be removed now, for example on a full disk, the releaser comes back to it.
+    const endClaim = (): Promise<void> => claims.endExpired(claim, beforeMs, [releasedBlockOp(cid)])
+    return (await freer.execute({ reason: 'unclaimed', cid, endClaim })) === undefined
   }
 }

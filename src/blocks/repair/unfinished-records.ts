@@ -118,6 +118,18 @@ export class UnfinishedRecords {
     })
   }
 
+  /** The ids (hex) of the records that are being walked. */
+  get walking(): Iterable<string> {
+    return this.#walking.keys()
+  }
+
+  /** Forgets a record that was released: nothing of it is missing any more, and it hides no blocks. */
+  async forget(record: RecordRef): Promise<void> {
+    await this.#change(record, () => ({
+      after: { dueAtMs: Number.POSITIVE_INFINITY, position: 0, lacking: undefined }
+    }))
+  }
+
   /** Returns what is left to do after a walk. */
   #left(before: Unfinished | undefined, outcome: WalkOutcome): Unfinished {
     const { missingChunks: chunks, missingNodes: nodes, isCut, owedAgainAtMs: dueAtMs, position } = outcome

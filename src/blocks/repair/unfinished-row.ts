@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
+import { fieldsOfRecord, recordFields, recordOfFields } from '../hold/record-codec.ts'
 import type { RecordRef } from '../record-ref.ts'
-import { fieldsOfRecord, recordFields, recordOfFields } from './record-codec.ts'
 
 /**
  * The work that is still to be done for a record. If a record has no such row, all blocks that it needs here are here.

@@ -12,6 +12,7 @@ import { EVICTED_MS, LACKING_NODES_MAX, WALK_NOTE_BATCHES, WALK_PULLS, WALK_TURN
 import { BlockUnreachableError, isOutOfReach } from '../errors.ts'
 import type { Fetcher } from '../fetch/fetcher.ts'
 import type { BlockPuller } from '../fetch/puller.ts'
+import { type ClaimingNodes, claimingNodeOp } from '../hold/claiming-nodes.ts'
 import type { Claims, PutId } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { listOf, nameOf, nameOfId } from '../log-names.ts'
@@ -35,6 +36,7 @@ export interface RecordWalkerOptions {
   fetcher: Fetcher
   puller: BlockPuller
   evicted: EvictedBlocks
+  nodes: Pick<ClaimingNodes, 'isClaiming'>
   ranking: () => Ranking
   /** Writes index changes, in the order in which they are handed over. */
   write: (ops: readonly IndexOp[]) => Promise<void>
@@ -159,13 +161,17 @@ export class RecordWalker {
     { author }: RecordRef,
     turn: Turn
   ): Promise<Uint8Array> {
-    const { local, fetcher, self, claims, write } = this.#options
+    const { local, fetcher, self, claims, nodes, write } = this.#options
     // To find out that nobody has a node, every member must be asked. So we stop asking after several such nodes.
     if (turn.outcome.missingNodes >= LACKING_NODES_MAX || this.#isOver(turn)) throw new BlockUnreachableError(cid)
-    const [isClaimed] = await claims.hasReferences([{ cid, parent }])
-    if (parent !== null && isClaimed !== true) await write([referenceOf(cid, parent)])
+    // From here on the node stays. If it is being freed, its claims on the blocks below it end before we look at them.
+    await local.whileLocked(cid, async () => {
+      const [isClaimed] = await claims.hasReferences([{ cid, parent }])
+      if (parent !== null && isClaimed !== true) await write([referenceOf(cid, parent)])
+    })
     const { bytes, from } = await fetcher.fetch(cid, { signal: turn.signal, author, once: true })
     if (from !== self) await local.keep(cid, bytes)
+    if (!(await nodes.isClaiming(cid))) await write([claimingNodeOp(cid.multihash.bytes)])
     return bytes
   }
 
@@ -203,8 +209,8 @@ export class RecordWalker {
   /** Writes a block's reference if the block is here. Returns true if the block is here. */
   #claimIfHere({ cid, parent }: ManifestBlock): Promise<boolean> {
     const { local, write } = this.#options
-    // The record itself claims its root.
-    if (parent === null) return local.has(cid)
+    // The record itself claims its root. A free that began before the claim must end before we look for the block.
+    if (parent === null) return local.whileLocked(cid, () => local.has(cid))
     return local.claimIfHere(cid, () => write([referenceOf(cid, parent)]))
   }
 

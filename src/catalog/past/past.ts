@@ -3,16 +3,17 @@ import type { Log } from '../../log/log.ts'
 import type { Bodies } from '../bodies.ts'
 import type { Names } from '../names.ts'
 import type { Tree } from '../tree.ts'
+import type { Versions } from '../versions/versions.ts'
+import { FileVersions } from './file-versions.ts'
 import { PastListing } from './past-listing.ts'
 import { PastRows } from './past-rows.ts'
 import { PastTree } from './past-tree.ts'
 import { RemovedTree } from './removed-tree.ts'
-import { Versions } from './versions.ts'
 
+export type { Version, VersionRow } from './file-versions.ts'
 export type { ListedDeleted } from './past-listing.ts'
 export type { PastDirectory, PastPlace } from './past-tree.ts'
 export type { RemovedEntry } from './removed-tree.ts'
-export type { Version, VersionRow } from './versions.ts'
 
 export interface PastOptions {
   index: IndexDb
@@ -20,6 +21,7 @@ export interface PastOptions {
   bodies: Bodies
   names: Names
   log: Pick<Log, 'get'>
+  kept: Versions
   /** The codecs that manifest nodes may have. */
   nodeCodecs: readonly number[]
 }
@@ -29,14 +31,14 @@ export class Past {
   readonly tree: PastTree
   readonly listing: PastListing
   readonly removed: RemovedTree
-  readonly versions: Versions
+  readonly versions: FileVersions
 
-  constructor({ index, tree, bodies, names, log, nodeCodecs }: PastOptions) {
+  constructor({ index, tree, bodies, names, log, kept, nodeCodecs }: PastOptions) {
     const rows = new PastRows({ index, names })
     const past = new PastTree({ index, names, tree })
     this.tree = past
     this.listing = new PastListing({ tree, past, rows })
     this.removed = new RemovedTree({ tree, past, rows })
-    this.versions = new Versions({ index, tree, past, bodies, log, nodeCodecs })
+    this.versions = new FileVersions({ index, tree, past, bodies, log, kept, nodeCodecs })
   }
 }

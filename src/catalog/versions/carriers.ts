@@ -6,8 +6,8 @@ import { decodeStampBytes, STAMP_BYTES, stampBytes } from '../rows/keys.ts'
 import { carrierKey, idOfCarrier } from './keys.ts'
 
 /**
- * A record that has blocks and the content of a version, other than the record that wrote the version and counts: it
- * moved the file, or sealed it again, or it is a twin.
+ * A record that has the content of a version, other than the record that wrote the version and counts: it moved the file,
+ * or sealed it again, or it is a twin.
  */
 export interface Carrier {
   stamp: Stamp

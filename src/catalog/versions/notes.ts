@@ -12,7 +12,7 @@ import type { NewRecord } from '../record-reader.ts'
 import { decodeHead, type HeadFields } from '../rows/head-codec.ts'
 import { olderHeadKey, textOf } from '../rows/keys.ts'
 import { type RecordRow, rootInContent } from '../rows/record-rows.ts'
-import { encodeCarrier, isBlock } from './carriers.ts'
+import { encodeCarrier } from './carriers.ts'
 import { FirstSeen, type Sighting } from './first-seen.ts'
 import { carrierKey, DEEDS, duePurgeKey, hasPurgesKey, laterPurgeKey, newsKey } from './keys.ts'
 
@@ -50,7 +50,7 @@ export class VersionNotes {
   /** Notes a record that wrote a version and does not count, because a twin does. */
   twin(written: Stamp, { id, wrote, arrivedAtMs }: RecordRow, sink: IndexSink): void {
     const content = wrote === undefined ? undefined : rootInContent(wrote)
-    if (content !== undefined && isBlock(content.root))
+    if (content !== undefined)
       sink.put(carrierKey(this.#entry, written, id), encodeCarrier({ stamp: written, arrivedAtMs, ...content }))
   }
 
@@ -70,7 +70,7 @@ export class VersionNotes {
 
   #carrier(record: EntryRecord, arrivedAtMs: number, sink: IndexSink): void {
     const { id, op, stamp, written, root, rootEpoch } = record
-    if (op === 'delete' || isOrigin(record) || root === null || rootEpoch === null || !isBlock(root)) return
+    if (op === 'delete' || isOrigin(record) || root === null || rootEpoch === null) return
     sink.put(carrierKey(this.#entry, written, id), encodeCarrier({ stamp, arrivedAtMs, root, rootEpoch }))
   }
 

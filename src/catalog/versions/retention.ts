@@ -4,6 +4,7 @@ import type { Log } from '../../log/log.ts'
 import { NO_BYTES } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { ComponentLogger, Logger } from '../../util/logger.ts'
+import { SteadyClock } from '../../util/steady-clock.ts'
 import { Worker } from '../../util/worker.ts'
 import { EXPIRE_EVERY_MS, VERSION_NEWS_MS, VERSIONS_AT_ONCE } from '../constants.ts'
 import { recordsOf, stampOfRecord } from '../rows/keys.ts'
@@ -17,12 +18,11 @@ import {
   timedSubject,
   versionOfCarrier
 } from './keys.ts'
-import { SteadyClock } from './steady-clock.ts'
 import { VersionBatch, type VersionBatchOptions } from './version-batch.ts'
 
 export interface RetentionOptions extends Pick<VersionBatchOptions, 'depthOf'> {
   index: IndexDb
-  log: Pick<Log, 'alone'>
+  log: Pick<Log, 'alone' | 'forgetIn'>
   clock: Clock
   logger: ComponentLogger
   /** How long a version is kept after its end, in ms, according to the settings of the network. */
@@ -96,7 +96,10 @@ export class Retention {
       await log.alone(async () => {
         const batch = new VersionBatch({ index, depthOf, nowMs: clock.now(), keptMs: keptMs(), mayExpire })
         isLeft = await work(batch)
-        await index.batch(batch.ops)
+        const ops = new IndexOps()
+        ops.addAll(batch.ops)
+        await log.forgetIn(ops, batch.forgettable, item => batch.mayForget(item))
+        await index.batch(ops.all)
         dropped += batch.dropped
         released += batch.released
       })

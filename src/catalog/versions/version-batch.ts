@@ -1,11 +1,13 @@
 import { Blocks } from '../../blocks/blocks.ts'
 import type { IndexDb, IndexOp } from '../../disk/index-db.ts'
-import { rootOf } from '../../format/entry.ts'
+import { readRecord, rootOf } from '../../format/entry.ts'
 import { peerIdOf } from '../../format/peer-id.ts'
 import { compareStamps, type Stamp } from '../../format/stamp.ts'
-import { compareBytes, equalBytes, NO_BYTES, toHex } from '../../util/bytes.ts'
+import { idOf, type Statement } from '../../format/statement.ts'
+import type { LoggedStatement } from '../../log/projection.ts'
+import { compareBytes, equalBytes, fromHex, NO_BYTES, toHex } from '../../util/bytes.ts'
 import { SHORT_LIVED_MAX } from '../constants.ts'
-import { liveHeads } from '../heads.ts'
+import { isIn, liveHeads, type Past, pastFrom, pastOf } from '../heads.ts'
 import { readEntryRow } from '../rows/entry-row.ts'
 import { entryKey, olderHeadKey, recordsKey } from '../rows/keys.ts'
 import { decodeRecordRow, encodeRecordRow, type RecordRow, rootInContent } from '../rows/record-rows.ts'
@@ -38,12 +40,24 @@ interface Version {
 /** A record that needs the content of a version. */
 type Holder = Pick<Carrier, 'stamp' | 'rootEpoch' | 'root'> & { id: Uint8Array }
 
+/** What is known of the heads of an entry. */
+interface Heads {
+  /** The ids (hex) of all heads, and of those that show. The older heads are not among them. */
+  all: ReadonlySet<string>
+  live: ReadonlySet<string>
+  hasOlder: boolean
+  /** What all heads together have seen, but for the older ones. */
+  past: Past
+}
+
 /** Decides what becomes of versions, in one batch of the index. No record may arrive meanwhile. */
 export class VersionBatch {
   readonly #options: VersionBatchOptions
   readonly #rows: ChangedRows
-  /** The ids of the live heads of each entry; undefined for an entry that has lost its row. */
-  readonly #heads = new Map<string, { live: ReadonlySet<string>; hasOlder: boolean } | undefined>()
+  /** What is known of the heads of each entry; undefined for an entry that has lost its row. */
+  readonly #heads = new Map<string, Heads | undefined>()
+  /** What the heads of the entry have seen, for each record that the log need not keep, by id (hex). */
+  readonly #forgettable = new Map<string, Past>()
   /** How many versions this batch drops, and how many records it releases. */
   dropped = 0
   released = 0
@@ -55,6 +69,22 @@ export class VersionBatch {
 
   get ops(): readonly IndexOp[] {
     return this.#rows.ops
+  }
+
+  /** The ids of the records that the log need not keep, since they are of versions that are no longer kept. */
+  get forgettable(): Uint8Array[] {
+    return [...this.#forgettable.keys()].map(fromHex)
+  }
+
+  /**
+   * Returns true for one of these records if the heads of its entry have seen all that it had seen. So after a rebuild of
+   * the index without the record, the same heads count.
+   */
+  mayForget({ statement, author }: LoggedStatement): boolean {
+    const past = this.#forgettable.get(idOf(statement))
+    if (past === undefined) return false
+    const record = readRecord(statement as Statement<'entry'>, author)
+    return pastOf(record).every(({ author, incarnation, hlc }) => isIn(past, { author, incarnation, hlc }))
   }
 
   /** Adds changes of rows that this batch does not read. */
@@ -146,7 +176,15 @@ export class VersionBatch {
 
   /** Releases the records of a version that is no longer kept, but for those that show it. */
   async #release(version: Version): Promise<void> {
-    for (const holder of await this.#holdersOf(version)) await this.#releaseUnlessHead(version.entry, holder)
+    const { entry, row } = version
+    const holders = await this.#holdersOf(version)
+    for (const holder of holders) await this.#releaseUnlessHead(entry, holder)
+    const heads = await this.#headsOf(entry)
+    if (heads === undefined) return
+    // A head that carries the version waits on other members until they have the record that wrote it.
+    for (const holder of holders) if (await this.#isHead(entry, heads, holder)) return
+    for (const { id } of holders) this.#forgettable.set(toHex(id), heads.past)
+    if (row !== undefined) this.#forgettable.set(toHex(row.id), heads.past)
   }
 
   /** Of a version that was sealed again, releases the records with the contents that are no longer the best. */
@@ -175,7 +213,7 @@ export class VersionBatch {
     if (await index.has(Blocks.releasedKey(id))) return
     const heads = await this.#headsOf(entry)
     if (heads === undefined || heads.live.has(toHex(id))) return
-    if (heads.hasOlder && (await index.has(olderHeadKey(entry, stamp)))) return
+    if (await this.#isOlderHead(entry, heads, stamp)) return
     const named = rootOf(root)
     if (!('cid' in named)) return
     // How many copies were wanted does not matter any more.
@@ -184,15 +222,25 @@ export class VersionBatch {
     this.released++
   }
 
-  async #headsOf(entry: Uint8Array): Promise<{ live: ReadonlySet<string>; hasOlder: boolean } | undefined> {
+  async #isHead(entry: Uint8Array, heads: Heads, { id, stamp }: Holder): Promise<boolean> {
+    return heads.all.has(toHex(id)) || (await this.#isOlderHead(entry, heads, stamp))
+  }
+
+  async #isOlderHead(entry: Uint8Array, { hasOlder }: Heads, stamp: Stamp): Promise<boolean> {
+    return hasOlder && (await this.#options.index.has(olderHeadKey(entry, stamp)))
+  }
+
+  async #headsOf(entry: Uint8Array): Promise<Heads | undefined> {
     const key = toHex(entry)
     if (this.#heads.has(key)) return this.#heads.get(key)
     const { index } = this.#options
     const value = await index.get(entryKey(entry))
     const state = value === undefined ? undefined : (await readEntryRow(index, entry, value)).state
     const heads = state && {
+      all: new Set(state.heads.map(({ id }) => toHex(id))),
       live: new Set(liveHeads(state).map(({ id }) => toHex(id))),
-      hasOlder: state.older > 0
+      hasOlder: state.older > 0,
+      past: pastFrom(state.heads)
     }
     this.#heads.set(key, heads)
     return heads

@@ -49,17 +49,18 @@ export class Versions {
       if (isTwin) continue
       const { id, wrote, arrivedAtMs, isDropped } = decodeRecordRow(value)
       if (wrote === undefined) continue
-      const fate = await fateOf(index, entry, { written, arrivedAtMs })
-      const { endedAtMs } = fate
-      yield {
-        record: id,
-        written,
-        arrivedAtMs,
-        endedAtMs,
-        expiresAtMs: this.#expiryOf(fate),
-        isReleased: isDropped
-      }
+      const end = await this.endOf(entry, { written, arrivedAtMs })
+      yield { record: id, written, arrivedAtMs, ...end, isReleased: isDropped }
     }
+  }
+
+  /** Returns when a version ended, and from when on it is no longer kept. */
+  async endOf(
+    entry: Uint8Array,
+    version: Pick<Version, 'written' | 'arrivedAtMs'>
+  ): Promise<Pick<Version, 'endedAtMs' | 'expiresAtMs'>> {
+    const fate = await fateOf(this.#options.index, entry, version)
+    return { endedAtMs: fate.endedAtMs, expiresAtMs: this.#expiryOf(fate) }
   }
 
   /**

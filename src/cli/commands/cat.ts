@@ -27,6 +27,6 @@ export function parseRange(text: string): ByteRange {
   const from = Number(first)
   const to = last === '' ? undefined : Number(last)
   if (first === undefined || !Number.isSafeInteger(from) || (to !== undefined && !(to >= from)))
-    throw usage(`"${text}" is not a range: write it as FIRST-LAST or FIRST-, in bytes from 0`)
+    throw usage(`--range: "${text}" is not a range: write it as FIRST-LAST or FIRST-, in bytes from 0`)
   return { from, to }
 }

@@ -8,7 +8,7 @@ import { tableLines } from '../../terminal/table.ts'
 import { formatCount, parseTime } from '../../terminal/units.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
 import { createInviteFile, readInvite } from '../invite-file.ts'
-import { parseRole, ROLE_VALUES } from '../roles.ts'
+import { ROLE_VALUES, roleOf } from '../roles.ts'
 import type { Session } from '../session.ts'
 import { localTime } from '../times.ts'
 
@@ -34,14 +34,14 @@ export const invite: DfsCommand = {
   summary: 'make an invite: a file that lets machines in',
   exits: ['notFound', 'noSpace'],
   examples: [
-    ['dfs invite', 'let one machine in as writer, within a day'],
-    ['dfs invite --role storage --uses unlimited', 'let machines in that keep what they cannot read'],
+    ['dfs invite', 'one writer, within a day'],
+    ['dfs invite --role storage --uses unlimited', 'any number of storage members'],
     ['dfs invite --revoke dfs-writer.invite', 'end an invite']
   ],
   declare(command) {
     command
-      .option(`--role <${ROLE_VALUES}>`, `what those who use it may do (default ${ROLE_DEFAULT})`, parseRole)
-      .option('--expires <time>', 'how long it counts, from 1m to 365d (default 24h)', parseExpires)
+      .option(`--role <${ROLE_VALUES}>`, `what those who use it may do (default ${ROLE_DEFAULT})`, roleOf('--role'))
+      .option('--expires <time>', 'how long it is valid, 1m to 365d (default 24h)', parseExpires)
       .option('--uses <n|unlimited>', 'how many machines may use it (default 1)', parseUses)
       .option('--out <file>', 'the new file for it (default dfs-ROLE.invite in this folder)', nonEmpty)
       .option('--list', 'show the invites instead', false)
@@ -135,14 +135,15 @@ function commandFor(file: string): string {
 }
 
 function parseExpires(text: string): number {
-  const ms = parseTime(text)
-  if (ms < EXPIRES_MS_MIN || ms > EXPIRES_MS_MAX) throw usage('--expires takes a time from 1m to 365d')
+  const ms = parseTime('--expires', text)
+  if (ms < EXPIRES_MS_MIN || ms > EXPIRES_MS_MAX)
+    throw usage(`--expires: "${text}" is out of bounds: give a time from 1m to 365d`)
   return ms
 }
 
 function parseUses(text: string): number | 'unlimited' {
   if (text === 'unlimited') return 'unlimited'
   if (!/^[1-9]\d{0,4}$/.test(text) || Number(text) > USES_MAX)
-    throw usage(`--uses takes "unlimited", or a number from 1 to ${USES_MAX}`)
+    throw usage(`--uses: "${text}" is not a number of uses: give "unlimited", or a number from 1 to ${USES_MAX}`)
   return Number(text)
 }

@@ -4,9 +4,10 @@ import { escapeForTerminal } from '../../terminal/escape.ts'
 import { hostIn } from '../../terminal/host-in.ts'
 import { memberText, shortId } from '../../terminal/member-text.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
+import { addHelpBelow } from '../../terminal/program.ts'
 import { tableLines } from '../../terminal/table.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
-import { parseRole, ROLE_VALUES, withArticle } from '../roles.ts'
+import { ROLE_VALUES, roleOf, withArticle } from '../roles.ts'
 import type { Session } from '../session.ts'
 import { agoText, leftText } from '../times.ts'
 
@@ -15,8 +16,9 @@ type Item = AnswerOf<'members'>[number]
 const PEER_HELP = 'its peer id, a start or end of it, or its name'
 
 const OUT_HELP = `
-Members that stay away are out by themselves after a while, unless half of the members are away at once. This command
-says it at once. The member stays a member: it counts again as soon as it comes back.`
+Members that stay away are out by themselves after a while, unless half of the members are away at once. \
+This command says it at once. \
+The member stays a member: it counts again as soon as it comes back.`
 
 const approve: DfsCommand = {
   name: 'approve',
@@ -25,7 +27,11 @@ const approve: DfsCommand = {
   declare(command) {
     command
       .argument('<code>', 'the code on the screen of that machine', nonEmpty)
-      .option(`--role <${ROLE_VALUES}>`, 'what it may do (default reader, or storage if it asked for that)', parseRole)
+      .option(
+        `--role <${ROLE_VALUES}>`,
+        'what it may do (default reader, or storage if it asked for that)',
+        roleOf('--role')
+      )
   },
   async run({ client, isJson }: Session, code: string, { role }: { role?: Role }) {
     const admitted = await client.call('approve', { code, ...(role === undefined ? {} : { role }) })
@@ -60,7 +66,7 @@ const role: DfsCommand = {
   summary: 'give a member a higher role',
   exits: ['notFound'],
   declare(command) {
-    command.argument('<peer>', PEER_HELP, nonEmpty).argument(`<${ROLE_VALUES}>`, 'its new role', parseRole)
+    command.argument('<peer>', PEER_HELP, nonEmpty).argument(`<${ROLE_VALUES}>`, 'its new role', roleOf('ROLE'))
   },
   async run({ client, isJson }: Session, member: string, role: Role) {
     const changed = await client.call('setRole', { member, role })
@@ -79,7 +85,7 @@ const out: DfsCommand = {
   summary: 'say that a member is gone, so that the others take over its part',
   exits: ['notFound'],
   declare(command) {
-    command.argument('<peer>', PEER_HELP, nonEmpty).addHelpText('after', OUT_HELP)
+    addHelpBelow(command.argument('<peer>', PEER_HELP, nonEmpty), OUT_HELP)
   },
   async run({ client, isJson }: Session, member: string) {
     const declared = await client.call('declareOut', { member })
@@ -102,9 +108,9 @@ export const members: DfsCommand = {
   summary: 'show who is in and who waits; approve, deny, role, out',
   exits: [],
   examples: [
-    ['dfs members', 'show who is in, and the codes of those who wait'],
-    ['dfs members approve K7Q2ZD --role writer', 'let in the machine that shows this code'],
-    ['dfs members out vm', 'no longer wait for a machine that will not come back']
+    ['dfs members', 'show who is in and who waits'],
+    ['dfs members approve K7Q2ZD --role writer', 'let in who shows this code'],
+    ['dfs members out vm', 'stop waiting for this machine']
   ],
   below: [approve, deny, role, out],
   unbuiltBelow: ['remove', 'vouch'],

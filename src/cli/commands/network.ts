@@ -27,7 +27,7 @@ interface Directory {
 
 const recovery: DfsCommand = {
   name: 'recovery',
-  summary: 'show the 24 words that bring the network back, on a terminal of the machine that founded it',
+  summary: 'show the 24 words that bring the network back, on its founder',
   exits: ['notFound'],
   declare(command) {
     command
@@ -43,7 +43,6 @@ const recovery: DfsCommand = {
     if (call.isJson) throw usage('the words are for a person: leave out --json')
     if (dataDir === undefined || api !== undefined)
       throw usage('the words are read from the disk of this machine: give --data-dir, not --api')
-    if (!isInteractive()) throw new CliError('not-allowed', 'the words are shown on a terminal only')
     const passphrase = passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile, call.signal)
     const directory = { dataDir, passphrase }
     // The only import of the node in `dfs`: the words must not travel through the API.
@@ -54,6 +53,8 @@ const recovery: DfsCommand = {
         'not-found',
         'this machine does not hold the network key: only the founder does, until it forgets it'
       )
+    // Only now, because a script on a machine without the key should be told that first.
+    if (!isInteractive()) throw new CliError('not-allowed', 'the words are shown on a terminal only')
     for (const line of wordLines(words)) printLine(line)
     if (forget) await forgetKey(call, directory)
   }

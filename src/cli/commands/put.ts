@@ -1,5 +1,6 @@
 import { CliError, codeOfAny, isOfOneFile, reasonOf, usage } from '../../terminal/errors.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
+import { addHelpBelow } from '../../terminal/program.ts'
 import { Progress } from '../../terminal/progress.ts'
 import { formatBytes, parseCopies } from '../../terminal/units.ts'
 import { type DfsCommand, eachNonEmpty } from '../command.ts'
@@ -23,8 +24,8 @@ interface Flags {
 
 const HELP = `
 The last argument is the path in the network if it starts with / or if nothing here has that name.
-A folder put onto an existing directory merges into it, and its unchanged files are skipped; a file put onto one goes
-into it, as do several sources, and all sources if the path ends in /.
+A folder put onto an existing directory merges into it, and its unchanged files are skipped. \
+A file put onto one goes into it, as do several sources, and all sources if the path ends in /.
 A ${IGNORE_FILE} in a folder says what of the folder is left out, with patterns as in a .gitignore.`
 
 export const put: DfsCommand = {
@@ -50,10 +51,11 @@ export const put: DfsCommand = {
       .option('-v, --verbose', 'a line for each file of a folder')
       .option('--replicas <n|all>', 'copies of each file')
       .option('--ack <n|all>', 'copies that must be durable before this returns')
-      .addHelpText('after', HELP)
+    addHelpBelow(command, HELP)
   },
   async run(session: Session, given: string[], { clobber, replicas, ack, ...flags }: Flags) {
-    for (const copies of [replicas, ack]) if (copies !== undefined) parseCopies(copies)
+    if (replicas !== undefined) parseCopies('--replicas', replicas)
+    if (ack !== undefined) parseCopies('--ack', ack)
     const rules: PutRules = { noClobber: !clobber, replicas, ack }
     const { dryRun: isDryRun = false, verbose: isVerbose = false, exclude = [] } = flags
     const ignoreRules = IgnoreRules.of(exclude)

@@ -51,7 +51,6 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
   })
   log.register(projection)
   const tree = new Tree({ index, bodies, names, clock, depthOf })
-  const past = new Past({ index, tree, bodies, names, log, nodeCodecs })
   const sealed = new SealedEntries({ index, log, keys, clock, chance, logger })
   const author = new Author({ self, keys, chance, bodies, nodeCodecs })
   const assertMayWrite = (): void => members.assertMayWrite()
@@ -65,10 +64,11 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
     depthOf,
     keptMs,
     isClockRight: () => !members.clocks.isOff,
-    onReleased: () => {},
+    onReleased: () => blocks.freeing.wake(),
     onError: failureReporter('file versions', disk.monitor, init.onEvent)
   })
   const versions = new Versions({ index, keptMs })
+  const past = new Past({ index, tree, bodies, names, log, kept: versions, nodeCodecs })
   const parts = { assertRoom, log, tree, bodies, author, self, clock, chance, logger, assertMayWrite, versions }
   return { tree, past, author, catalog: new Catalog(parts), sealed, retention }
 }

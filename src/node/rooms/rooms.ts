@@ -36,15 +36,33 @@ export async function buildRooms(init: RoomOptions): Promise<Rooms> {
   return rooms
 }
 
+/**
+ * The numbers of copies that the owner of this node asks for. What is undefined is as the settings of the network say.
+ * `Infinity` means every member.
+ */
+export interface OwnCopies {
+  replicas: number | undefined
+  ack: number | undefined
+}
+
 /** Returns the rooms in the form in which the verbs of `fs/` use them. */
 export function fsContextOf(
   init: RoomOptions,
   rooms: Rooms,
-  rest: Pick<FsContext, 'defaults' | 'lastSeen'>
+  { copies, lastSeen }: Pick<FsContext, 'lastSeen'> & { copies: OwnCopies }
 ): FsContext {
   const { membership, blocks, catalog: room } = rooms
-  const { members, sync } = membership
+  const { members, sync, settings } = membership
   const { catalog, tree, past, author } = room
   const { clock, logger } = init
-  return { catalog, tree, past, author, blocks, members, sync, codec: codecOf(init), clock, logger, ...rest }
+  // The settings of the network may change while this node runs.
+  const defaults: FsContext['defaults'] = {
+    get replicas() {
+      return copies.replicas ?? settings.replicas
+    },
+    get ack() {
+      return copies.ack ?? settings.ack
+    }
+  }
+  return { catalog, tree, past, author, blocks, members, sync, codec: codecOf(init), clock, logger, defaults, lastSeen }
 }

@@ -9,7 +9,7 @@ import { SMALL_FILE_BYTES_MAX } from '../../../src/fs/constants.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 
-/** A block of a content, as it must lie on a disk. */
+/** A block of a content, as it must be on a disk. */
 export interface BlockOfContent {
   /** The name of its file, if it has one of its own. */
   path: string | undefined
@@ -24,7 +24,7 @@ export interface Content {
   blocks: readonly BlockOfContent[]
 }
 
-/** Blocks from this size on lie in files of their own. */
+/** Blocks of this size and more are in files of their own. */
 const OWN_FILE_BYTES_MIN = 64 << 10
 
 /** Makes contents, and seals them as every member of the network must. */

@@ -90,7 +90,7 @@ export class Hostile {
     this.#redial()
   }
 
-  /** Ends it: nobody hears of it again. */
+  /** Stops the member for good. */
   stop(): void {
     this.#process.kill()
     for (const { peer } of this.#host.connections())
@@ -98,7 +98,7 @@ export class Hostile {
     void this.#host.stop()
   }
 
-  /** Says that it offers room, so that it owes blocks. */
+  /** Signs a status that offers room, so that it owes blocks. */
   announce(): void {
     const { chance, weight } = this.#init
     const status = this.#self.sign(
@@ -203,7 +203,7 @@ export class Hostile {
     serveCalls(this.#host, {
       ...shared,
       protocol: STORE_PROTOCOL,
-      // Everything is kept, nothing is lacking, and each proof is a guess.
+      // It claims to keep everything and to lack nothing, and guesses each proof.
       answer: async ({ fields: { cids, put }, body }) => {
         if (Array.isArray(cids)) return { status: 'ok', fields: { states: new Uint8Array(cids.length) } }
         if (put !== undefined) return { status: 'ok' }

@@ -108,7 +108,7 @@ export class Machine {
     }
     const disk = { files, platform, storeId, measuredBytes }
     const fixed = { ...disk, options, entryAddresses: [], secrets, keep, clock: process, chance, logger, onEvent }
-    const defaults = { replicas: (options.replicas as number | undefined) ?? 3, ack: undefined }
+    const copies = { replicas: (options.replicas as number | undefined) ?? 3, ack: undefined }
     const node = new Node({
       files,
       makeRoom: () => reserve.release(),
@@ -120,7 +120,7 @@ export class Machine {
       startStack: async (onDoubt, listening) => {
         const stack = await startStack({
           ...fixed,
-          defaults,
+          copies,
           onDoubt,
           isNew: isNew && listening === undefined,
           listen: []

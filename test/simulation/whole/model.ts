@@ -1,9 +1,9 @@
 import type { Content } from './contents.ts'
 
-/** Directories that are moved into each other could have paths without an end. No machine shows longer ones than this. */
+/** Directories that are moved into each other could have endless paths. No machine shows paths longer than this. */
 const PLACE_PARTS_MAX = 8
 
-/** How a verb ended. `refused`: it says that it did nothing. `unknown`: it may have had its effect. */
+/** How a verb ended. `refused` means that it had no effect, and `unknown` that it may have had its effect. */
 export type Outcome = 'pending' | 'ok' | 'refused' | 'unknown'
 
 /** What a machine showed: the tag of the file at each path. */
@@ -28,17 +28,18 @@ export interface Verb {
   saw: Shown | undefined
   /** The members that a put says it has reached. */
   reached?: readonly string[]
-  /** The number of copies that there were at the moment of the yes: the least over the blocks. */
+  /** The number of copies at the moment of the acknowledgement: the least over the blocks. */
   copies?: number
 }
 
 /**
- * Says what may have become of each file, judged from outside: by the verbs that were asked for, their answers, and what
- * their machines showed when they began. It knows nothing of records and heads. When in doubt, it reports no fault.
+ * Determines what may have become of each file. It judges from outside: by the verbs that were requested, their
+ * answers, and what their machines showed when they began. It knows nothing of records and heads. When in doubt, it
+ * reports no fault.
  */
 export class Model {
   readonly verbs: Verb[] = []
-  /** Machines whose disk lost something for good, and since when. */
+  /** The machines whose disks lost something for good, and the time of the loss. */
   readonly destroyed = new Map<string, number>()
   readonly #placesFrom = new Map<string, ReadonlySet<string>>()
 
@@ -56,7 +57,7 @@ export class Model {
   isBeyondRepair(put: Verb): boolean {
     const { reached = [], copies = 1, content } = put
     const hit = [...this.destroyed].filter(([, atMs]) => atMs >= put.startMs)
-    // A block may be on any machine, and a file without blocks is where it says.
+    // A block may be on any machine, and a file without blocks is only where its put says that it is.
     const lost = content?.blocks.length === 0 ? hit.filter(([peer]) => reached.includes(peer)) : hit
     return lost.length >= copies
   }
@@ -76,8 +77,8 @@ export class Model {
   }
 
   /**
-   * Returns two verbs of one machine that both say ok, although either leaves nothing for the other; undefined if there
-   * are none.
+   * Returns two verbs of one machine that both succeeded, although each of them would have left nothing for the other
+   * to do; undefined if there are none.
    */
   doubleYes(): [Verb, Verb] | undefined {
     const oks = this.verbs.filter(({ outcome, saw }) => outcome === 'ok' && saw !== undefined)
@@ -96,7 +97,7 @@ export class Model {
     if (isGuarded(a) && isGuarded(b)) return true
     const takesAway = (verb: Verb): boolean => verb.kind === 'rm' || (verb.kind === 'mv' && !brings(verb, verb.path))
     if (!takesAway(a) || !takesAway(b) || a.recursive === true || b.recursive === true) return false
-    // Another file may have come to the path in between.
+    // Another file may have arrived at the path in between.
     return !this.verbs.some(
       other =>
         other !== a && other !== b && other.content?.tag !== tag && other.startMs <= b.endMs && brings(other, a.path)
@@ -120,7 +121,7 @@ export class Model {
     }))
     // Directories whose parents are gone, or that are in a cycle, are shown at the top.
     const mayRise = verbs.some(({ saw }) => saw === undefined || saw.size !== 1)
-    // A set also goes through what is added meanwhile.
+    // The loop also visits what is added to the set meanwhile.
     const places = new Set([first])
     for (const place of places) {
       for (const { from, to, into } of moves) {
@@ -171,7 +172,7 @@ export class Model {
     })
   }
 
-  /** Returns true if a verb ends what is at a path. */
+  /** Returns true if a verb removes or replaces what is at a path. */
   #reaches(verb: Verb, path: string): boolean {
     const at = plain(path)
     if (verb.kind === 'mv' || verb.kind === 'cp') {
@@ -180,7 +181,7 @@ export class Model {
       const isOnItself = verb.kind === 'cp' && to === from
       if (!isOnItself && (path === from || path.startsWith(`${from}/`))) return false
       if (at === plain(to) || at === `${plain(to)}/${nameOf(plain(from))}`) return true
-      // A copy of a directory merges, and replaces file by file.
+      // A copy of a directory merges with the target, and replaces file by file.
       return verb.kind === 'cp' && at.startsWith(`${plain(to)}/`)
     }
     if (hasConflict(verb.path))
@@ -205,7 +206,10 @@ export class Model {
     )
   }
 
-  /** Returns true unless a move may have met another file than it saw: one in conflict, or one that came meanwhile. */
+  /**
+   * Returns false if a move may have affected another file than the one that it saw: one in conflict, or one that
+   * arrived meanwhile.
+   */
   #metNoOther(move: Verb, verb: Verb): boolean {
     const shown = [...(move.saw ?? [])].filter(([path]) => plain(path) === plain(move.path))
     return (
@@ -226,7 +230,7 @@ export class Model {
     return copies.some(({ path }) => places.some(place => place === plain(path) || place.startsWith(`${plain(path)}/`)))
   }
 
-  /** Returns true if, because of another verb, a verb may have met another file than it saw. */
+  /** Returns true if another verb may have made this verb affect another file than the one that it saw. */
   #disturbs(other: Verb, verb: Verb, put: Verb): boolean {
     if (other === verb || other === put || other.outcome === 'refused') return false
     if (other.startMs > verb.endMs) return false

@@ -1,11 +1,11 @@
-/** A small change of one source file. `find` must be there exactly once. */
+/** A small change of one source file, in which `find` must occur exactly once. */
 export interface Edit {
   file: string
   find: string
   replace: string
 }
 
-/** A fault that was mended, or that must never be made. */
+/** A fault that was fixed, or that must never be made. */
 export interface Plant {
   name: string
   edits: readonly Edit[]
@@ -14,8 +14,8 @@ export interface Plant {
 }
 
 /**
- * Faults that `scripts/plant.ts` plants back, one at a time, to see in how many seeds the simulator finds each. Each is
- * about the smallest edit that undoes the mend.
+ * Faults that `scripts/plant.ts` puts back, one at a time, to see in how many seeds the simulator finds each of them.
+ * Each is about the smallest edit that undoes the fix.
  */
 export const PLANTS: readonly Plant[] = [
   {

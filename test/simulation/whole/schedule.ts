@@ -31,7 +31,7 @@ const RACING_DELAYED_SHARE = 0.8
 
 type Kind = keyof typeof STEP_WEIGHTS
 
-/** How often each step is drawn, if a seed has it at all. */
+/** How often each step is drawn, if a seed includes it at all. */
 const STEP_WEIGHTS = {
   put: 10,
   overwrite: 6,
@@ -78,7 +78,7 @@ const RACING: readonly Kind[] = [
   'cut',
   'heal'
 ]
-/** Steps that every seed has. */
+/** The steps that every seed includes. */
 const ALWAYS: ReadonlySet<Kind> = new Set<Kind>(['put', 'overwrite', 'get', 'heal', 'burst'])
 
 export interface RunOptions {
@@ -171,7 +171,7 @@ class Schedule {
       this.#restartAt.delete(machine)
       if (machine.process.isDead) await this.#world.start(machine)
     }
-    // Some die in the middle of something, at an operation that was drawn before.
+    // Some machines die in the middle of their work, at an operation that was drawn before.
     for (const machine of this.#world.machines)
       if (machine.process.isDead && !machine.isDestroyed && !this.#restartAt.has(machine)) this.#restartLater(machine)
   }
@@ -213,7 +213,7 @@ class Schedule {
       case 'evict': {
         const path = await this.#shownPath(machine)
         await world.evict(machine, path)
-        // Members may each count on the copy of the other.
+        // Each of two members may rely on the copy of the other.
         if (this.#draw() < 0.5) for (const other of world.live) if (other !== machine) await world.evict(other, path)
         return
       }
@@ -283,7 +283,7 @@ class Schedule {
     const world = this.#world
     let path = await this.#shownPath(machine)
     if (this.#draw() < 0.4) {
-      // At a path that is free, they are two entries; at others, two heads of one.
+      // At a free path this makes two entries; at any other, two heads of one entry.
       path = this.#draw() < 0.5 ? this.#pick(this.#paths) : `/d/n${this.#steps}`
       // Two files of one name, of which one shows as a conflict.
       await this.#put(machine, path, {})
@@ -353,7 +353,7 @@ class Schedule {
     }
   }
 
-  /** A put, in the middle of which another machine dies or stands still, or the own copy of a block goes. */
+  /** A put during which another machine dies or freezes, or the putting machine loses its copy of a block. */
   async #putAndLoss(machine: Machine): Promise<void> {
     const world = this.#world
     const other = this.#pick(world.live)
@@ -397,7 +397,7 @@ class Schedule {
     )
   }
 
-  /** Lets a machine die at an operation of its disk that is still to come. */
+  /** Makes a machine die at a later operation of its disk. */
   #armDeath(machine: Machine, kind: 'kill' | 'powerCut'): void {
     const world = this.#world
     let left = Math.floor(this.#draw() * (this.#draw() < 0.5 ? 8 : 60))

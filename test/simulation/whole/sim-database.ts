@@ -17,11 +17,11 @@ interface Row {
 }
 interface Batch {
   ops: readonly Op[]
-  /** What was at the keys before, in the order of `ops`. */
+  /** The earlier values of the keys, in the order of `ops`. */
   before: Array<Row | undefined>
 }
 
-/** The rows of an index on a disk: sorted, and with what a power cut may undo. */
+/** The rows of an index on a disk. They are sorted, and they remember what a power cut may undo. */
 export class SimRows {
   readonly #rows = new Map<string, Row>()
   #keys: string[] = []
@@ -51,8 +51,8 @@ export class SimRows {
   }
 
   /**
-   * Leaves what a power cut leaves: all synced batches, and some of the others. LevelDB may also lose the end of an
-   * earlier log although batches of the next one are there.
+   * Cuts the power: all synced batches survive, and some of the others. LevelDB may also lose the end of an earlier log
+   * although batches of the next one are there.
    */
   powerCut(chance: Chance): void {
     const lost = this.#unsynced
@@ -149,7 +149,7 @@ export interface SimDatabaseInit {
   operation: (name: 'read' | 'batch', bytes: number) => Promise<void>
 }
 
-/** What the index uses of `abstract-level`, for one process, over rows that outlive it. */
+/** The part of `abstract-level` that the index uses, for one process, over rows that outlive it. */
 export class SimDatabase {
   readonly #init: SimDatabaseInit
   status = 'closed'

@@ -8,7 +8,7 @@ import { FakeFiles, type FakeFilesOptions } from '../../fixtures/fake-files.ts'
 import { SimRows } from './sim-database.ts'
 import type { SimProcess } from './sim-time.ts'
 
-/** A disk of this size is too small for the reserve, whose 8 MiB would be copied for nothing. */
+/** A disk of this size is too small for the reserve. Copying its 8 MiB would only cost time. */
 export const DISK_BYTES = 31 << 20
 /** The share of its operations that a disk delays, and by how much. The others end in the same turn of the event loop. */
 const DELAYED_SHARE = 0.25
@@ -25,7 +25,7 @@ export class SimDisk {
   files: FakeFiles
   /** Every write fails with an I/O error. */
   isFailing = false
-  /** When the disk last began to take writes again. */
+  /** The time at which the disk last began to accept writes again. */
   hinderedAtMs = Number.NEGATIVE_INFINITY
   /** The share of its operations that it delays. */
   delayedShare = DELAYED_SHARE
@@ -37,7 +37,7 @@ export class SimDisk {
     this.files = new FakeFiles(this.#options)
   }
 
-  /** Leaves this many bytes free, as other programs do that fill the disk. */
+  /** Fills the disk, as other programs do, up to this many free bytes. */
   fill(freeBytes: number): void {
     this.#options.othersBytes = 0
     this.#options.othersBytes = this.freeBytes - freeBytes
@@ -51,7 +51,7 @@ export class SimDisk {
     return this.isFilled || this.isFailing
   }
 
-  /** Lets the disk take writes again. */
+  /** Makes the disk accept writes again. */
   mend(nowMs: number): void {
     if (this.isHindered) this.hinderedAtMs = nowMs
     this.#options.othersBytes = 0
@@ -64,7 +64,7 @@ export class SimDisk {
     return DISK_BYTES - (this.#options.othersBytes as number) - usedBytes
   }
 
-  /** Leaves what the killing of the process leaves: everything that was written. */
+  /** Kills the process: everything that was written survives. */
   killed(): void {
     this.files = this.files.reopen(this.#options)
   }
@@ -85,7 +85,7 @@ export class SimDisk {
     if (process.isDead) return never()
   }
 
-  /** What the database waits for, and how it fails. */
+  /** When the operations of the database wait, and how they fail. */
   async operation(process: SimProcess, name: 'read' | 'batch', bytes: number): Promise<void> {
     await this.wait(process)
     if (name !== 'batch') return

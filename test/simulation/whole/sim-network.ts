@@ -31,7 +31,9 @@ export class SimNetwork extends MemoryNetwork {
   /** When the last message from one address to another arrives. */
   readonly #lastAtMs = new Map<string, number>()
   readonly #slowMs = new Map<string, number>()
-  /** What arrives once a silence is over, by the two hosts: a connection may stand still, but it loses nothing. */
+  /**
+   * The messages that arrive once a silence is over, by the two hosts. A connection may stall, but it loses nothing.
+   */
   readonly #held = new Map<string, Array<() => void>>()
 
   constructor(time: SimTime, chance: Chance) {
@@ -40,7 +42,7 @@ export class SimNetwork extends MemoryNetwork {
     this.#chance = chance
   }
 
-  /** Everything that a host sends or gets takes this much longer. */
+  /** Everything that a host sends or receives takes this much longer. */
   slow(address: string, ms: number): void {
     if (ms === 0) this.#slowMs.delete(address)
     else this.#slowMs.set(address, ms)

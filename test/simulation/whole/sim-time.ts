@@ -89,7 +89,7 @@ export class SimTime {
     return isSettled
   }
 
-  /** Lets everything run that is ready, for some turns or until a promise settles. No time passes. */
+  /** Runs everything that is ready, for some turns or until a promise settles. No time passes. */
   async turn(work: Promise<unknown>, turnsMax: number): Promise<void> {
     let isSettled = false
     const settled = (): void => {
@@ -127,7 +127,7 @@ export class SimTime {
 
 /**
  * One process on a machine, and its clock. Nothing reaches a frozen process until it goes on. Nothing ever reaches a
- * process that was killed, and nothing that it still tries has an effect: it waits for ever for each answer.
+ * process that was killed, and nothing that it still does has an effect: each of its calls waits for ever.
  */
 export class SimProcess implements Clock {
   readonly #time: SimTime

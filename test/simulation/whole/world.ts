@@ -24,13 +24,13 @@ const FAILURES_MAX = 60
 const FAILURES_MS = 10_000
 /** The number of files that are replaced and removed at the end. */
 const USED_MAX = 3
-/** A glance at a machine that takes more turns than this waits for something. */
+/** If a look at a machine takes more turns than this, it must be waiting for something. */
 const GLANCE_TURNS_MAX = 400
 /** A machine counts as undisturbed once it has been left alone for this long. */
 const CALM_MS = 25_000
 /** How long errors may still come from a disk that has just begun to take writes again. */
 const HINDERED_MS = 70_000
-/** How long a put that nothing hinders may take, even if one of the members that it asks says nothing. */
+/** How long an unhindered put may take, even if one of the members that it asks does not answer. */
 const PUT_MS_MAX = 15_000
 /** The answers with which a verb says that it has done nothing. */
 const REFUSALS: ReadonlySet<string> = new Set(
@@ -59,7 +59,7 @@ export interface WorldOptions {
 /** How many ms a put may take until its first block is on the disk of its machine. */
 const OWN_BLOCK_LOOKS = 60
 
-/** Some machines and what connects them, the verbs that they were asked for, and what must be true of both. */
+/** Some machines, their network, the verbs that were requested of them, and what must be true of all these. */
 export class World {
   readonly time = new SimTime()
   readonly model = new Model()
@@ -428,7 +428,7 @@ export class World {
     await files.syncDirectory(lost.slice(0, lost.lastIndexOf('/')))
   }
 
-  // What must be true at a yes
+  // What must be true when a put says yes
 
   #calmPeersOf(machine: Machine): Machine[] {
     const now = this.time.nowMs
@@ -451,15 +451,15 @@ export class World {
   }
 
   /**
-   * A yes stands for what lies on disks at that moment. `asked` is the number of copies that the caller asked for or, if
-   * nothing hindered more, may expect.
+   * Checks that the copies which a put reports are on disks at that moment. `asked` is the number of copies that the
+   * caller asked for or, if nothing hindered the put, may expect.
    */
   #checkYes(verb: Verb, asked: number): void {
     const { reached = [], content, n } = verb
     const { blocks } = content as Content
     const liars = this.hostile !== undefined && reached.includes(this.hostile.peerId) ? 1 : 0
     if (reached.length < asked) this.fault('lonely yes', `put ${n} reached ${reached.length}, and should have ${asked}`)
-    // Bytes that were changed while the put ran, and that nobody has read since, are known to nobody.
+    // Nobody knows about bytes that were changed while the put ran and were not read since.
     const hit = [...this.model.destroyed.values()].filter(atMs => atMs >= verb.startMs).length
     verb.copies = reached.length - liars
     for (const [i, block] of blocks.entries()) {

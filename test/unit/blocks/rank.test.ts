@@ -115,7 +115,7 @@ test('a member that joins takes its share, one that leaves gives up its own, and
   const blocks = digests(2_000)
   for (const digest of blocks) {
     const [old, now] = [names(before.owners(digest, 3)), names(after.owners(digest, 3))]
-    // A member that owes now and did not before is the newcomer. It takes the place of the last owner.
+    // Only the newcomer owes a block that it did not owe before. It takes the place of the last owner.
     assert.deepEqual(
       now.filter(peer => peer !== newcomer),
       old.slice(0, now.includes(newcomer) ? 2 : 3)
@@ -190,7 +190,7 @@ test('a member that is out, draining or offers no room owes nothing, and readers
   assert.deepEqual(rankingOf([]).owners(new Uint8Array(32), 3), [])
 })
 
-/** The section "Rank" of SPEC.md, in integers without a bound. */
+/** The section "Rank" of SPEC.md, in big integers. */
 function orderBySpec(list: Vectors['views'][number]['members'], digest: Buffer): number[] {
   const mix = (word: bigint): bigint => {
     let h = word & 0xffffffffn

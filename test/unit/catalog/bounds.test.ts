@@ -32,7 +32,7 @@ test('an entry keeps its latest heads, and older ones come back once those are c
   const ids = (list: readonly Signed[]): string[] => list.map(({ statement }) => idOf(statement))
   const seen = pastOfAll(latest.map(({ record }) => record)).slice(0, SEEN_MAX)
   const over = sign({ entry: ENTRY, ...fileWith('over', { name: 'f' }), seen, incarnation: Buffer.alloc(8, 0xee) })
-  // This one covers one head and is one: as many heads are left as before.
+  // This record covers one head and becomes one, so the number of heads stays the same.
   const one = sign({ entry: ENTRY, ...fileWith('one', { name: 'f' }), seen: pastOfAll([latest[0]!.record]), by: admin })
   const chance = seededChance(5)
   const orders = [

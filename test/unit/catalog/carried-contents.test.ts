@@ -36,7 +36,7 @@ const resealed = sign({
   incarnation: Buffer.alloc(8, 2),
   hlc: T + 1n
 })
-/** A writer moves what the admin has sealed again. */
+/** A writer moves the file that the admin has sealed again. */
 const moved = sign({ ...carrying(resealed), ...fileWith('new seal', { name: 'g' }), by: otherWriter, hlc: T + 2n })
 
 test('content that an admin has sealed again is shown, whatever the log knows about grants at that time', async () => {
@@ -70,12 +70,12 @@ test('a writer cannot put another root under what somebody else wrote', async ()
   assert.equal(await shownAfter([forged]), 'nothing')
 })
 
-test('a waiting record can be covered, and a write covers the content that is shown', async () => {
+test('a write covers the content that is shown, and a record can be covered while it waits', async () => {
   const over = sign({ entry: ENTRY, ...fileWith('over', { name: 'f' }), seen: carrying(wrote).seen, hlc: T + 5n })
   for (const order of ordersOf([wrote, moved, over])) assert.equal(await shownAfter(order), '/f over')
 })
 
-test('of two records under one stamp the one with the smaller id counts, and what the other has seen is covered', async () => {
+test('of two records under one stamp the one with the smaller id counts, and whatever the other has seen is covered too', async () => {
   const chance = seededChance(3)
   const left = sign({ entry: ENTRY, ...fileWith('left', { name: 'left' }), incarnation: chance.bytes(8), hlc: T })
   const right = sign({ entry: ENTRY, ...fileWith('right', { name: 'right' }), incarnation: chance.bytes(8), hlc: T })

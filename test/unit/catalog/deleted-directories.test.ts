@@ -86,7 +86,7 @@ test('twice as many new levels of directories take about twice as many reads of 
     }
 })
 
-test('a deleted directory shows exactly while something below it shows, whatever moves, cycles and orders there are', {
+test('a deleted directory shows exactly while something below it shows, whatever the moves, cycles and orders', {
   timeout: 120_000
 }, async () => {
   for (let seed = 1; seed <= 60; seed++) {
@@ -131,7 +131,7 @@ async function rowsOf(setup: Setup): Promise<Map<string, EntryRow>> {
   return rows
 }
 
-/** The entries that show below a directory, known or not, by the words of the specification. */
+/** The entries that show below a directory, whether it is known or not, computed as the specification says. */
 function shownOf(rows: ReadonlyMap<string, EntryRow>): Set<string> {
   const ends = new Set([...rows.keys()].map(key => endOf(key, rows)))
   const shown = new Set([...rows].filter(([, row]) => !row.isDeleted).map(([key]) => key))

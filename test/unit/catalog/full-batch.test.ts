@@ -67,7 +67,7 @@ test('a full batch of a replay, each record with all that it may have seen, is p
   assert.equal(sink.puts.get(TABLES.records), ROWS)
 })
 
-test('a full batch of one entry is projected, and only the rows of what it has newly seen are written', async () => {
+test('a full batch of one entry is projected, and only rows for newly seen records are written', async () => {
   const setup = await Setup.open()
   const chance = seededChance(12)
   const batch = (length: number) =>

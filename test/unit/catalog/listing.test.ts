@@ -43,7 +43,8 @@ test('a listing that holds few names at once yields every node once, in the orde
   const both = [Buffer.alloc(16, 0xd1), Buffer.alloc(16, 0xd2)]
   await setup.add(...both.map(entry => sign({ entry, ...directoryAt('d') })))
   const files = Array.from({ length: 100 }, (_, i) => {
-    // Some names occur twice. Then the other entries show as conflicts, which are elsewhere in the order.
+    // Some names occur twice. Then the other entries show under the names of conflicts, which come elsewhere in the
+    // order.
     const name =
       ['', 'é', '\u{10000}', '\uffff', ' '][i % 5] + String(Math.floor(i / 1.2) * 7919).slice(-4) + (i % 2 ? '.x' : '')
     return sign({

@@ -24,7 +24,7 @@ test('two changes that want the same locks in different orders get them one afte
   assert.deepEqual(ofTwo, ['1', '1', '2', '2'])
 })
 
-test('a lock counts as free since a moment unless somebody holds it now or has released it since', async () => {
+test('a lock counts as free since a given moment unless somebody holds it now or has released it since then', async () => {
   const locks = new TreeLocks()
   const before = locks.now
   const { promise: end, resolve } = Promise.withResolvers<void>()

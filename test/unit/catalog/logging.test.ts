@@ -7,7 +7,7 @@ import { Setup } from './setup.ts'
 
 const short = (bytes: Uint8Array): string => toHex(bytes).slice(0, 8)
 
-test('the log of messages names the records that a change appended, but no path', async () => {
+test('the message log names the records that a change appended, but no path', async () => {
   const logger = new RecordingLogger()
   const setup = await Setup.open({ logger })
   const { statements } = await setup.catalog.mkdir(parsePath('/secret'), 1)

@@ -128,7 +128,7 @@ test('every directory that a path shows as one is moved', async () => {
   assert.deepEqual(await setup.contents(), ['/e/f1 1', '/e/f2 2', '/e/f3 3'])
 })
 
-test('a directory that was moved into one that is moved into it and deleted can be removed', async () => {
+test('a directory can be removed after it was moved into another one that was moved into it and deleted', async () => {
   const setup = await Setup.open()
   const [d, e] = [idOf(0xd), idOf(0xe)]
   const made = sign({ entry: d, ...directoryAt('d') })
@@ -225,7 +225,7 @@ test('a recursive removal appends a bounded number of entries at a time, each af
   assert.deepEqual(await setup.paths(), [])
 })
 
-/** A path of so many levels, each of which adds 200 bytes. */
+/** A path with this number of levels. Each level adds 200 bytes. */
 const levels = (count: number): string => `/${'n'.repeat(199)}`.repeat(count)
 
 test('a directory does not move to a longer path if something below it would have a path that is too long', async () => {
@@ -262,13 +262,13 @@ test('a name that makes the path of a file itself too long is refused, whatever 
   await assert.rejects(setup.catalog.mkdir(name.split('/').slice(1), 1), { code: 'invalid', path: name })
 })
 
-test('a move to a longer path looks at a bounded number of entries, and finds what is deep beside many files', async () => {
+test('a move to a longer path looks at a bounded number of entries, and finds a deep path beside many files', async () => {
   const setup = await Setup.open()
   const deep = `/a${levels(20)}`
   await put(setup, `${deep}/f`, 'text')
   for (let i = 0; i < 400; i++) await put(setup, `/a/file${i}`, '')
   await assert.rejects(move(setup, '/a', `/a${'x'.repeat(93)}`), { code: 'invalid', path: `${deep}/f` })
-  // Without what is deep, no record and no name is read, and no directory twice.
+  // If nothing is deep, no record and no name is read, and each directory is read once at most.
   await remove(setup, `/a/${'n'.repeat(199)}`)
   let reads = 0
   setup.beforeEach = async () => {

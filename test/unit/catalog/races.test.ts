@@ -10,8 +10,8 @@ import { settle } from '../../fixtures/pass-time.ts'
 import { admin, carrying, contentOf, directoryAt, fileWith, Setup, type Signed, sign, writer } from './setup.ts'
 
 /**
- * One change meets another one, or a record of another member, at each of its reads and at its append: every test here
- * runs once for each of these moments.
+ * A change may coincide with another one, or with a record of another member, at each of its reads and at its append.
+ * Every test here runs once for each of these moments.
  */
 
 const ENTRY = Buffer.alloc(16, 1)
@@ -23,19 +23,19 @@ const remove = (setup: Setup, path: string, more: object = {}) =>
   setup.catalog.remove(parsePath(path), { recursive: true, ...more })
 const outcomeOf = (work: Promise<unknown>): Promise<string> => work.then(() => 'ok', codeOf)
 
-/** More than any change here reads. */
+/** No change here reads more often than this. */
 const READS_MAX = 60
 
 interface Race {
   prepare: (setup: Setup) => Promise<void>
-  /** The change that is met. */
+  /** The change under test. */
   change: (setup: Setup) => Promise<unknown>
-  /** The change or record that it meets. */
+  /** The change or record that coincides with it. */
   other: (setup: Setup) => Promise<unknown>
   check: (setup: Setup, outcomes: { change: string; other: string }) => Promise<void>
 }
 
-/** Runs a race with the other at the first moment, at the second one, and so on. */
+/** Runs the race once for each moment: the other comes at the first moment, then at the second one, and so on. */
 async function race({ prepare, change, other, check }: Race): Promise<void> {
   for (let moment = 0; moment < READS_MAX; moment++) {
     const setup = await Setup.open()
@@ -120,7 +120,7 @@ test('a removal of a conflict version keeps content that is put to the file mean
   })
 })
 
-test('a recursive removal leaves alone a file that has been moved out, and a file in a directory that has been moved out', async () => {
+test('a recursive removal spares a file that has been moved out, and a file in a directory that has been moved out', async () => {
   for (const [from, to] of [
     ['/d/e/f', '/f'],
     ['/d/e', '/e'],
@@ -286,7 +286,7 @@ test('many puts into a new directory do not wait for one another once it has bee
   assert.equal((await setup.contents()).length, paths.length)
 })
 
-test('an entry whose heads are replaced while it is read is read as it is afterwards, and the index is not called damaged', async () => {
+test('an entry whose heads are replaced while it is read is read as it is afterwards, and is not mistaken for damage of the index', async () => {
   const made = first()
   const other = sign({ entry: ENTRY, by: writer, ...fileWith('other', { name: 'f' }) })
   const seen = pastOfAll([made.record, other.record])
@@ -303,7 +303,7 @@ test('an entry whose heads are replaced while it is read is read as it is afterw
   })
 })
 
-test('a change of a name leaves alone a file that was renamed, and then written to, before the change read its entry', async () => {
+test('a change of a name does not affect a file that was renamed, and then written to, before the change read its entry', async () => {
   const rival = sign({ entry: Buffer.alloc(16, 2), ...fileWith('rival', { name: 'f' }) })
   const made = first()
   const away = { by: writer, ...fileWith('important', { name: 'away' }) }
@@ -346,7 +346,7 @@ test('a change of a name leaves alone a file that was renamed, and then written 
   }
 })
 
-test('a move of a directory leaves it alone if it was renamed before its entry was read', async () => {
+test('a move does not affect a directory that was renamed before its entry was read', async () => {
   const directory = sign({ entry: ENTRY, ...directoryAt('d') })
   const hlc = directory.record.stamp.hlc + 9n
   const renamed = sign({ ...carrying(directory), ...directoryAt('away'), by: writer, hlc })

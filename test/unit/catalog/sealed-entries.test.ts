@@ -38,7 +38,7 @@ async function after(steps: readonly Step[]): Promise<Setup> {
   return setup
 }
 
-/** Checks that all orders of some records and the key end with the rows that they have if the key is there first. */
+/** Checks that some records and the key lead to the same rows in every order as they do if the key is there first. */
 async function assertSame(records: readonly Signed[]): Promise<Setup> {
   const first = await Setup.open({ keys: ringWithBoth() })
   for (const record of records) await first.add(record)
@@ -165,7 +165,7 @@ test('a key is taken for that of an epoch if it opens one entry, however many a 
   await setup.add(sign({ entry: F, ...directoryAt('f'), ...LATE }))
   const isRight = async (key: Uint8Array): Promise<boolean> => setup.sealed.opensAny(lateEpoch.id, key)
   assert.equal(await isRight(wrong), false)
-  // The forged entries have the least ids, and the entry that opens is drawn all the same.
+  // The forged entries have the smallest ids, and the entry that opens is drawn nevertheless.
   assert.equal(await isRight(right), true)
 })
 

@@ -147,13 +147,13 @@ export interface SetupOptions {
   logger?: ComponentLogger
   /** The member that makes the changes. */
   self?: LocalMember
-  /** The source of everything that the member draws. */
+  /** The source of the member's random values. */
   seed?: number
   /** By default it holds the key of the first epoch. */
   keys?: KeyRing
 }
 
-/** An index that calls somebody before each read. */
+/** An index that calls a function before each read. */
 class ObservedIndex extends IndexDb {
   readonly #before: () => Promise<void> | undefined
 
@@ -195,7 +195,17 @@ export class Setup {
     append: (statements: readonly Statement[], signer: Signer): Promise<void> => this.#append(statements, signer),
     again: (ids: readonly Uint8Array[]): Promise<void> =>
       this.project(ids.flatMap(id => this.#accepted.get(toHex(id)) ?? [])),
-    alone: <T>(work: () => Promise<T>): Promise<T> => this.#afterLast(work)
+    alone: <T>(work: () => Promise<T>): Promise<T> => this.#afterLast(work),
+    forgetIn: async (
+      _: unknown,
+      ids: readonly Uint8Array[],
+      mayForget: (item: AcceptedStatement) => boolean = () => true
+    ): Promise<number> => {
+      const items = ids.flatMap(id => this.#accepted.get(toHex(id)) ?? [])
+      const forgotten = items.map(item => idOf(item.statement)).filter(id => this.covered.has(id))
+      for (const id of forgotten) if (mayForget(this.#accepted.get(id) as AcceptedStatement)) this.#accepted.delete(id)
+      return forgotten.length
+    }
   }
   readonly bodies: Bodies
   readonly projection: CatalogProjection
@@ -287,7 +297,7 @@ export class Setup {
     return rows
   }
 
-  /** Everything that the tree shows below a directory: each node's path, kind and record. */
+  /** Everything that the tree shows below a directory: the path, kind and record of each node. */
   async listing(directory: DirectoryNode = rootNode()): Promise<string[]> {
     const lines: string[] = []
     if (directory.path.length === 0) await this.#checkNames()
@@ -337,10 +347,11 @@ export class Setup {
   async #append(statements: readonly Statement[], { author, role }: Signer): Promise<void> {
     await this.beforeEach?.()
     await this.beforeAppend?.()
-    await this.project(statements.map(statement => acceptedBy(author, statement, role)))
+    const arrivedAtMs = this.clock.now()
+    await this.project(statements.map(statement => ({ ...acceptedBy(author, statement, role), arrivedAtMs })))
   }
 
-  /** Projects accepted statements in one batch, which the index applies. One batch at a time, as the log does. */
+  /** Projects accepted statements in one batch, which the index applies. Like the log, it does one batch at a time. */
   project(items: readonly AcceptedStatement[]): Promise<void> {
     return this.#afterLast(() => this.#projectNow(items))
   }

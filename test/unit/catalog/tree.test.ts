@@ -25,7 +25,7 @@ import {
   writer
 } from './setup.ts'
 
-/** With `DFS_LONG=1`, as `npm run test:long` sets it, far more. */
+/** The number is far larger with `DFS_LONG=1`, which `npm run test:long` sets. */
 const SEEDS = process.env['DFS_LONG'] === '1' ? 1_000 : 20
 
 const idOf = (byte: number): Buffer => Buffer.alloc(16, byte)

@@ -156,7 +156,9 @@ async function catalog() {
   }
 }
 
-/** Returns what the code computes from records that arrive in these batches, in terms of the records' names. */
+/**
+ * Returns what the code computes from records that arrive in these batches. The result uses the names of the records.
+ */
 async function stateAfter(batches: PlainRecord[][]): Promise<PlainSet['stands']> {
   const { tree, add } = await catalog()
   for (const batch of batches) await add(batch)
@@ -195,7 +197,7 @@ function* permutationsOf<T>(list: readonly T[]): Generator<T[]> {
     for (const rest of permutationsOf(list.toSpliced(i, 1))) yield [first, ...rest]
 }
 
-test('frozen records are signed to the frozen statements and read from them', () => {
+test('frozen records become the frozen statements when they are signed, and are read from them', () => {
   for (const { name, records } of vectors.sets) {
     for (const plain of records) {
       const statement = signed(plain)

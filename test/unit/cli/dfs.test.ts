@@ -342,7 +342,7 @@ test('wrong usage exits with 2 and one line; a command or flag that is not built
   const help = (await dfs(['--help'])).stdout.toString()
   for (const word of ['put', 'evict', 'members', 'invite', 'network', '--token-file'])
     assert.ok(help.includes(word), word)
-  for (const word of ['versions', 'purge', 'vouch', 'rekey', 'fsck']) assert.ok(!help.includes(word), word)
+  for (const word of ['vouch', 'rekey', 'fsck']) assert.ok(!help.includes(word), word)
   assert.match((await dfs(['--version'])).stdout.toString(), /^\d+\.\d+\.\d+\n$/)
 })
 
@@ -358,16 +358,20 @@ test('a command below another refuses what it cannot do before the node is asked
     [['members', 'out'], /dfs members out: PEER is missing/],
     [['invite', '--out', ''], /^--out is empty/],
     [['members', 'approve'], /dfs members approve: CODE is missing/],
-    [['members', 'approve', 'K7Q2ZD', '--role', 'owner'], /"owner" is not a role: give one of admin, writer/],
-    [['members', 'role', 'laptop', 'owner'], /"owner" is not a role/],
+    [['members', 'approve', 'K7Q2ZD', '--role', 'owner'], /^--role: "owner" is not a role: give one of admin, writer/],
+    [['members', 'role', 'laptop', 'owner'], /^ROLE: "owner" is not a role/],
     [['invite', '--role', 'owner'], /"owner" is not a role/],
-    [['invite', '--expires', '366d'], /--expires takes a time from 1m to 365d/],
-    [['invite', '--expires', '59s'], /--expires takes a time from 1m to 365d/],
-    [['invite', '--uses', '0'], /--uses takes "unlimited", or a number from 1 to 65535/],
-    [['invite', '--uses', '65536'], /--uses takes "unlimited"/],
+    [['invite', '--expires', '366d'], /^--expires: "(366d|59s)" is out of bounds: give a time from 1m to 365d/],
+    [['invite', '--expires', '59s'], /^--expires: "(366d|59s)" is out of bounds: give a time from 1m to 365d/],
+    [['invite', '--uses', '0'], /^--uses: "0" is not a number of uses: give "unlimited", or a number from 1 to 65535/],
+    [['invite', '--uses', '65536'], /^--uses: "65536" is not a number of uses/],
     [['invite', '--list', '--role', 'writer'], /--list takes no other flag/],
     [['invite', '--revoke', '01234567', '--uses', '2'], /--revoke takes no other flag/],
-    [['invite', '--revoke', ''], /empty/]
+    [['invite', '--revoke', ''], /empty/],
+    [['invite', '--expires', 'never'], /^--expires: "never" is not a time/],
+    [['put', '--replicas', '0', 'x'], /^--replicas: "0" is not a number of copies/],
+    [['put', '--ack', 'x', 'x'], /^--ack: "x" is not a number of copies/],
+    [['cat', '/x', '--range', '9-3'], /^--range: "9-3" is not a range/]
   ]
   for (const [args, words] of cases) {
     const result = await dfs(args)
@@ -386,11 +390,11 @@ test('the help gives each command one line in a group, and each flag without a d
     assert.ok(start > 0, heading)
     for (const line of lines.slice(start + 1, lines.indexOf('', start))) assert.match(line, /^ {2}\S/, heading)
   }
-  assert.match(help, /^Exit codes: 0 done, .*130 interrupted\.$/m)
+  assert.match(help, /^Exit codes: 0 done, [^.]*130 interrupted\.$/m)
   assert.match(help, /DFS_DATA_DIR, DFS_API_URL and DFS_TOKEN_FILE/)
   const daemon = (await runProgram('dfs-node', ['--help'])).stdout.toString()
   for (const words of [
-    'Way in, at the first start:',
+    'How to get in, at the first start:',
     'default 127.0.0.1:3002',
     'Examples:',
     'Exit codes:',
@@ -406,16 +410,30 @@ test('the help of each command lists its arguments, flags and exit codes', async
   const cases: Array<[string, RegExp]> = [
     [
       'put',
-      /<source...> \[path\][\s\S]*--no-clobber[\s\S]*^Exit codes: .*3 not found, .*7 no space, 130 interrupted\.$/m
+      /<source...> \[path\][\s\S]*--no-clobber[\s\S]*^Exit codes: [^.]*3 not\sfound, [^.]*7 no\sspace, 130\sinterrupted\.$/m
     ],
-    ['get', /<path\.\.\.>[\s\S]*--force[\s\S]*^Exit codes: .*6 damaged, 7 no space/m],
+    ['get', /<path\.\.\.>[\s\S]*--force[\s\S]*^Exit codes: [^.]*6\sdamaged, 7 no space/m],
     ['members', /approve[\s\S]*deny[\s\S]*role/],
     ['network', /recovery/],
-    ['peers', /^Exit codes: 0 done, 1 failed, 2 wrong usage, 4 not allowed, 5 unreachable, 130 interrupted\.$/m]
+    ['peers', /^Exit codes: 0 done, 1 failed, 2 wrong usage, 4 not allowed, 5 unreachable, 130\sinterrupted\.$/m]
   ]
   for (const [command, words] of cases) {
     const { code, stdout } = await dfs([command, '--help'])
     assert.equal(code, 0)
     assert.match(stdout.toString(), words)
+  }
+})
+
+test('every help text fits into 80 columns, and no example of it is wrapped', async t => {
+  const { dfs } = await setUpDfs(t)
+  // The default of --data-dir has the length of the home folder, and one long word is not broken.
+  const env = { HOME: '/home/ann', XDG_DATA_HOME: '' }
+  const texts = [(await runProgram('dfs-node', ['--help'], { env })).stdout.toString()]
+  for (const args of [[], ['put'], ['get'], ['members'], ['invite'], ['network', 'recovery'], ['service']])
+    texts.push((await dfs([...args, '--help'], { env })).stdout.toString())
+  for (const text of texts) {
+    for (const line of text.split('\n')) assert.ok(line.length <= 80, line)
+    const [, examples = ''] = /^Examples?:\n([\s\S]*?)\n\n/m.exec(text) ?? []
+    for (const line of examples.split('\n')) assert.match(line, /^$|^ {2}/)
   }
 })

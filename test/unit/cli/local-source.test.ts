@@ -50,11 +50,11 @@ test('a file that has changed since it was found, or while it is read, is not ta
   }
 })
 
-test('of a file that is only appended to, what it had at the start is taken; of any other that changes, nothing', async t => {
+test('a file that is only appended to is taken up to its length at the start, and any other file that changes is not taken', async t => {
   const path = join(await temporaryFolder(t), 'log')
   const content = Buffer.alloc(LARGE, 'x')
   await writeFile(path, content)
-  // It grows as fast as it is read, so without a bound reading would not end.
+  // The file grows as fast as it is read, so reading would not end without a bound.
   const append = async (): Promise<void> => {
     for (let i = 0; i < 10; i++) await appendFile(path, Buffer.alloc(LARGE, 'y'))
   }

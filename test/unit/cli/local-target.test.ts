@@ -204,7 +204,7 @@ test('a get removes what earlier gets that were killed have left in its folder, 
   assert.ok([left, foreign, own].every(name => TEMPORARY_NAME.test(name)))
   await targets.sweep(folder)
   assert.deepEqual((await readdir(folder)).sort(), [foreign, own, 'file', '.dfs-get-notes'].sort())
-  // So does a folder of a tree that exists already.
+  // A folder of a tree that exists already does the same.
   await mkdir(join(folder, 'below'))
   await writeFile(join(folder, 'below', left), '')
   await targets.folder(join(folder, 'below'))

@@ -92,7 +92,7 @@ test('dfs --json members prints one array with every field', async t => {
   assert.deepEqual(items, JSON.parse(JSON.stringify(found)))
 })
 
-test('approve, deny and role print what they did, and give the node what they were told', async t => {
+test('approve, deny and role print what they did, and pass their arguments on to the node', async t => {
   const { node, dfs } = await setUpDfs(t)
   const cases: Array<[string[], string, string, object]> = [
     [['approve', 'K7Q2ZD', '--role', 'writer'], 'laptop is in, as writer', 'approve K7Q2ZD', { role: 'writer' }],
@@ -152,7 +152,7 @@ test('role says that a member has the role already', async t => {
   assert.equal((await dfs(['members', 'role', 'attic', 'admin'])).stdout.toString(), 'attic is an admin already\n')
 })
 
-test('a code that nobody shows, a member that is no admin, and a role taken away each have their exit code', async t => {
+test('a code that nobody shows, a member that is not an admin, and a lowered role each have their exit code', async t => {
   const { node, dfs } = await setUpDfs(t)
   const cases = [
     ['not-found', 3],
@@ -173,7 +173,7 @@ test('a code that nobody shows, a member that is no admin, and a role taken away
   }
 })
 
-test('status shows the words of the network, and of a machine that waits only what there is', async t => {
+test('status shows the words of the network, and for a machine that waits only what is known', async t => {
   const { node, dfs } = await setUpDfs(t)
   const status = await node.status()
   const shown = (await dfs(['status'])).stdout.toString()

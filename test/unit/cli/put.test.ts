@@ -58,7 +58,7 @@ test('put takes many sources; the last argument is the target if it starts with 
   assert.deepEqual(stored(node), { '/there/a': 'a', '/there/file': 'x' })
 })
 
-test('put refuses sources that cannot go together, and stores those that are there beside one that is not', async t => {
+test('put refuses sources that cannot go together, and a missing source does not stop the others', async t => {
   const { node, folder, dfs } = await setUpDfs(t)
   await write(folder, 'a', 'sub/a', 'b')
   for (const [args, words] of [
@@ -82,7 +82,7 @@ test('put refuses sources that cannot go together, and stores those that are the
   assert.deepEqual(stored(node), { '/x/a': 'a', '/x/b': 'b' })
 })
 
-test('a put of a folder says in one line what it stored and skipped; links and pipes are no failure', async t => {
+test('a put of a folder says in one line what it stored and skipped; links and pipes are not failures', async t => {
   const { node, folder, dfs } = await setUpDfs(t)
   await write(folder, 'tree/a', 'tree/sub/b', `tree/${temporaryName()}`)
   await symlink('a', join(folder, 'tree/link'))
@@ -98,7 +98,7 @@ test('a put of a folder says in one line what it stored and skipped; links and p
   assert.deepEqual(Object.keys(stored(node)), ['/tree/a', '/tree/sub/b'])
 })
 
-test('a put of a folder skips what has not changed: its size, time and mode, or its content', async t => {
+test('a put of a folder skips files whose size, time and mode, or whose content, have not changed', async t => {
   const { node, folder, dfs } = await setUpDfs(t)
   await write(folder, 'tree/a', 'tree/b', 'tree/c', 'tree/sub/d', 'tree/sub/e')
   assert.match((await dfs(['put', 'tree'])).stdout.toString(), /^5 stored, 38 B in/)
@@ -212,7 +212,7 @@ test('a single file that cannot be stored costs one line that begins with its na
   assert.equal(node.files.size, 0)
 })
 
-test('an extreme time or size costs a file a line, and nothing more', async t => {
+test('a file with an extreme time or size costs one line, and nothing more', async t => {
   const { node, dfs } = await setUpDfs(t)
   // Most disks refuse such values, but a file system in memory takes them.
   const folder = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'dfs-test-'))

@@ -7,7 +7,7 @@ import { FakeNode } from '../../fixtures/fake-node.ts'
 
 const ODD = '/a b/%2e/ü?#&=+"\n'
 
-/** What a server finds in an encoded request. */
+/** Returns what a server finds in an encoded request. */
 function received(verb: Verb, fields: Readonly<Record<string, unknown>>): ReceivedFields {
   const { url, headers, body } = encodeRequest(verb, fields)
   const { pathname, searchParams } = new URL(url, 'http://localhost')
@@ -89,6 +89,9 @@ test('every verb calls its method of the node with the fields that the client ga
     [VERBS.invites, {}, 'invites ', {}],
     [VERBS.revokeInvite, { invite: ODD }, `revokeInvite ${ODD}`, {}],
     [VERBS.networkInfo, {}, 'networkInfo ', {}],
+    [VERBS.settings, {}, 'settings ', {}],
+    [VERBS.setSetting, { key: ODD, value: 'all' }, `setSetting ${ODD} all`, {}],
+    [VERBS.setSetting, { key: 'versionDays', value: 7 }, 'setSetting versionDays 7', {}],
     [VERBS.forgetNetworkKey, {}, 'forgetNetworkKey ', {}]
   ]
   for (const [verb, fields, call, options] of cases) {

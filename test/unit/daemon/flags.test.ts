@@ -16,7 +16,7 @@ test('reads each flag of the daemon, and its environment variable where the flag
   assert.throws(() => parseDaemonFlags(['--log-level', 'loud'], {}), usage)
 })
 
-test('an empty data directory is a mistake on the command line, and no value in the environment', () => {
+test('an empty data directory is a mistake on the command line, and is ignored in the environment', () => {
   assert.throws(() => parseDaemonFlags(['--data-dir', ''], {}), usage)
   assert.notEqual(parseDaemonFlags([], { DFS_DATA_DIR: '' }).dataDir, process.cwd())
 })

@@ -14,7 +14,7 @@ test('an invite that is given in the place of its file is refused and not repeat
   })
 })
 
-test('an invite that counts and leads here is left alone at the next start, and one that does not is replaced', async t => {
+test('an invite that is valid and leads here stays at the next start, and any other one is replaced', async t => {
   const { node } = await startNode(t, { found: true })
   const file = join(await temporaryFolder(t), 'out.invite')
   const states = async (): Promise<string[]> => (await node.invites()).map(({ state }) => state)

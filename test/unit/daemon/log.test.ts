@@ -5,7 +5,7 @@ import pino from 'pino'
 import { componentLogger, textLine } from '../../../src/daemon/log.ts'
 import { debugLogger } from '../../../src/index.ts'
 
-// The tests below decide for themselves whether it is set.
+// The tests below set or unset it themselves.
 delete process.env['DEBUG']
 
 interface Line {
@@ -14,7 +14,7 @@ interface Line {
   msg: string
 }
 
-/** What components log at a level of the daemon. */
+/** Returns what components log at a log level of the daemon. */
 function linesAt(level: string): Line[] {
   const lines: Line[] = []
   const sink = new Writable({

@@ -86,9 +86,9 @@ test('a machine that is no member any more is told so at each start, and how to 
   )
 })
 
-test('a machine that enters a network by its key is told if no other member has answered', () => {
+test('a machine that has just become a member is told if no other member is connected', () => {
   const isTold = (changes: Partial<FirstWords>): boolean =>
-    first(changes).some(line => line.includes('no other member has answered yet'))
+    first(changes).some(line => line.includes('no other member is connected yet'))
   assert.deepEqual([isTold({ way: 'recovered' }), isTold({ way: 'joined' })], [true, true])
   assert.deepEqual(
     [isTold({ way: 'recovered', isAlone: false }), isTold({}), isTold({ way: 'again' })],
@@ -96,7 +96,7 @@ test('a machine that enters a network by its key is told if no other member has 
   )
 })
 
-test('a machine that waits shows the words, where they are shown too, and the whole command with the role', () => {
+test('a machine that waits shows the words, where else they are shown, and the whole command with the role', () => {
   const lines = pendingWords({
     name: 'lap\x1btop',
     words: WORDS,
@@ -123,7 +123,7 @@ test('a member says who asks, with a command that works on it; a stranger contro
   const asking = { name: 'x\r\x1b[2Kattic', code: 'K7Q2ZD', role: 'writer' }
   assert.equal(
     askingWords(asking, '/data'),
-    `x\\u{d}\\u{1b}[2Kattic asks to be let in as writer: ${HERE} --data-dir /data members approve K7Q2ZD --role writer`
+    `x\\u{d}\\u{1b}[2Kattic asks to be let in as writer. If it shows the code K7Q2ZD: ${HERE} --data-dir /data members approve K7Q2ZD --role writer`
   )
 })
 
@@ -135,7 +135,7 @@ test('a founder near another network is told its words, and how to join it inste
   assert.match(nearbyWords({ words: null, address: null }, '/data'), /^another network is nearby\. .*ADDRESS$/)
 })
 
-test('a machine that asks to be let in says where at once, and what is wrong there', () => {
+test('a machine that asks to be let in says at once where it asks, and later what is wrong there', () => {
   assert.equal(seekingWords([]), 'Looking for networks nearby…')
   assert.equal(seekingWords(['attic:3000']), 'Asking at attic:3000…')
   assert.equal(seekingWords(['a:1', 'b:2', 'c:3', 'd:4', 'e:5']), 'Asking at a:1, b:2, c:3 and 2 more…')

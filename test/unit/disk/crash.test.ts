@@ -22,7 +22,7 @@ const blockOf = (n: number, length: number): { cid: BlockCid; bytes: Uint8Array 
   return { cid: nameBlock(bytes), bytes }
 }
 
-/** The changes that were acknowledged, and those that may have happened since. */
+/** The changes that were acknowledged, and the later ones that may have happened. */
 class Promises {
   readonly #facts = new Map<string, { sure: string | undefined; maybe: Set<string> }>()
   readonly #blocks = new Map<string, { cid: BlockCid; bytes: Uint8Array; state: 'here' | 'unsure' | 'gone' }>()
@@ -52,7 +52,7 @@ class Promises {
     this.#blocks.set(key, { ...block, state: 'gone' })
   }
 
-  /** Puts a block again that may be there, so that it is acknowledged. */
+  /** Puts a block again that may be there already, to get an acknowledgement. */
   async say(open: OpenStore, multihash: Uint8Array): Promise<void> {
     const block = this.#blocks.get(toHex(multihash))
     if (block === undefined) return
@@ -115,7 +115,7 @@ async function play(open: OpenStore, promises: Promises): Promise<boolean> {
     for (const step of SCRIPT) await step(open, promises)
     return true
   } catch (error) {
-    // Whatever error a caller gets when the power is cut, it does not get a success.
+    // A caller may get any error when the power is cut, but not a success.
     if (error instanceof CrashError || (error as Error).name === 'StoppedError') return false
     throw error
   }

@@ -31,7 +31,7 @@ test('the capacity is what is free at the first start, less 5 % of the disk, and
   const files = new FakeFiles({ totalBytes: 239 * GB, othersBytes: 171 * GB })
   const { capacityBytes } = await openFormat(files, seededChance(1), silentLogger)
   assert.equal(capacityBytes, (239 - 171 - 0.05 * 239) * GB)
-  // Whatever else is on the disk later does not change it.
+  // It does not change when other files fill the disk later.
   await files.writeNew('other', [Buffer.alloc(1_000)])
   assert.equal((await openFormat(files, seededChance(1), silentLogger)).capacityBytes, capacityBytes)
 })

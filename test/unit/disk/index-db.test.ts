@@ -169,7 +169,7 @@ test('two processes cannot open the same index', async t => {
   await assert.rejects(openIndex(await levelDatabase(t, folder)), LockedError)
 })
 
-test('a byte flipped anywhere in the files of LevelDB is noticed or hides rows, but never changes one', async t => {
+test('a flipped byte anywhere in the files of LevelDB is noticed or hides rows, but never changes a row', async t => {
   const folder = await temporaryFolder(t)
   const rows = Array.from({ length: 3000 }, (_, i) => put(String(i).padStart(5, '0'), `value ${i}`.padEnd(80, '.')))
   const first = await levelDatabase(t, folder)

@@ -99,7 +99,7 @@ test('a lock is stale if its process id was used again, or names nobody', async 
 
 test('a zombie holds no lock', async t => {
   const folder = await temporaryFolder(t)
-  // The shell becomes a program that does not wait for its child.
+  // The shell turns into a program that does not wait for its child.
   const parent = spawn('sh', ['-c', 'sleep 600 & echo $!; exec sleep 601'], { stdio: ['ignore', 'pipe', 'ignore'] })
   t.after(() => parent.kill('SIGKILL'))
   const [line] = (await once(parent.stdout, 'data')) as [Buffer]

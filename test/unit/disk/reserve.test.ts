@@ -55,7 +55,7 @@ test('a reserve that was written in part is written again, and none is written o
     const reserve = new Reserve(on(small))
     await reserve.fill()
     assert.equal(await small.size('reserve'), undefined)
-    // Its bytes stay free nevertheless, unless the disk is so small that it never has one.
+    // Its bytes stay free nevertheless, unless the disk is so small that it never gets a reserve.
     assert.equal(reserve.missingBytes, totalBytes < RESERVE_DISK_BYTES_MIN ? 0 : RESERVE_BYTES)
   }
 })

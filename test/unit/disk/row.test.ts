@@ -51,7 +51,7 @@ test('a length over the bound is refused', () => {
   assert.equal(codec.parse(rowBytes(huge), 0, at), undefined)
 })
 
-test('a segment checksum covers all rows in any order, and a copy is independent', () => {
+test('a segment checksum covers all rows in any order, and a copy of it is independent', () => {
   const sums = [5, 2 ** 32 - 1, 7]
   const [one, other] = [new SegmentChecksum(), new SegmentChecksum()]
   for (const sum of sums) one.add(sum)

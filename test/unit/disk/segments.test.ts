@@ -435,7 +435,7 @@ test('a disk that fails for a while fails each write and loses no earlier row', 
   assert.deepEqual(damage, [])
 })
 
-test('rows of a write that failed in its second segment are void, and later rows count', async () => {
+test('the rows of a write that failed in its second segment are void, and later rows are valid', async () => {
   const { files, fail } = failing()
   const segments = await open(files)
   await segments.append([row('before')])

@@ -343,7 +343,7 @@ test('a compaction reports a row that the index has lost, and keeps the segment'
   await expectFacts(await openStore(files.crash(), small), 100)
 })
 
-test('an end after a failed write is clean only if the write could be undone', async () => {
+test('a stop after a failed write is clean only if the write could be undone', async () => {
   for (const isMended of [true, false]) {
     let isBroken = false
     const files = new FakeFiles({

@@ -16,7 +16,10 @@ function noSpace(): Error {
   return Object.assign(new Error('IO error: No space left on device'), { code: 'LEVEL_IO_ERROR' })
 }
 
-/** A database that refuses batches while `isFull`. With `appliesLate`, its next opening finds them nevertheless. */
+/**
+ * A database that refuses batches while `isFull`. With `appliesLate`, the refused batches are there nevertheless once
+ * it is opened again.
+ */
 class FullDatabase extends MemoryDatabase {
   isFull = false
   appliesLate = false
@@ -57,7 +60,7 @@ async function restart({ files }: { files: FakeFiles }, database: FullDatabase):
 }
 
 /**
- * Waits for the batches for which nobody waits, such as that of the cursor. From then on the database refuses all
+ * Waits for the batches that nobody else awaits, such as that of the cursor. From then on the database refuses all
  * batches.
  */
 async function fill(database: FullDatabase): Promise<void> {
@@ -130,7 +133,7 @@ test('the footer of a segment still matches when rows in it are void, and compac
   assert.deepEqual(node.corruptions, [])
 })
 
-test('void rows are dead for a start that reads them', async () => {
+test('a start that reads void rows counts them as dead', async () => {
   const { files, database, ...node } = await open()
   await fill(database)
   await assert.rejects(node.facts.set('b', 'x'.repeat(100)), NoSpaceError)

@@ -17,6 +17,7 @@ const NUMBERS: Array<[kind: Kind, name: string, min: number, max: number, set: (
   ['settings', 'replicas', 0, bounds.REPLICAS_MAX, replicas => ({ replicas })],
   ['settings', 'ack', 0, bounds.REPLICAS_MAX, ack => ({ ack })],
   ['settings', 'outAfter', 1, bounds.OUT_AFTER_MS_MAX, outAfter => ({ outAfter })],
+  ['settings', 'versionDays', 0, bounds.VERSION_DAYS_MAX, versionDays => ({ versionDays })],
   ['settings', 'quotas.statements', 0, bounds.QUOTA_STATEMENTS_MAX, statements => ({ quotas: { statements } })],
   ['settings', 'quotas.nodeBytes', 0, bounds.CAPACITY_BYTES_MAX, nodeBytes => ({ quotas: { nodeBytes } })],
   ['status', 'weight', 0, bounds.CAPACITY_BYTES_MAX, weight => ({ weight })],
@@ -24,7 +25,7 @@ const NUMBERS: Array<[kind: Kind, name: string, min: number, max: number, set: (
   ['entry', 'replicas', 0, bounds.REPLICAS_MAX, replicas => ({ replicas })]
 ]
 
-/** The bytes of a statement with fields that no encoder of ours writes. */
+/** The bytes of a statement with fields that our encoders never write. */
 function bytesWith(kind: Kind, fields: Numbers): Uint8Array {
   const { hlc, grant, sig } = signSample(kind)
   const rest = { kind, v: 1, hlc: Buffer.from(hlc.toString(16).padStart(16, '0'), 'hex'), sig }

@@ -43,7 +43,7 @@ test('an abort stays an abort, and an unknown error stays what it is', () => {
   assert.equal(partlyDone(unknown, 3, 'some'), unknown)
 })
 
-test('a put whose record is durable does not fail because the copies that are owed cannot be noted', async () => {
+test('a put whose record is durable does not fail if the copies that are owed cannot be noted', async () => {
   const logger = new RecordingLogger()
   const outcome = { reached: ['self'], wanted: 3, owedBlocks: 2 }
   const fs = {
@@ -87,9 +87,11 @@ test('an evict that fails half-way says how many blocks it freed', async () => {
       }
     },
     blocks: {
-      evict: async (_record: unknown, _signal: unknown, result: { freed: { blocks: number } }) => {
-        result.freed.blocks += 5
-        if (++evicts === 2) throw full
+      freeing: {
+        evict: async (_record: unknown, _signal: unknown, result: { freed: { blocks: number } }) => {
+          result.freed.blocks += 5
+          if (++evicts === 2) throw full
+        }
       }
     }
   } as unknown as FsContext

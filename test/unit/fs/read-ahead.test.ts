@@ -74,7 +74,7 @@ test('results that were read ahead are dropped when another reader has to wait, 
   assert.equal(memory.taken, 0)
 })
 
-test('readers that pause with all they may have keep no other reader from its first result', async () => {
+test('readers that pause while they hold all they may have do not keep another reader from its first result', async () => {
   const { memory, read } = setup(8)
   const paused = Array.from({ length: 7 }, (_, n) => read(10, `paused ${n}`))
   for (const reader of paused) await reader.next()

@@ -61,7 +61,7 @@ test('the encoding of a bundle is the frozen one', async () => {
   assert.deepEqual([second?.item, second?.head.path, second?.bytes.byteLength], [1, '/ü/"\n', 0])
 })
 
-test('a bundle reads the same however it is cut into pieces', async () => {
+test('a bundle is read in the same way, however it is cut into pieces', async () => {
   const file = fc.tuple(fc.record({ path: fc.string({ unit: 'binary' }) }), fc.uint8Array({ maxLength: 300 }))
   await fc.assert(
     fc.asyncProperty(fc.array(file, { maxLength: 6 }), fc.array(fc.nat(), { maxLength: 8 }), async (files, cuts) => {

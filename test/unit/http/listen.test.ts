@@ -25,7 +25,7 @@ test('the socket is elsewhere if the disk of the data directory has no sockets, 
     if (before === undefined) delete process.env['XDG_RUNTIME_DIR']
     else process.env['XDG_RUNTIME_DIR'] = before
   })
-  // A runtime folder that does not exist, as after su, must not keep the daemon from its start.
+  // A runtime folder that does not exist, as after su, must not keep the daemon from starting.
   process.env['XDG_RUNTIME_DIR'] = join(folder, 'none')
   const long = join(folder, 'x'.repeat(100))
   await mkdir(long)

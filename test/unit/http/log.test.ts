@@ -8,7 +8,7 @@ import { FakeNode, Fault, TOKEN } from '../../fixtures/fake-node.ts'
 import { RecordingLogger } from '../../fixtures/logger.ts'
 import { temporaryFolder } from '../../fixtures/nodes.ts'
 
-test('the log names the route and the error, and neither the log nor the client gets the words of other software', async t => {
+test('the log names the route and the error, and neither the log nor the client gets messages of other software', async t => {
   const node = new FakeNode()
   const dataDir = await temporaryFolder(t)
   const logger = new RecordingLogger()

@@ -150,7 +150,7 @@ test('a listing is read no further than its reader takes it', async t => {
 test('a client that goes away ends every verb that it has begun', async t => {
   const { node, url, token } = await serveFake(t)
   const begun = new Map<string, AbortSignal | undefined>()
-  /** Stays under way until its signal fires. */
+  /** Runs until its signal fires. */
   const wait = (verb: string, options: AbortOptions | undefined): Promise<never> => {
     const { promise, reject } = Promise.withResolvers<never>()
     options?.signal?.addEventListener('abort', () => reject(options.signal?.reason), { once: true })

@@ -201,7 +201,7 @@ test('a member that withholds a statement is detected by its totals, and everyth
     const page = (await news(...args)) as News
     return { ...page, ids: hide(page.ids) }
   }
-  // Both sides of the exchange hide it, and so do pushes.
+  // It hides the statement as asker and as answerer, and does not push it.
   b.sync.push = async () => 'ok'
   const offered = c.log.has.bind(c.log)
   c.log.has = async ids =>
@@ -271,7 +271,7 @@ test('all ids are listed if a caller asks for that, whatever the cursor says', a
   assert.ok(seen.listed >= 3)
 })
 
-/** A pair of members that have compared, of which the second now answers with news of its own making. */
+/** Two members that have compared. From now on the second one answers with news that it has made up. */
 async function liar(setup: Setup, news: (real: News) => News | undefined) {
   const b = await setup.member('b')
   const c = await setup.member('c', { bootstrap: ['b'] })
@@ -460,7 +460,7 @@ test('a statement that is accepted while all ids are listed comes with the news 
   assert.equal((await c.ids(1)).length, 4)
 })
 
-test('a member that has not taken what we have is asked to compare, once', async t => {
+test('a member that has not fetched what we have is asked to compare, once', async t => {
   const setup = new Setup(t)
   const b = await setup.member('b')
   const c = await setup.member('c', { bootstrap: ['b'] })
@@ -476,7 +476,7 @@ test('a member that has not taken what we have is asked to compare, once', async
   assert.deepEqual(c.doubts, [])
 })
 
-test('nobody is told a position past a failed write that the disk could not undo', async t => {
+test('no member is told a position beyond a failed write that the disk could not undo', async t => {
   const setup = new Setup(t)
   const b = await setup.member('b')
   const { positions } = b.log

@@ -8,7 +8,7 @@ import { MINUTE, Setup, SOON } from './setup.ts'
 
 const short = (statement: Statement): string => idOf(statement).slice(0, 8)
 
-test('the log of messages tells how a comparison went, and why a statement was refused', async t => {
+test('the message log tells how a comparison went, and why a statement was refused', async t => {
   const setup = new Setup(t)
   const secrets = ['b', 'c'].map(name => setup.admin(name))
   const late = new ManualClock(setup.clock.now())
@@ -28,7 +28,7 @@ test('the log of messages tells how a comparison went, and why a statement was r
     assert.ok(logger.lines.includes(line), `${line}\nis not among\n${logger.lines.join('\n')}`)
 })
 
-test('the log of messages tells what became of a push, and that a failed one is tried again', async t => {
+test('the message log tells what became of a push, and that a failed one is tried again', async t => {
   const setup = new Setup(t)
   const [ofA, ofB] = [new RecordingLogger(), new RecordingLogger()]
   const a = await setup.member('a', { logger: ofA })

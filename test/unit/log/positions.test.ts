@@ -150,7 +150,7 @@ test('a restored backup does not know positions from the time that it lacks', as
   assert.deepEqual(await restored.listed(before), [7, 8, 9])
 })
 
-test('two starts of which the first accepted nothing are told apart', async () => {
+test('a start is told apart from an earlier one that accepted nothing', async () => {
   const first = await started()
   const idle = first.positions.position()
   const backup = first.database.after(first.database.batches)
@@ -162,7 +162,7 @@ test('two starts of which the first accepted nothing are told apart', async () =
   assert.deepEqual(await restored.listed(idle), [5, 6, 7])
 })
 
-test('a lineage that nobody drew is unknown, and so is a sequence that has not been used yet', async () => {
+test('a lineage that no member drew is unknown, and so is a sequence that has not been used yet', async () => {
   const { positions, accept, listed } = await started()
   await accept(1)
   const { lineage, sequence } = positions.position()

@@ -115,7 +115,7 @@ test('a statement that throws anything at all does not stop a rebuild', async t 
   assert.equal((await again.ids(1)).length, 3)
 })
 
-test('an error of the disk sets nothing aside', async t => {
+test('no statement is set aside because of an error of the disk', async t => {
   const alone = new Alone(t)
   const member = await alone.open()
   const entry = entryBy(member.self, alone.setup.chance)

@@ -18,10 +18,10 @@ import { seededChance } from '../../fixtures/seeded-chance.ts'
 export const MINUTE = 60_000
 /** The network key of all tests here. */
 export const KEY = Buffer.alloc(32, 7)
-/** Enough turns for other threads to check signatures, and too little time for any retry. */
+/** Takes enough turns for other threads to check signatures, but too little time for any retry. */
 export const SOON = { stepMs: 10, msMax: 4_000 }
 
-/** Members of one network whose time is in the test's hands. */
+/** Members of one network. The test controls their time. */
 export class Setup {
   readonly clock = new ManualClock()
   readonly chance = seededChance(9)

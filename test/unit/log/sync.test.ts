@@ -34,7 +34,7 @@ test('a newcomer fetches every statement, whatever the order of their ids', asyn
     secrets = grantedSecrets(secrets, setup.clock, setup.chance, { role: 'admin' })
     await take(b, setup.leftBy(secrets))
   }
-  // Admins that each invited the next, so that the last grant rests on as many statements as allowed.
+  // Each admin invited the next one, so that the last grant rests on as many statements as allowed.
   const founder = setup.admin('founder')
   for (let issuer = founder, i = 0; i < 9; i++) {
     issuer = admittedSecrets(founder, inviteOf(issuer, setup.clock, setup.chance, { role: 'admin' }), setup)
@@ -118,7 +118,7 @@ test('a statement that two peers send at once is announced, even if writing the 
   }
   const peers = ['p', 'q']
   const results = await Promise.allSettled(peers.map(peer => b.log.receive([entry.bytes], peer)))
-  // The threads that verify decide which of the two is first, and so fails.
+  // The threads that verify decide which of the two comes first, and that one fails.
   const taken = peers.filter((_, i) => results[i]?.status === 'fulfilled')
   assert.equal(taken.length, 1)
   assert.deepEqual(b.entries.announced, [{ id: idOf(entry), from: taken[0] }])

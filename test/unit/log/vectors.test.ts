@@ -89,7 +89,7 @@ async function filled(t: TestContext): Promise<{ member: TestMember; answer: (re
   const clock = new ManualClock()
   const member = await memberAt(clock)
   t.after(() => member.store.close())
-  // Its own root and grant are the first two of the vectors, because its keys and its clock are the same.
+  // Its own root and grant are the first two statements of the vectors, because its keys and its clock are the same.
   const verdicts = await member.log.receive(
     vectors.statements.slice(0, -1).map(({ bytes }) => hex(bytes)),
     'somebody'

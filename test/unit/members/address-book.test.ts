@@ -62,7 +62,7 @@ test('loopback addresses are stated to others only if there are no others', () =
   assert.deepEqual(shareableAddresses([long, lan]), [lan])
 })
 
-test('of the addresses that mDNS announces we dial only those in our subnets', () => {
+test('we dial only those of the addresses that mDNS announces that are in our subnets, and loopback only if there is no other', () => {
   const at = (cidr: string | null) => ({ cidr }) as NonNullable<ReturnType<typeof networkInterfaces>[string]>[number]
   const interfaces = {
     eth0: [at('192.168.1.7/24'), at('fe80::7/64'), at('fd00:1::7/64')],
@@ -72,7 +72,6 @@ test('of the addresses that mDNS announces we dial only those in our subnets', (
   const ours = [
     '/ip4/192.168.1.99/tcp/3000',
     '/ip4/192.168.1.99/tcp/3001/ws/p2p/x',
-    '/ip4/127.0.0.1/tcp/1',
     '/ip6/fe80::99/tcp/1',
     '/ip6zone/eth0/ip6/fe80::99/tcp/1',
     '/ip6/fd00:1::99/tcp/1'
@@ -88,6 +87,9 @@ test('of the addresses that mDNS announces we dial only those in our subnets', (
     'nonsense'
   ]
   assert.deepEqual(onOurSubnets([...others, ...ours], interfaces), ours)
+  const loopback = '/ip4/127.0.0.1/tcp/1'
+  assert.deepEqual(onOurSubnets([loopback, ...ours], interfaces), ours)
+  assert.deepEqual(onOurSubnets([loopback, ...others], interfaces), [loopback])
   assert.deepEqual(onOurSubnets(ours, {}), [])
   const [own] = Object.values(networkInterfaces()).flatMap(list => list ?? [])
   if (own?.family === 'IPv4') assert.equal(onOurSubnets([`/ip4/${own.address}/tcp/1`]).length, 1)

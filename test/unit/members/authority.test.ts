@@ -25,7 +25,7 @@ function selfOf(secrets: Secrets): LocalMember {
   return new LocalMember(secrets, clock, chance)
 }
 
-/** A roster that has accepted everything that these devices rest on, but not their own grants. */
+/** A roster that has accepted everything that the grants of these devices rest on, but not the grants themselves. */
 function rosterFor(...admitted: Secrets[]): Roster {
   const roster = new Roster(admin.network, clock)
   for (const secrets of admitted) roster.load(selfOf(secrets).statements.slice(0, -1))
@@ -110,7 +110,7 @@ test('a grant whose invite is not here may be accepted later', () => {
   assert.equal(verdict(roster, selfOf(secrets).grant), 'ok')
 })
 
-test('the signatures to check are those of the signer, of the invite´s key and of the device', async () => {
+test('the signatures to check are those of the signer, of the invite’s key and of the device', async () => {
   const admitter = grantedSecrets(admin, clock, chance)
   const invite = inviteOf(admin, clock, chance)
   const secrets = admittedSecrets(admitter, invite, parts)
@@ -174,7 +174,8 @@ test('a grant rests on a bounded number of statements', () => {
   const roster = new Roster(admin.network, clock)
   roster.load(selfOf(admin).statements)
   const verdicts: string[] = []
-  // Each of these admins invites the next, and the founder lets it in. So no chain is long, and yet each rests on more.
+  // Each of these admins invites the next one, and the founder lets it in. So all chains are short, although each grant
+  // rests on more statements than the last.
   for (let i = 0; i < 10; i++) {
     const invite = inviteOf(issuer, clock, chance, { role: 'admin' })
     const next = admittedSecrets(admin, invite, parts)

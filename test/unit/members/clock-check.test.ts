@@ -9,7 +9,7 @@ import { settle } from '../../fixtures/pass-time.ts'
 
 const HOUR = 3_600_000
 
-/** A check among members whose clocks are ahead of ours by these times, which a test may change. */
+/** A clock check with members whose clocks are ahead of ours by these times, which a test may change. */
 function setup(ahead: Record<string, number>) {
   const clock = new ManualClock()
   let offsetMs = 0

@@ -10,7 +10,7 @@ import { seededChance } from '../../fixtures/seeded-chance.ts'
 
 const admissionOf = (peer: string): Admission => ({ peer }) as Admission
 
-/** Comparisons with these members. `compare` says how one of them goes. */
+/** Comparisons with these members. `compare` stands for one comparison. */
 function setup(t: TestContext, admissions: Admission[], compare: (peer: string) => Promise<boolean>) {
   const clock = new ManualClock()
   const asked: Array<{ peer: string; ms: number }> = []
@@ -82,7 +82,7 @@ test('a member that was admitted again is compared again, although an earlier co
   assert.deepEqual(done, [['p', true]])
 })
 
-test('a member that has asked is compared again soon if the comparison fails, whichever others there are', async t => {
+test('a member that has asked is compared again soon if the comparison fails, whatever other members there are', async t => {
   const names = Array.from({ length: 50 }, (_, i) => `m${i}`)
   let fails = 1
   const { clock, comparisons, asked } = setup(t, names.map(admissionOf), async peer => {

@@ -23,7 +23,7 @@ function epochAfter(previous: readonly Uint8Array[], by = admin): Statement<'epo
   return by.sign('epoch', { previous: sorted, hash: chance.bytes(32), excludes: [] }, hlcAt(clock.now()))
 }
 
-// A chain of three, an epoch beside its second, and one that joins the two branches.
+// A chain of three epochs, a sibling of the second one, and an epoch that joins the two branches.
 const second = epochAfter([network])
 const third = epochAfter([second.id])
 const beside = epochAfter([network])

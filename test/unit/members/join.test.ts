@@ -82,7 +82,7 @@ class Setup {
     return joiner
   }
 
-  /** A program with a host that is no member. */
+  /** A program with a host that is not a member. */
   async stranger(id = peerIdOf(this.chance.bytes(32)), name = `h${this.#count++}`): Promise<MemoryHost> {
     const host = this.network.host(name, id)
     await host.start()
@@ -357,7 +357,7 @@ test('too many joining strangers keep each other out, but not the members', asyn
   assert.equal(await ask(await setup.stranger()), 'ok')
 })
 
-test('a repeated hello extends no time, and a place is free when its time is over', async t => {
+test('a repeated hello does not extend the time, and a place is free when its time is over', async t => {
   const setup = new Setup(t)
   const a = await setup.joiner(setup.admin)
   const hosts: MemoryHost[] = []

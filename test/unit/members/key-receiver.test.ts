@@ -45,7 +45,7 @@ class Machine {
   answer: (epoch: Uint8Array) => Uint8Array = () => {
     throw new Error('this member holds no such key')
   }
-  /** What the records that are here say of a key. */
+  /** What the records on this member tell about a key. */
   opensAny: (key: Uint8Array) => boolean = () => true
   isDiskFull = false
 
@@ -177,7 +177,8 @@ test('the key of the first epoch counts from an admin or an issuer of our grant,
     await reader.looked()
     assert.deepEqual(reader.asked, [], 'who would not count is not asked')
   })
-  // The issuer of the grant of this one was an admin, and is a writer now. Only its place in the chain speaks for it.
+  // The issuer of this member's grant was an admin, and is a writer now. Only its place in the chain makes its key
+  // count.
   const below = granted(admin, 'reader')
   const asWriter = acceptedBy(admin.self.publicKey, admin.hands(below), 'writer')
   below.handovers.load([asWriter])
@@ -242,7 +243,7 @@ test('a storage member neither opens a key nor asks for one, until it is a reade
   })
 })
 
-test('a member that lacks a key asks a member whose answer counts, again and again but not more often than said', async () => {
+test('a member that lacks a key asks a member whose answer counts, again and again, but not more often than the bound allows', async () => {
   const admin = new Machine(adminOf, [FIRST])
   const reader = granted(admin, 'reader')
   const storage = granted(admin, 'storage')

@@ -21,7 +21,7 @@ import { seededChance } from '../../fixtures/seeded-chance.ts'
 const MINUTE = 60_000
 const YEAR = 365 * 24 * 60 * MINUTE
 const KEY = Buffer.alloc(32, 7)
-/** Many turns, in which other threads check signatures, and less time than any pause before another try. */
+/** Takes many turns, in which other threads check signatures, but less time than any pause before a retry. */
 const SOON = { stepMs: 10, msMax: 4_000 }
 
 const statusFields = {
@@ -142,7 +142,7 @@ test('a clock that was once ahead does not put members out after it was set', as
   }
 })
 
-test('a forgotten status from the future is no damage once its time has come', async t => {
+test('a status from the future that was forgotten is not taken for damage once its time has come', async t => {
   const setup = new Setup(t)
   const secrets = setup.secrets('pi')
   const fast = new ManualClock(setup.clock.now() + 10 * MINUTE)
@@ -180,7 +180,7 @@ test('a clock that was ahead when one file was written stops later writes of tha
   assert.equal(pi.self.nextHlc(...written), (written[0] as bigint) + 1n)
 })
 
-test('the head of a status is the newest stamp of the member´s own statements, over restarts and restored backups too', async t => {
+test('the head of a status is the newest stamp of the member’s own statements, over restarts and restored backups too', async t => {
   const setup = new Setup(t)
   const secrets = setup.secrets('a')
   const headOf = ({ statuses, peer }: TestMember): bigint =>
@@ -226,7 +226,7 @@ test('no statement is stamped before its grant, even if the clock was set back',
   assert.equal(self.nextHlc(), self.grant.hlc)
 })
 
-test('another member´s status that we accepted while our clock was ahead gives way to its present one', async t => {
+test('another member’s status that we accepted while our clock was ahead gives way to its present one', async t => {
   const setup = new Setup(t)
   const secrets = setup.secrets('a')
   const other = new LocalMember(setup.secrets('other'), setup.clock, setup.chance)
@@ -313,7 +313,7 @@ test('a member whose grant is stamped too far ahead is told so, and admitted onc
   assert.deepEqual([b.members.clocks.refusals, c.members.clocks.refusals], [[], []])
 })
 
-test('a member with a grant from the future is not admitted if it was dialled, either', async t => {
+test('a member with a grant from the future is not admitted either if it was dialled', async t => {
   const setup = new Setup(t)
   const fast = new ManualClock(setup.clock.now() + 10 * MINUTE)
   const c = await setup.start('c', setup.secrets('c', fast), { clock: fast })
@@ -323,7 +323,7 @@ test('a member with a grant from the future is not admitted if it was dialled, e
   assert.ok((b.members.clocks.refusals[0]?.aheadMs ?? 0) > 9 * MINUTE)
 })
 
-test('bogus announcements of a member do not delay dials of its true addresses', async t => {
+test('bogus announcements of a member do not delay dials to its true addresses', async t => {
   const setup = new Setup(t)
   const b = await setup.start('b', setup.secrets('b'))
   const a = await setup.start('a', setup.secrets('a'), { bootstrap: ['/memory/b'] })

@@ -229,7 +229,7 @@ test('nobody can use what is left of an invite that was revoked', () => {
   ])
 })
 
-test('a grant that became void still says who signed what, so that all logs hold the same', () => {
+test('a grant that became void still shows who signed what, so that all logs hold the same statements', () => {
   const setup = new Setup()
   const invite = setup.invite(setup.admin, 1)
   setup.admit(setup.admin, invite)

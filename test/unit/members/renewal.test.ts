@@ -163,7 +163,7 @@ test('which grant takes effect does not depend on the order in which the grants 
       early.refresh()
       const late = setup.roster(...grants)
       assert.equal(early.member(self.peerId)?.grantId, late.member(self.peerId)?.grantId)
-      // The rule itself, in the plainest form.
+      // The rule itself, in its simplest form.
       const nowMs = clock.now()
       const inForce = [self.grant, ...grants]
         .filter(({ fields }) => fields.notAfter === undefined || hlcMsOf(fields.notAfter) >= nowMs)

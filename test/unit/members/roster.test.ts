@@ -84,7 +84,7 @@ test('each role may sign its own kinds of statement, and no others', () => {
   }
 })
 
-test('the root key may sign few kinds of statement, and is the network´s id', () => {
+test('the root key may sign few kinds of statement, and is the network’s id', () => {
   const roster = rosterOf()
   const options = { network: admin.network, key: root, hlc: hlcAt(0) }
   const grant = signStatement('grant', grantFields, options)
@@ -103,7 +103,7 @@ test('a statement under an unknown grant gets the verdict unknown-grant', () => 
   assert.equal(verdict(rosterOf(admin), statusOf(selfOf(secrets))), 'unknown-grant')
 })
 
-test('a statement that is stamped before its grant or after the grant´s end is refused', () => {
+test('a statement that is stamped before its grant or after the grant’s end is refused', () => {
   const now = clock.now()
   const middle = grantedSecrets(admin, clock, chance, { role: 'admin', notAfter: hlcAt(now + 1_000) })
   const secrets = grantedSecrets(middle, clock, chance, { notAfter: hlcAt(now + 5_000) })
@@ -151,7 +151,7 @@ test('if a device has several grants, the highest role counts, then the shortest
   assert.deepEqual(now(), ['raised', 'admin'], 'a later grant with a longer chain raises the role')
 })
 
-test('a grant waits until its issuer´s grant is loaded', () => {
+test('a grant waits until its issuer’s grant is loaded', () => {
   const middle = grantedSecrets(admin, clock, chance, { role: 'admin' })
   const last = grantedSecrets(middle, clock, chance)
   const roster = new Roster(admin.network, clock)

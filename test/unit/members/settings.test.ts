@@ -98,7 +98,7 @@ class Setup {
   }
 }
 
-test('the founder´s outAfter becomes the network´s, and another member can only raise its own', async t => {
+test('the founder’s outAfter becomes the network’s, and another member can only raise its own', async t => {
   const setup = new Setup(t)
   const founding = { networkKey: KEY, name: 'f', keepNetworkKey: true, clock: setup.clock, chance: setup.chance }
   const secrets = becomeAdmin({ ...founding, outAfterMs: 20 * MINUTE })

@@ -170,7 +170,7 @@ test('a member counts as out once this node has seen it out for long enough', as
   assert.deepEqual(isOut(), [false, false, false], 'it is back at once')
 })
 
-test('the time starts again for a member that was out and came back', async () => {
+test('the wait starts again for a member that was out and came back', async () => {
   const setup = new Setup()
   const members = [setup.member(), setup.member(), setup.member()]
   const [, , third] = members as [LocalMember, LocalMember, LocalMember]
@@ -259,7 +259,7 @@ test('statuses that were accepted while this clock was ahead put nobody out once
   assert.ok((setup.statuses.medianHlc ?? 0n) <= hlcAt(setup.clock.now() + 5 * MINUTE))
 })
 
-test('the view uses the outAfter of the network´s settings, and changes with them', () => {
+test('the view uses the outAfter of the network’s settings, and changes with them', () => {
   const setup = new Setup()
   const members = [setup.member(), setup.member(), setup.member()] as const
   const by = new LocalMember(setup.admin, setup.clock, setup.chance)

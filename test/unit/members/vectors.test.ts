@@ -71,10 +71,12 @@ interface PlainView {
   name: string
   outAfterMs: number
   members: PlainMember[]
-  /** The median stamp, and the members that lag behind it. */
+  /** The words of an admin, each about the member with this index. */
+  said?: Array<{ member: number; ms: number; counter: number }>
+  /** The median stamp, and the members that are out: by a word that counts, or because they lag behind the median. */
   middle: string
   out: number[]
-  /** The view before this node has seen them out for long enough, and after. */
+  /** The view before and after this node has seen them out for long enough. */
   before: { encoded: string; id: string }
   after: { encoded: string; id: string }
 }
@@ -316,11 +318,12 @@ test('a dialler sends the frozen requests, and admits the peer that sends the fr
 })
 
 /** The accepted statuses of some members, on a node with its own `outAfter`. */
-async function statusesOf({ outAfterMs, members }: PlainView) {
+async function statusesOf({ outAfterMs, members, said = [] }: PlainView) {
   const clock = new ManualClock(NOW)
   const roster = new Roster(network, clock)
   const settings = { outAfterMs, onChange: () => {} }
-  const statuses = new Statuses({ roster, clock, logger: silentLogger, settings, outs: new Outs() })
+  const outs = new Outs()
+  const statuses = new Statuses({ roster, clock, logger: silentLogger, settings, outs })
   for (const { seed, key, role, capacityMax, grantedZone, status } of members) {
     const grant = signStatement(
       'grant',
@@ -352,6 +355,11 @@ async function statusesOf({ outAfterMs, members }: PlainView) {
     )
     statuses.applied({ added: [acceptedBy(hex(key), signed, role)], removed: [] })
   }
+  for (const { member, ms, counter } of said) {
+    const subject = hex((members[member] as PlainMember).key)
+    const word: Statement<'out'> = signStatement('out', { subject }, { network, key: root, hlc: hlcAt(ms, counter) })
+    outs.applied({ added: [acceptedBy(network, word, 'admin')], removed: [] })
+  }
   return { statuses, clock }
 }
 
@@ -373,7 +381,7 @@ test('a second implementation, written from SPEC.md, computes the same views', (
     const { middle, out } = outBySpec(view)
     assert.deepEqual([middle, out], [view.middle, view.out], view.name)
     for (const [expected, acted] of [
-      [view.before, []],
+      [view.before, saidBySpec(view)],
       [view.after, out]
     ] as const) {
       const encoded = viewBySpec(view, acted)
@@ -385,7 +393,8 @@ test('a second implementation, written from SPEC.md, computes the same views', (
 
 test('frozen views do not depend on the order in which the statuses came', async () => {
   for (const view of views) {
-    const reversed = { ...view, members: view.members.toReversed() }
+    const said = view.said?.map(word => ({ ...word, member: view.members.length - 1 - word.member })).toReversed()
+    const reversed = { ...view, members: view.members.toReversed(), ...(said && { said }) }
     const { statuses } = await statusesOf(reversed)
     assert.equal(toHex(statuses.view.id), view.before.id, view.name)
     assert.deepEqual(outBySpec(reversed).out.length, view.out.length, view.name)
@@ -404,8 +413,18 @@ function countedBySpec({ capacityMax, grantedZone, status }: PlainMember, outAft
   }
 }
 
-/** SPEC.md, "Out": puts out one member at a time, and finds the median by counting instead of sorting. */
-function outBySpec({ outAfterMs, members }: PlainView): { middle: string | null; out: number[] } {
+/** SPEC.md, "Out by an admin's word": those of which a word is later than their status. */
+function saidBySpec({ members, said = [] }: PlainView): number[] {
+  const isLater = ({ member, ms, counter }: (typeof said)[number]): boolean => {
+    const { status } = members[member] as PlainMember
+    return ms > status.ms || (ms === status.ms && counter > status.counter)
+  }
+  return said.filter(isLater).map(({ member }) => member)
+}
+
+/** SPEC.md, "Out by the statuses": puts out one member at a time, and finds the median by counting instead of sorting. */
+function outBySpec(view: PlainView): { middle: string | null; out: number[] } {
+  const { outAfterMs, members } = view
   const list = members.map((member, i) => {
     const { weight, outAfterMs: patience } = countedBySpec(member, outAfterMs)
     const stamp = (BigInt(member.status.ms) << 16n) + BigInt(member.status.counter)
@@ -413,7 +432,7 @@ function outBySpec({ outAfterMs, members }: PlainView): { middle: string | null;
   })
   type Item = (typeof list)[number]
   const isOlder = (a: Item, b: Item): boolean => a.stamp < b.stamp || (a.stamp === b.stamp && a.key < b.key)
-  const out = new Set<number>()
+  const out = new Set(saidBySpec(view))
   for (;;) {
     const field = list.filter(({ i, weight }) => weight > 0 && !out.has(i))
     const rank = Math.floor(field.length / 2)

@@ -134,7 +134,7 @@ test('a view shows who may read, and who is full', () => {
   assert.ok(!isSameView(view, makeView([status(1, 0), status(2, 0, { state: 'full' })], new Set())))
 })
 
-test('a change of the view names the members that came, went or have other facts', () => {
+test('a change of the view names the members that came, went or changed', () => {
   const [a, b, c] = [status(1, 0), status(2, 0), status(3, 0)]
   const view = makeView([a, b], new Set())
   assert.deepEqual(changedPeers(view, makeView([a, b], new Set())), [])

@@ -121,7 +121,7 @@ test('a member that goes on writing is not doubted while its earlier news keeps 
   for (let i = 0; i < 30; i++) {
     setup.state('a')
     await setup.pass(1)
-    // What it stated is here a minute later, when it has stated more.
+    // Each piece of its news arrives a minute later, when it has already stated more.
     if (i % 2 === 0) {
       setup.arrive('a')
       setup.state('a')
@@ -149,7 +149,7 @@ test('a statement that is stamped too far ahead is not missing before its time h
   assert.deepEqual(setup.news.missing, ['a'])
 })
 
-test('news that its author no longer states is not missing, such as what a restored backup has forgotten', async t => {
+test('news that its author no longer states is not missing, for example if a restored backup has forgotten it', async t => {
   const setup = new Setup(t)
   setup.state('a')
   await setup.pass(GRACE_MINUTES + 2)
@@ -192,7 +192,7 @@ test('a comparison that fails is not repeated each minute, and a device that is 
   assert.deepEqual(setup.news.missing, [])
 })
 
-test('members notice that an author´s news does not reach them, and no longer once the author is connected', async t => {
+test('members notice that an author’s news does not reach them, and no longer once the author is connected', async t => {
   const clock = new ManualClock()
   const chance = seededChance(51)
   const network = new MemoryNetwork({ clock })

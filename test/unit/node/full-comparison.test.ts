@@ -9,7 +9,7 @@ import { MemoryDatabase } from '../../fixtures/memory-database.ts'
 
 const STORE_ID = Buffer.alloc(16, 1)
 
-/** The comparison of one process, over what earlier ones left in the database. */
+/** The comparison of one process. It continues with what earlier processes left in the database. */
 async function open(database: MemoryDatabase, others: OtherMember[], { isNew = false } = {}) {
   const index = new IndexDb(database.asDatabase, silentLogger)
   await index.open()
@@ -87,7 +87,7 @@ test('a doubt of a network of one member ends at once', async () => {
   assert.ok(comparison.isWhole)
 })
 
-test('a doubt that begins while the end of an earlier one is written does not end with it', async () => {
+test('a new doubt that begins while the end of an earlier one is being written stays', async () => {
   const database = new MemoryDatabase()
   const { comparison } = await open(database, [member('a')])
   const ending = comparison.noteCompared('a' as OtherMember['peer'], 0)

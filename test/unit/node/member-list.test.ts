@@ -169,7 +169,7 @@ test('the list shows whether a member is out, draining or full', () => {
   assert.equal(world.item(laptop).state, 'draining')
 })
 
-test('a machine that waits was seen now while it is connected, and not at all once it is gone', () => {
+test('a machine that waits is listed as seen now while it is connected, and without a time once it is gone', () => {
   const world = new World()
   const { clock, admin } = world
   world.add(admin)

@@ -80,7 +80,7 @@ interface Setup {
   doubt: () => void
 }
 
-/** A node whose stacks start as `mayStart` lets them: it throws what keeps them from it. */
+/** A node whose stacks start only if `mayStart` lets them. It throws to prevent a start. */
 async function setup(
   t: TestContext,
   mayStart: () => void,
@@ -178,7 +178,7 @@ test('status warns of members whose statements stay different', async t => {
   assert.deepEqual((await node.status()).warnings, [])
   stacks[0]!.inDoubt.push('somebody')
   const { warnings } = await node.status()
-  assert.match(warnings.join(), /^members have other statements than this one.*\(1\)/)
+  assert.match(warnings.join(), /^the statements of some members differ from those of this one.*\(1\)/)
 })
 
 test('status says who waits, that this machine was removed or copied, and that its disk holds the network key', async t => {
@@ -244,7 +244,7 @@ test('a stack that has started stops if the end of the doubt cannot be written d
     t,
     () => {},
     ({ name, path }) => {
-      // Each start removes the file, and the second one fails to.
+      // Each start removes the file, and the second start fails to do so.
       if (name === 'remove' && path === 'index.doubt' && ++removals === 2) throw new DiskError('the disk reported EIO')
     }
   )

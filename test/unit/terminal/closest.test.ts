@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { closest } from '../../../src/terminal/closest.ts'
 
-test('the closest name is the one that was meant, and what is like none was not meant', () => {
+test('the closest name is suggested, and none if no name is similar', () => {
   const names = ['put', 'get', 'ls', 'mv', 'rm', 'status', 'stat', 'members', 'versions']
   const cases: Array<[string, string | undefined]> = [
     ['lst', 'ls'],

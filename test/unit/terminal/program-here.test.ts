@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { programHere } from '../../../src/terminal/program-here.ts'
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
 
-test('the command that is printed is one that works where it is printed', async t => {
+test('the printed command works on the machine where it is printed', async t => {
   const folder = await temporaryFolder(t)
   const bin = join(folder, 'app/dist/bin')
   const path = join(folder, 'usr/bin')

@@ -14,20 +14,27 @@ import {
 const usage = { code: 'usage' }
 
 test('reads sizes: powers of ten with a B, powers of two with an iB', () => {
-  assert.equal(parseSize('10GB'), 10_000_000_000)
-  assert.equal(parseSize('64MiB'), 64 << 20)
-  assert.equal(parseSize('1.5 kib'), 1536)
-  assert.equal(parseSize('0'), 0)
+  assert.equal(parseSize('--capacity', '10GB'), 10_000_000_000)
+  assert.equal(parseSize('--capacity', '64MiB'), 64 << 20)
+  assert.equal(parseSize('--capacity', '1.5 kib'), 1536)
+  assert.equal(parseSize('--capacity', '0'), 0)
   for (const text of ['', 'GB', '-1GB', '1XB', '1 2', '1e9', '9999999TiB'])
-    assert.throws(() => parseSize(text), usage, text)
+    assert.throws(() => parseSize('--capacity', text), usage, text)
 })
 
 test('reads times and numbers of copies, and refuses other text', () => {
   assert.equal(COPIES_MAX, REPLICAS_MAX)
-  assert.deepEqual(['5s', '10m', '24h', '30d'].map(parseTime), [5e3, 600e3, 86_400e3, 30 * 86_400e3])
-  for (const text of ['', '5', 's', '-5s', '5 weeks']) assert.throws(() => parseTime(text), usage, text)
-  assert.deepEqual(['all', '1', '255'].map(parseCopies), ['all', 1, REPLICAS_MAX])
-  for (const text of ['0', '', '256', '999', '1000', 'ALL', '2.5']) assert.throws(() => parseCopies(text), usage, text)
+  assert.deepEqual(
+    ['5s', '10m', '24h', '30d'].map(text => parseTime('--expires', text)),
+    [5e3, 600e3, 86_400e3, 30 * 86_400e3]
+  )
+  for (const text of ['', '5', 's', '-5s', '5 weeks']) assert.throws(() => parseTime('--expires', text), usage, text)
+  assert.deepEqual(
+    ['all', '1', '255'].map(text => parseCopies('--ack', text)),
+    ['all', 1, REPLICAS_MAX]
+  )
+  for (const text of ['0', '', '256', '999', '1000', 'ALL', '2.5'])
+    assert.throws(() => parseCopies('--ack', text), usage, text)
 })
 
 test('formats numbers for a person', () => {

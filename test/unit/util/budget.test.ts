@@ -73,7 +73,7 @@ test('an owner that has used up its share waits for its own leases, and others g
   await greedy.granted
 })
 
-test('owners that hold on to what they have do not keep another from its first lease', async () => {
+test('owners that keep their leases do not keep another owner from its first lease', async () => {
   const budget = new Budget({ bytesMax: 10, ownerBytesMax: 8, reservedBytes: 4 })
   for (const owner of ['a', 'b', 'c', 'a', 'b', 'c', 'a']) request(budget, 2, owner)
   await settle(2)

@@ -46,7 +46,7 @@ test('a cancelled callback is not called', t => {
   late()
 })
 
-test('a sleep ends after its time', async t => {
+test('a sleep ends after the given time', async t => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const sleeping = systemClock.sleep(1000, new AbortController().signal)
   t.mock.timers.tick(1000)

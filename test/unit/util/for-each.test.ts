@@ -11,7 +11,7 @@ async function* numbers(count: number, onEnd = () => {}): AsyncGenerator<number>
   }
 }
 
-/** Yields one number, then makes its reader wait for ever. */
+/** Yields one number, and then makes its reader wait for ever. */
 async function* stalled(): AsyncGenerator<number> {
   yield 0
   await new Promise(() => {})

@@ -54,7 +54,7 @@ test('a request for more slots than there are gets all of them', async () => {
   assert.equal(limiter.taken, 0)
 })
 
-test('releasing twice releases once', async () => {
+test('a second release has no effect', async () => {
   const limiter = new Limiter(2)
   const release = await limiter.acquire()
   await limiter.acquire()

@@ -4,7 +4,7 @@ import { KeyedLocks } from '../../../src/util/locks.ts'
 
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
-test('a key has one holder at a time, in order, and holders of other keys do not wait', async () => {
+test('a key has one holder at a time, in the order of the calls, and holders of other keys do not wait', async () => {
   const locks = new KeyedLocks()
   const events: string[] = []
   const work = (key: string, name: string): Promise<void> =>

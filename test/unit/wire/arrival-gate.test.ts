@@ -106,7 +106,7 @@ test('the gate remembers a bounded number of addresses', () => {
   assert.equal(gate.mayArrive('/ip4/198.51.100.1/tcp/1'), true)
 })
 
-test('a machine that fails behind a router keeps no member out that was seen there in the last days', () => {
+test('a machine that fails behind a router does not keep out a member that was seen there in the last days', () => {
   const clock = new ManualClock()
   const gate = new ArrivalGate(clock)
   gate.welcome(at(1), 'member')
@@ -121,7 +121,7 @@ test('a machine that fails behind a router keeps no member out that was seen the
   assert.equal(gate.mayArrive(at(1)), true)
 })
 
-test('a member that is new behind a router where a machine fails all the time waits for two pauses at most', () => {
+test('a new member behind the router of a machine that fails all the time waits for two pauses at most', () => {
   const clock = new ManualClock()
   const gate = new ArrivalGate(clock)
   // The machine that fails redials as our own nodes do, at most once a minute.

@@ -411,7 +411,7 @@ test('fields that do not fit a header fail that call and no other', async t => {
   await other
 })
 
-test('an asker that breaks the protocol is cut off and blamed', async t => {
+test('a peer that breaks the protocol in a request is cut off and blamed', async t => {
   const attacks: Record<string, Uint8Array[]> = {
     garbage: [randomBytes(400)],
     'no id': encodeFrame({ do: 'x' }),

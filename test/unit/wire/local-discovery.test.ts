@@ -11,7 +11,7 @@ import { ManualClock } from '../../fixtures/clock.ts'
 
 const PEER = '12D3KooWBgeHAuGYkNGN1zVEoFSLuPkGCfwxhvVbmG2vCxyYTvgR'
 
-/** A service that hears what the test says, and whose interfaces the test sets. */
+/** A discovery service that hears what the test announces. The test also sets its interfaces. */
 class FakeService extends EventTarget {
   starts = 1
   isUp = true

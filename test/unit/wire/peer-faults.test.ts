@@ -4,7 +4,7 @@ import { ProtocolError, RefusedError } from '../../../src/wire/errors.ts'
 import { PeerFaults } from '../../../src/wire/peer-faults.ts'
 import { RecordingLogger } from '../../fixtures/logger.ts'
 
-test('a peer is blamed for a ProtocolError, and for no other error', () => {
+test('a peer is blamed for a ProtocolError and for no other error', () => {
   const logger = new RecordingLogger()
   const blamed: string[] = []
   const faults = new PeerFaults({ log: logger.forComponent('dfs:wire:calls'), onFault: peer => blamed.push(peer) })

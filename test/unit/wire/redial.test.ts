@@ -182,7 +182,7 @@ test('a dial that hangs is ended', async t => {
   assert.equal(dials.length, 2)
 })
 
-test('the first dial to a peer may be delayed, and is left out if the peer dials first', async t => {
+test('the first dial to a peer may be delayed, and is skipped if the peer dials first', async t => {
   const { redialler, dials, clock, a, b } = await setup(t)
   redialler.start()
   redialler.addPeer(b.peerId, [b.address], { delayMs: 1_500 })

@@ -151,7 +151,7 @@ test('bytes that arrive together with the last message of the negotiation are no
   assert.equal(Buffer.from(await promise).toString(), 'hello')
 })
 
-/** A TCP relay that sends together all bytes that it received within some time. */
+/** A TCP relay that collects the bytes of a short time and sends them together. */
 async function gathering(t: TestContext, port: number): Promise<number> {
   const pipe = (from: Socket, to: Socket): void => {
     let held: Buffer[] = []

@@ -30,7 +30,7 @@ interface Vectors {
   request: FrameVector
   answer: FrameVector
   withBody: FrameVector
-  /** For each status, the answer to the first request that holds nothing else. */
+  /** For each status, an answer to the first request that holds nothing but this status. */
   statuses: Record<WireStatus, string>
 }
 const vectors: Vectors = JSON.parse(readFileSync(join(import.meta.dirname, '../../vectors/frames.json'), 'utf8'))

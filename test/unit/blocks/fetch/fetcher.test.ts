@@ -217,7 +217,7 @@ test('callers that want the same block share a search, and only the last to give
   void clock
 })
 
-test("a block that rotted on our disk is replaced by another's copy, and is corrupt if there is none", async t => {
+test("a block that rotted on our disk is replaced by another member's copy, and is corrupt if there is none", async t => {
   const rotten = async (): Promise<never> => {
     throw new BlockCorruptError(cid, null)
   }
@@ -306,7 +306,7 @@ test('a block that one of a hundred members has is found in few rounds', async t
   const { fetcher, asked, order, state, clock } = setup(t, Object.fromEntries(names.map(peer => [peer, hasNone])))
   let rounds = 0
   let isCounting = false
-  // All that are asked at once answer at once, one after another, as over links of equal length.
+  // The members that are asked together answer one after another without a pause, as over links of equal length.
   const answering =
     (answer: Answer): Answer =>
     async (signal, admit) => {

@@ -13,7 +13,7 @@ import { settle } from '../../../fixtures/pass-time.ts'
 const bytes = Buffer.from('a block')
 const cid = nameBlock(bytes)
 
-/** There is memory for this many of the largest blocks, and for two blocks of one peer. */
+/** There is memory for this many of the largest blocks. One peer may have two of them. */
 const AT_ONCE = 3
 
 function setup(_: TestContext) {

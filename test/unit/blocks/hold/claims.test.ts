@@ -102,7 +102,7 @@ test('a claim that was renewed after it was found expired does not end', async (
   assert.deepEqual(renewed?.multihash, Buffer.from(a))
 })
 
-test('the same keep sent again writes nothing while the claim lasts long enough', async () => {
+test('a keep that is sent again writes nothing while its claim lasts long enough', async () => {
   const { claims, clock, store } = await openClaims()
   await claims.claimForPut(put, [a], HOUR)
   const before = store.segments.bytes
@@ -126,7 +126,7 @@ test("a put's claims survive a power cut and the loss of the index", async () =>
   }
 })
 
-test('the index lacks a claim that lost its expiry row, but not one that ended, was renewed or ran out', async () => {
+test('the index counts a claim as missing if it lost its expiry row, but not if it ended, was renewed or ran out', async () => {
   const { claims, clock, store, database } = await openClaims()
   await Promise.all([claims.claimForPut(put, [a, b, c], HOUR), claims.claimForPut(put, [a], 2 * HOUR)])
   await claims.claimForPut(put, [b], 2 * HOUR)
@@ -151,7 +151,7 @@ test("a put's claims end once references have taken their place", async () => {
 })
 
 for (const table of ['claims', 'expiries'] as const) {
-  test(`a claim of a put that has lost its row of ${table} only is found by the leaf check`, async () => {
+  test(`the leaf check finds a claim of a put that has lost only its row of ${table}`, async () => {
     const { claims, store } = await openClaims()
     await claims.claimForPut(put, [a], HOUR)
     for await (const { key } of store.index.range(indexKey(TABLES[table])))
@@ -184,6 +184,6 @@ test('a claim that runs out but has lost its row frees nothing: the other claims
   database.corrupt(Buffer.concat([Buffer.from('c'), a, Buffer.from('p'), put]))
   database.corrupt(Buffer.concat([Buffer.from('c'), a, Buffer.from('r'), record.id]))
   const endClaim = (): Promise<void> => claims.endExpired(claim!, clock.now() + 24 * HOUR)
-  await assert.rejects(freerOf(open).execute({ reason: 'unclaimed', cid, endClaim }), IndexCorruptError)
+  await assert.rejects(freerOf(open).freer.execute({ reason: 'unclaimed', cid, endClaim }), IndexCorruptError)
   assert.deepEqual(Buffer.from((await local.get(cid))!), bytes)
 })

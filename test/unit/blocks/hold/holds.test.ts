@@ -45,7 +45,7 @@ test('a wall clock that is set ahead ends no promise', () => {
   assert.ok(holds.isHeld(cid))
 })
 
-test('a promise does not bind against a member that proved its own copy when it was asked after the promise', () => {
+test('a promise does not bind against a member that was asked after the promise and proved its own copy', () => {
   const holds = new Holds(new ManualClock())
   const askedBefore = holds.order
   holds.grant(cid, 'a', HOUR)

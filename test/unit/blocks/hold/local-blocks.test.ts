@@ -55,7 +55,7 @@ test('a block that is kept and released at the same time stays if it is claimed,
   const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], HOUR)
   for (const order of [0, 1]) {
     await local.keep(cid, small, nothing)
-    const release = () => freerOf(open).execute({ reason: 'unclaimed', cid })
+    const release = () => freerOf(open).freer.execute({ reason: 'unclaimed', cid })
     const keep = () => local.keep(cid, small, claim)
     await Promise.all(order === 0 ? [release(), keep()] : [keep(), release()])
     assert.ok(await local.has(cid))
@@ -74,7 +74,7 @@ test('nothing frees a block between the moment it is found here and the moment i
   await local.keep(cid, small, nothing)
   const [isClaimed, stays] = await Promise.all([
     local.claimIfHere(cid, claim),
-    freerOf(open).execute({ reason: 'unclaimed', cid })
+    freerOf(open).freer.execute({ reason: 'unclaimed', cid })
   ])
   assert.deepEqual([isClaimed, stays, await local.has(cid)], [true, 'something claims it', true])
 })
@@ -86,11 +86,11 @@ test('a release that may not free ends no claim and frees nothing', async () => 
   await local.keep(cid, small, () => claims.claimForPut(put, [cid.multihash.bytes], HOUR))
   const endClaim = async (): Promise<void> => claims.add(await claims.endOps(put, [cid.multihash.bytes]))
   const plan = { reason: 'unclaimed', cid, endClaim } as const
-  assert.ok(await freerOf(open, { mayFree: () => false }).execute(plan))
+  assert.ok(await freerOf(open, { mayFree: () => false }).freer.execute(plan))
   assert.ok(await claims.isClaimed(cid.multihash.bytes))
   // The claim has ended, but another owner remains.
   await claims.add([Claims.reference(cid.multihash.bytes, { by: 'record', id: Buffer.alloc(32), replicas: 1 })])
-  assert.equal(await freerOf(open).execute(plan), 'something claims it')
+  assert.equal(await freerOf(open).freer.execute(plan), 'something claims it')
   assert.ok(await local.has(cid))
 })
 
@@ -236,7 +236,7 @@ test('a bad block is freed like any other, and is forgotten then', async () => {
   await local.keep(cid, chunk)
   harm(files, chunk, content => content.subarray(0, 10))
   assert.ok(!(await local.has(cid)))
-  assert.equal(await freerOf(open).execute({ reason: 'unclaimed', cid }), undefined)
+  assert.equal(await freerOf(open).freer.execute({ reason: 'unclaimed', cid }), undefined)
   const paths = [...files.contents().keys()].filter(path => path.startsWith('blocks/'))
   assert.deepEqual([paths, local.bad.left], [[], 0])
 })

@@ -54,7 +54,7 @@ test('a block that nothing needs wants no copies', async () => {
   assert.equal(referrersKey(need), '')
 })
 
-test('a node is looked up once however many chunks it has, and equal sets of records have equal keys', async () => {
+test('a node is looked up once, however many chunks it has, and equal sets of records have equal keys', async () => {
   const table = claims({
     one: [node('n')],
     two: [node('n')],

@@ -75,7 +75,7 @@ test('a member that does not read its answers does not keep others from theirs',
   clock.advance(SERVE_WAIT_MS)
 })
 
-test('an asker for which there is no memory for long is told to ask others', async () => {
+test('an asker is told to ask others if there is no memory for it for long', async () => {
   const { clock, served, state, memory } = setup()
   state.disk = () => new Promise(() => {})
   for (const deaf of ['b', 'c', 'd']) void served.read(cid, never, deaf)

@@ -50,6 +50,7 @@ async function setup(t: TestContext, { database = new MemoryDatabase(), peers = 
     answer: async (_: PeerId, __: HoldRoot): Promise<HoldAnswer> => LACKS,
     admitted: peers,
     holders: [] as PeerId[],
+    released: [] as string[],
     errors: [] as unknown[]
   }
   const handoff = new HintedHandoff({
@@ -69,6 +70,7 @@ async function setup(t: TestContext, { database = new MemoryDatabase(), peers = 
     holders: async () => state.holders,
     viewId: () => ranking.view.id,
     readNode: async () => assert.fail('a file of one chunk has no node'),
+    isReleased: async ({ id }) => state.released.includes(id.toString()),
     onError: error => state.errors.push(error)
   })
   t.after(() => handoff.stop())
@@ -219,4 +221,16 @@ test('only the members that have not confirmed their copies are waited for', asy
   await handoff.add(recordOf('x'), { owed: 2, eachBytes: 5, by: ['a', 'b'] })
   await passSeconds(11)
   assert.deepEqual(handoff.owed, { blocks: 1, bytes: 5, files: 1, by: ['b'] })
+})
+
+test('a record that was released is owed by nobody, and its members are not asked', async t => {
+  const { handoff, askedAt, state, database, passSeconds } = await setup(t)
+  await handoff.start()
+  await handoff.add(recordOf('a'), { owed: 2, eachBytes: 1_000, by: [] })
+  state.released.push(recordOf('a').id.toString())
+  handoff.check()
+  await passSeconds(2)
+  assert.deepEqual(amountOf(handoff), { blocks: 0, bytes: 0 })
+  assert.deepEqual(askedAt(), [])
+  assert.ok(database.batches > 0)
 })

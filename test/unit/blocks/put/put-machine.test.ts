@@ -25,11 +25,11 @@ function orderOf(...peers: string[]): Ranking {
   } as unknown as Ranking
 }
 
-/** A put in a network of these members, all of which are there unless the test says otherwise. */
+/** A put in a network of these members, all of which are connected unless the test says otherwise. */
 function putOf(order: string[], rule: Partial<PutRule> = {}, here: string[] = order.filter(peer => peer !== 'self')) {
   const state = newPutState({ self: 'self', replicas: 2, ack: undefined, hasBlocks: true, ...rule })
   const machine = new PutMachine(state, orderOf(...order))
-  /** Tells the machine what happens, and returns what it asks for, as text. */
+  /** Tells the machine what happens, and returns its requests as text. */
   const tell = (...events: PutEvent[]): string[] => events.flatMap(event => machine.handle(event)).map(textOf)
   for (const peer of here) tell({ type: 'joined', peer })
   return { machine, state, tell }
@@ -212,7 +212,7 @@ test('a put whose own copy is gone restores it, and says no if that fails and no
   assert.deepEqual([reachedBy(state), leastCopies(state)], [[], 0])
 })
 
-test('a put whose own copy is gone counts it once it is restored, and asks another member if it cannot be', () => {
+test('a put whose own copy is gone counts the copy again once it is restored; if it cannot be, the put asks another member', () => {
   const restored = placed()
   restored.tell(root, confirmed('a'), record, pushed('a'))
   assert.deepEqual(restored.tell(own(false), own(true)), ['restore-own', 'yes'])
@@ -230,7 +230,7 @@ test('a put waits for an explicit number of copies until it is late, and asks me
   assert.deepEqual(tell(record, own(), pushed('a'), { type: 'tick' }), ['check-own', 'push a'])
   assert.deepEqual(tell({ type: 'joined', peer: 'b' }), ['confirm b 1'])
   assert.deepEqual(tell(confirmed('b', null)), [])
-  // It has failed, and is asked again after a moment.
+  // The member has failed, and is asked again after a moment.
   assert.deepEqual(tell({ type: 'tick' }), ['confirm b 1'])
   const late = putOf(['a', 'self'], { ack: 2 }, [])
   late.tell(block(0), root, record, own())

@@ -8,12 +8,12 @@ import { seededChance } from '../../../fixtures/seeded-chance.ts'
 const SELF = 'self'
 const ALL = Number.POSITIVE_INFINITY
 
-/** A member as it really is. */
+/** The true state of a member. */
 interface Truth {
   isHere: boolean
   isFull: boolean
   isRefusing: boolean
-  /** It answers nothing until it is heard again. */
+  /** It does not answer until it is heard again. */
   isFrozen: boolean
   isAvoided: boolean
   isKnown: boolean
@@ -206,7 +206,7 @@ export class PutModel {
     else this.#feed({ type: 'pushed', peer, answer: 'failed' })
   }
 
-  /** One answer arrives, of any member that is not frozen. Returns false if all are. */
+  /** Delivers one answer of any member that is not frozen. Returns false if all members are. */
   #deliver(): boolean {
     const ready = this.#underWay.filter(({ peer }) => peer === SELF || !this.#truth(peer).isFrozen)
     if (ready.length === 0) return false
@@ -229,7 +229,7 @@ export class PutModel {
     return true
   }
 
-  /** The put waits for frozen members alone. Then nobody else is left that it could ask. */
+  /** The put waits for frozen members only. So there must be nobody else left for it to ask. */
   #checkNobodyIsIdle(): void {
     for (const [peer, { isHere, isFrozen, hasFailed, asks }] of this.#members)
       if (isHere && !isFrozen && !hasFailed)
@@ -310,7 +310,10 @@ export class PutModel {
     this.#underWay.push({ ask, peer })
   }
 
-  /** The rule of yes once more, computed from what members answered and not from what the machine believes. */
+  /**
+   * The rule for saying yes, written a second time: it is computed from the answers of members and not from the state
+   * of the machine.
+   */
   #checkAnswer(isYes: boolean): void {
     const copies = this.#leastCopies()
     const wanted = this.#wanted()

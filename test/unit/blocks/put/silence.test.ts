@@ -125,7 +125,7 @@ test('a member that was silent long ago is waited for like any other', () => {
   assert.equal(watch.isSilent('a'), true)
 })
 
-test('a member that froze while it pulled its first block is silent soon when it is waited for again', () => {
+test('a member that froze while it pulled its first block soon counts as silent when it is waited for again', () => {
   const { watch, pass } = watching()
   const end = watch.begin('a')
   watch.notePull('a')

@@ -197,7 +197,7 @@ test('background work rests three times as long as it works, and much longer whi
     await start()
     await pass(65_000, 500)
     const { length } = taken()
-    // Sixteen walks at once take a second.
+    // Sixteen walks at once take one second.
     assert.ok(length >= walksMin && length <= walksMax, `${length} walks`)
   }
 })

@@ -77,7 +77,7 @@ test('the records of one author stop freeing for seven days in any thirty, howev
   assert.ok(stops.isStopping)
 })
 
-test('a restart does not begin the time again, and time passes while the member is off', async () => {
+test('a restart does not begin the time again, and the time runs on while the member is off', async () => {
   const { clock, stops, restart } = await setup()
   const sinceMs = clock.now()
   stops.add(anna, lackingAt(sinceMs))

@@ -42,7 +42,7 @@ async function setup() {
     made.proofs.set('other', { nonce, proof, askedAt: holds.order })
     return made
   }
-  return { ...open, holds, plan, freer: freerOf(open, { holds }) }
+  return { ...open, holds, plan, ...freerOf(open, { holds }) }
 }
 
 test('a plan that is proven frees the chunk, once', async () => {

@@ -20,7 +20,7 @@ async function setup() {
   return { index, clock, load: (wasClean: boolean) => loadStopMarks(index, clock, { wasClean }) }
 }
 
-test('after an unclean stop the marks outlive clean restarts, and another unclean stop begins them again', async () => {
+test('the marks of an unclean stop outlive clean restarts, and another unclean stop begins them again', async () => {
   const { clock, load } = await setup()
   assert.deepEqual(await load(true), { orphansFromAtMs: undefined, promisedMs: 0 })
   const orphansFromAtMs = clock.now() + ORPHANS_WAIT_MS

@@ -39,6 +39,7 @@ async function setup() {
     local,
     claims,
     evicted: new EvictedBlocks(store.index),
+    nodes: { isClaiming: async () => true },
     ranking: () => ranking,
     write: ops => store.index.batch(ops),
     takeLinkedPuts: () => [],

@@ -18,7 +18,7 @@ interface Look {
   found: Promise<NetworkNearby[]>
 }
 
-/** A look around in which a peer answers with the network that `networks` has for it, and others refuse or hang. */
+/** Looks around. A peer answers with the network that `networks` has for it; the others refuse or hang. */
 function look(networks: Record<string, Uint8Array | 'hangs'>): Look {
   const clock = new ManualClock()
   const dialled: string[] = []

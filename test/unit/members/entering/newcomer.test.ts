@@ -32,7 +32,7 @@ const NETWORK = Buffer.alloc(32, 5)
 const OTHER = Buffer.alloc(32, 6)
 const THEIR_NONCE = Buffer.alloc(32, 7)
 const GRANT = [Buffer.from('grant')]
-/** What shows that a peer is a member. */
+/** The statements that show that a peer is a member. */
 const PROOF = [Buffer.from('proof')]
 
 /** Time that passes only while somebody sleeps. */
@@ -65,13 +65,13 @@ class SleepClock implements Clock {
   }
 }
 
-/** A member that answers what it is told to. */
+/** A member that gives the answers that it was told to give. */
 class FakePeer {
   readonly key: Uint8Array
   readonly peer: string
   network: Uint8Array = NETWORK
   isUp = true
-  /** A dial to it takes as long as it may. */
+  /** A dial to it takes as long as the bound allows. */
   isSilent = false
   /** What it says with `busy`. */
   places: Record<string, unknown> = {}
@@ -291,7 +291,7 @@ test('a newcomer goes on to the next address if a member may not let it in, and 
   assert.equal(codes.length, 2)
 })
 
-test('a machine that was let in before it crashed gets its grant from a member that may let nobody in', async () => {
+test('a machine that was let in before it crashed gets its grant even from a member that may not let machines in', async () => {
   const reader = new FakePeer(10)
   reader.asks = ['forbidden']
   reader.waits = [{ state: 'granted', statements: GRANT }]

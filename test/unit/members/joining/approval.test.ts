@@ -42,7 +42,7 @@ test('a machine that a person approves is let in, and is then a member', async t
   member.members.assertMayWrite()
 })
 
-test('a machine becomes a reader unless the admin says another role, and a storage member if that is what it asked for', async t => {
+test('a machine becomes a reader unless the admin names another role, and a storage member if that is what it asked for', async t => {
   for (const [asked, granted] of [
     ['writer', 'reader'],
     ['reader', 'reader'],
@@ -221,12 +221,12 @@ test('machines from one address leave room for others', async t => {
   const late = await setup.entrant(attic, { name: 'crowd' })
   const refusal = await late.ask(attic.peer).catch(error => error)
   assert.equal(refusal.status, 'busy')
-  // It is told how many wait, and when the place of the first is free. To ask in vain uses up no code.
+  // It is told how many wait, and when the first place becomes free. A request that is refused uses up no code.
   assert.deepEqual(placesIn(refusal), { waiting: ATTEMPTS_PER_ORIGIN_MAX, freeMs: ATTEMPT_MS })
   for (let i = 0; i < CODES_PER_ORIGIN_MAX; i++) assert.equal(await statusOf(late.ask(attic.peer)), 'busy')
   const elsewhere = await setup.entrant(attic)
   assert.equal(await statusOf(elsewhere.ask(attic.peer)), 'ok')
-  // Whoever was let in needs no place any more.
+  // A machine that was let in needs no place any more.
   const [item] = await attic.members.admitting.attempts()
   await attic.members.admitting.approve(item?.code as string)
   const next = await setup.entrant(attic, { name: 'crowd' })

@@ -11,7 +11,7 @@ import { adminSecrets, admittedSecrets, grantedSecrets, inviteOf, type TestInvit
 import { seededChance } from '../../../fixtures/seeded-chance.ts'
 import { KEY } from './setup.ts'
 
-/** A network with many members, of which everything is known here. */
+/** A network with many members. All of its statements are here. */
 class World {
   readonly clock = new ManualClock()
   readonly chance = seededChance(11)
@@ -88,7 +88,7 @@ test('a device that was let in by a void device is told why that one is void', (
   assert.deepEqual(world.told(below), { count: 3, standing: 'issuer-void' })
 })
 
-test('a device whose grant counts is told nothing, nor is one whose evidence does not fit into a message', () => {
+test('a device is told nothing if its grant counts, or if the evidence does not fit into a message', () => {
   const world = new World()
   const { admin, clock, chance } = world
   world.add(admin)

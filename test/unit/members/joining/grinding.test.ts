@@ -14,8 +14,8 @@ const TRIES = 25_000
 
 /**
  * Somebody stands between a newcomer and an admin, and wants the admin to see the newcomer's code beside a machine of
- * its own. It may do all that a stranger can: repeat `hello`, hang up and come back, with the same key or another, and
- * choose what it reveals as late as the protocol allows.
+ * its own. The attacker may do everything that a stranger can: repeat `hello`, hang up and come back, with the same key
+ * or another one, and choose what it reveals as late as the protocol allows.
  */
 class Grinder {
   readonly setup: Setup
@@ -64,7 +64,10 @@ class Grinder {
     }
   }
 
-  /** Looks for a nonce that gives the code, after the member has answered. Only a prefix of it is found in this time. */
+  /**
+   * Looks for a nonce that gives the code, after the member has answered. In this time it finds only a prefix of the
+   * code.
+   */
   #nonceFor(codeOf: (nonce: Uint8Array) => string): Uint8Array | undefined {
     const nonce = Buffer.from(this.setup.chance.bytes(32))
     for (let i = 0; i < TRIES; i++) {

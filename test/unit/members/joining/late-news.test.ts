@@ -12,11 +12,12 @@ import { KEY_REQUEST_MS } from '../../../../src/members/constants.ts'
 import { NotAllowedError } from '../../../../src/members/errors.ts'
 import type { Attempt } from '../../../../src/members/joining/peer-machine.ts'
 import { LocalMember } from '../../../../src/members/local-member.ts'
+import { Settings } from '../../../../src/members/settings.ts'
 import { drawCandidate, Entrant, peerOf } from '../../../fixtures/entrant.ts'
 import type { TestMember } from '../../../fixtures/member.ts'
 import { Setup } from './setup.ts'
 
-/** The verbs of an admin, of which a test replaces some parts, so that news comes in the middle of a verb. */
+/** The verbs of an admin. A test replaces some of their parts, so that news arrives in the middle of a verb. */
 async function admittingOf(
   t: TestContext,
   change: (attic: TestMember) => Partial<AdmittingOptions>
@@ -31,6 +32,7 @@ async function admittingOf(
       log: attic.log,
       roster: attic.roster,
       statuses: attic.statuses,
+      settings: new Settings(),
       clock,
       chance
     },

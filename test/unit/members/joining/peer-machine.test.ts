@@ -68,15 +68,15 @@ const granted: JoinEvent = { event: 'decided', decision: 'granted' }
 
 interface Row {
   name: string
-  /** Each with the time at which it happens; by default that of the one before. */
+  /** Each event has the time at which it happens; by default the time of the previous event. */
   events: Array<JoinEvent | [number, JoinEvent]>
-  /** What the last event leads to. */
+  /** The effects of the last event. */
   effects?: string[]
   is?: Partial<Record<'greeted' | 'waits' | 'stage' | 'hangUpAtMs' | 'decision' | 'nobody', unknown>>
   facts?: Partial<Facts>
 }
 
-/** The facts hold for the last event only. */
+/** These facts are true for the last event only. */
 function run({ events, facts = {} }: Row): { peer: JoiningPeer; effects: Effect[] } {
   let peer = NOBODY
   let effects: Effect[] = []

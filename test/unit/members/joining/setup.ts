@@ -44,7 +44,7 @@ export class Setup {
     return member
   }
 
-  /** A machine that is no member, connected to a member. */
+  /** A machine that is not a member, connected to a member. */
   async entrant(
     to: TestMember,
     more: { name?: string; candidate?: Candidate; clock?: Clock } = {}

@@ -7,22 +7,26 @@ import { batchesOf } from '../../util/batches.ts'
 import { equalBytes, NO_BYTES, toHex } from '../../util/bytes.ts'
 import { InvalidInputError } from '../../util/errors.ts'
 import type { Bodies } from '../bodies.ts'
-import { MERGED_ENTRIES_MAX, VERSION_DIGITS_MIN, VERSIONS_READ_AT_ONCE } from '../constants.ts'
-import { DamagedEntryError, NotFoundError } from '../errors.ts'
+import { LIST_BATCH, MERGED_ENTRIES_MAX, VERSION_DIGITS_MIN } from '../constants.ts'
+import { DamagedEntryError, NotFoundError, VersionExpiredError } from '../errors.ts'
 import { stampKey } from '../heads.ts'
 import { mergeSorted } from '../listing/merge-sorted.ts'
 import { recordsKey, recordsOf, stampOfRecord } from '../rows/keys.ts'
 import { contentOf, decodeRecordRow, type RecordRow } from '../rows/record-rows.ts'
 import type { Tree } from '../tree.ts'
 import type { FileNode } from '../tree-node.ts'
+import type { Versions } from '../versions/versions.ts'
+import { PastEntries, type PastEntry } from './past-entries.ts'
 import type { PastPlace, PastTree } from './past-tree.ts'
 
-export interface VersionsOptions {
+export interface FileVersionsOptions {
   index: Pick<IndexDb, 'range' | 'get'>
   tree: Pick<Tree, 'entry'>
   past: PastTree
   bodies: Pick<Bodies, 'open' | 'need'>
   log: Pick<Log, 'get'>
+  /** Says how long versions are kept. */
+  kept: Pick<Versions, 'endOf' | 'keptMs'>
   /** The codecs that manifest nodes may have. */
   nodeCodecs: readonly number[]
 }
@@ -42,12 +46,18 @@ export interface VersionRow {
   isCurrent: boolean
   /** True for content that was written at the same time as other content, and that nobody has replaced yet. */
   isConflict: boolean
+  /** True if the version is no longer kept, so that its content cannot be read any more. */
+  isDropped: boolean
+  /** When the record reached this member, in ms since the Unix epoch. */
+  arrivedAtMs: number
 }
 
 /** A version with what its record says. */
 export interface Version extends VersionRow {
   /** Undefined for a delete, and if the record cannot be read. */
   body: EntryBody | undefined
+  /** From when on it is no longer kept, in ms since the Unix epoch; null while it has not ended, and for a delete. */
+  expiresAtMs: number | null
 }
 
 /** A version whose content can be read. */
@@ -56,33 +66,24 @@ export interface ReadableVersion extends VersionRow {
   body: EntryBody
 }
 
-/** An entry whose versions belong to a path. */
-interface PastEntry {
-  id: Uint8Array
-  file: Uint8Array
-  /** True if the file went on under a new id, so that the delete of this one is nobody's doing. */
-  isContinued: boolean
-  /** The `written` of the content that shows, as the key of a map. */
-  current: string | undefined
-  conflicts: ReadonlySet<string>
-}
-
 /**
  * The versions of files. A version is one `written`: the record that wrote it names it. The versions of a path are those
  * of the file that is there, of other files that show as its conflicts, and of the files that were deleted there. A
  * file that went on under a new id has the versions of the old id too.
  */
-export class Versions {
-  readonly #options: VersionsOptions
+export class FileVersions {
+  readonly #options: FileVersionsOptions
+  readonly #entries: PastEntries
 
-  constructor(options: VersionsOptions) {
+  constructor(options: FileVersionsOptions) {
     this.#options = options
+    this.#entries = new PastEntries(options)
   }
 
   /** Yields the versions of a path and the deletes between them, the latest first. */
   async *list(place: PastPlace): AsyncGenerator<Version> {
-    for await (const some of batchesOf(this.rows(place), VERSIONS_READ_AT_ONCE))
-      yield* await Promise.all(some.map(async row => ({ ...row, body: await this.#bodyOf(row) })))
+    for await (const some of batchesOf(this.rows(place), LIST_BATCH))
+      yield* await Promise.all(some.map(async row => ({ ...row, ...(await this.#detailsOf(row)) })))
   }
 
   /**
@@ -90,7 +91,7 @@ export class Versions {
    * are merged `MERGED_ENTRIES_MAX` at a time.
    */
   async *rows(place: PastPlace): AsyncGenerator<VersionRow> {
-    for await (const entries of batchesOf(this.#entriesAt(place), MERGED_ENTRIES_MAX))
+    for await (const entries of batchesOf(this.#entries.at(place), MERGED_ENTRIES_MAX))
       yield* mergeSorted(
         entries.map(entry => this.#rowsOf(entry)),
         (a, b) => compareStamps(b.stamp, a.stamp)
@@ -102,7 +103,7 @@ export class Versions {
    * stands for the content that it carried.
    */
   async *#named(place: PastPlace, digits: string): AsyncGenerator<VersionRow> {
-    for await (const entry of this.#entriesAt(place)) yield* this.#namedIn(entry, digits)
+    for await (const entry of this.#entries.at(place)) yield* this.#namedIn(entry, digits)
   }
 
   /**
@@ -130,7 +131,7 @@ export class Versions {
   async other(place: PastPlace, { shown, record }: FileNode): Promise<VersionRow | undefined> {
     const current = contentOf(shown.content ?? record)
     for await (const row of this.rows(place))
-      if (!row.isDelete && !row.isCurrent && !equalBytes(row.content, current)) return row
+      if (!row.isDelete && !row.isCurrent && !row.isDropped && !equalBytes(row.content, current)) return row
     return undefined
   }
 
@@ -142,27 +143,35 @@ export class Versions {
   /** Returns the version of an entry with this `written`; undefined if the record that wrote it is not here. */
   async at(entry: Uint8Array, written: Stamp): Promise<VersionRow | undefined> {
     const value = await this.#options.index.get(recordsKey(entry, written))
-    return value === undefined ? undefined : rowOf(await this.#entryOf(entry), written, decodeRecordRow(value))
-  }
-
-  /** Returns the latest version of an entry that wrote content; with `before`, the latest before this stamp. */
-  async latestOf(entry: Uint8Array, before?: Stamp): Promise<VersionRow | undefined> {
-    const past = await this.#entryOf(entry)
-    for await (const row of this.#rowsOf(past, before)) if (!row.isDelete) return row
-    return undefined
-  }
-
-  /** Returns the body of the latest version of an entry; undefined if it cannot be read. */
-  async lastBodyOf(entry: Uint8Array): Promise<EntryBody | undefined> {
-    const row = await this.latestOf(entry)
-    return row === undefined ? undefined : this.#bodyOf(row)
+    return value === undefined ? undefined : rowOf(await this.#entries.one(entry), written, decodeRecordRow(value))
   }
 
   /**
-   * Returns the record and the body of a version. Throws a `NoKeyError` if its key is not here, and a
+   * Returns the latest version of an entry that is kept, or the latest at all if none is; with `before`, the latest
+   * before this stamp.
+   */
+  async latestOf(entry: Uint8Array, before?: Stamp): Promise<VersionRow | undefined> {
+    let latest: VersionRow | undefined
+    for await (const row of this.#rowsOf(await this.#entries.one(entry), before)) {
+      if (row.isDelete) continue
+      if (!row.isDropped) return row
+      latest ??= row
+    }
+    return latest
+  }
+
+  /** Returns what a restore of a deleted file would bring back; undefined if nothing of it is kept. */
+  async lastOf(entry: Uint8Array): Promise<Version | undefined> {
+    const row = await this.latestOf(entry)
+    return row === undefined || row.isDropped ? undefined : { ...row, ...(await this.#detailsOf(row)) }
+  }
+
+  /**
+   * Returns the record and the body of a version. Throws a `VersionExpiredError` if it is no longer kept, a `NoKeyError` if its key is not here, and a
    * `DamagedEntryError` if neither the record nor a head with its content can be read.
    */
   async read(row: VersionRow): Promise<ReadableVersion> {
+    if (row.isDropped) throw new VersionExpiredError(await this.#endOf(row))
     for await (const id of this.#carriersOf(row)) {
       const record = await this.#recordOf(id)
       const body = record === undefined ? undefined : await this.#options.bodies.open({ id })
@@ -171,50 +180,6 @@ export class Versions {
     const record = await this.#recordOf(row.id)
     if (record !== undefined) await this.#options.bodies.need(record)
     throw new DamagedEntryError('the record of this version is damaged: its content cannot be read')
-  }
-
-  /** Yields the entries whose versions belong to a path. */
-  async *#entriesAt(place: PastPlace): AsyncGenerator<PastEntry> {
-    const { shown } = place
-    const ids = shown?.kind === 'file' ? [shown.id, ...shown.rivals] : []
-    // Those that went on under a new id. They are found both by their names and from the id that replaced them.
-    const continued = new Set(ids.map(toHex))
-    for (const [i, id] of ids.entries()) yield* this.#withPredecessors(id, { isRival: i > 0, continued })
-    for await (const { id, kind } of this.#options.past.deletedAt(place))
-      if (kind === 'file' && !continued.has(toHex(id))) yield* this.#withPredecessors(id, { isRival: false, continued })
-  }
-
-  /** Yields an entry, and those that it continues. */
-  async *#withPredecessors(
-    first: Uint8Array,
-    { isRival, continued }: { isRival: boolean; continued: Set<string> }
-  ): AsyncGenerator<PastEntry> {
-    let id: Uint8Array | undefined = first
-    for (let isContinued = false; id !== undefined; isContinued = true) {
-      yield await this.#entryOf(id, { file: first, isRival: isRival && !isContinued })
-      id = await this.#predecessorOf(id)
-      if (id === undefined || continued.has(toHex(id))) return
-      continued.add(toHex(id))
-    }
-  }
-
-  async #entryOf(
-    id: Uint8Array,
-    { file = id, isRival = false }: { file?: Uint8Array; isRival?: boolean } = {}
-  ): Promise<PastEntry> {
-    const shown = (await this.#options.tree.entry(id))?.shown
-    const content = shown?.content === undefined ? undefined : stampKey(shown.content.written)
-    const conflicts = new Set(shown?.conflicts.map(({ written }) => stampKey(written)))
-    if (isRival && content !== undefined) conflicts.add(content)
-    return { id, file, isContinued: file !== id, current: isRival ? undefined : content, conflicts }
-  }
-
-  /** Returns the id under which a file was known before its past grew too long; undefined if this is its first id. */
-  async #predecessorOf(id: Uint8Array): Promise<Uint8Array | undefined> {
-    const { index, bodies } = this.#options
-    for await (const { value } of index.range(recordsOf(id), { limit: 1 }))
-      return (await bodies.open(decodeRecordRow(value)))?.continues
-    return undefined
   }
 
   async *#rowsOf(entry: PastEntry, before?: Stamp): AsyncGenerator<VersionRow> {
@@ -251,8 +216,17 @@ export class Versions {
       : undefined
   }
 
+  async #detailsOf(row: VersionRow): Promise<Pick<Version, 'body' | 'expiresAtMs'>> {
+    if (row.isDelete) return { body: undefined, expiresAtMs: null }
+    const [body, { expiresAtMs }] = await Promise.all([this.#bodyOf(row), this.#endOf(row)])
+    return { body, expiresAtMs }
+  }
+
+  #endOf({ entry, stamp, arrivedAtMs }: VersionRow): ReturnType<Versions['endOf']> {
+    return this.#options.kept.endOf(entry, { written: stamp, arrivedAtMs })
+  }
+
   async #bodyOf(row: VersionRow): Promise<EntryBody | undefined> {
-    if (row.isDelete) return undefined
     for await (const id of this.#carriersOf(row)) {
       const body = await this.#options.bodies.open({ id })
       if (body !== undefined) return body
@@ -270,10 +244,12 @@ export class Versions {
 }
 
 /** Returns the version, or the delete, that a row is about; undefined if its record carries the content of another. */
-function rowOf(entry: PastEntry, stamp: Stamp, { id, wrote, isDelete }: RecordRow): VersionRow | undefined {
+function rowOf(entry: PastEntry, stamp: Stamp, row: RecordRow): VersionRow | undefined {
+  const { id, wrote, isDelete, isDropped, arrivedAtMs } = row
   if (wrote === undefined && !isDelete) return undefined
   const key = stampKey(stamp)
   const isCurrent = !isDelete && entry.current === key
   const isConflict = !isDelete && entry.conflicts.has(key)
-  return { entry: entry.id, file: entry.file, id, stamp, isDelete, content: wrote ?? NO_BYTES, isCurrent, isConflict }
+  const known = { entry: entry.id, file: entry.file, id, stamp, isDelete, content: wrote ?? NO_BYTES }
+  return { ...known, isCurrent, isConflict, isDropped, arrivedAtMs }
 }

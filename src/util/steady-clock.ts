@@ -1,10 +1,17 @@
-import type { Clock } from '../../util/clock.ts'
-import { CLOCK_JUMP_MS, CLOCK_STANDS_MS } from '../constants.ts'
+import type { Clock } from './clock.ts'
 
 /**
- * Says whether the wall clock may end anything. Versions end after days, so it does no harm to wait until the clock has
- * run evenly for a while: a clock that is years off is nearly always so right after a start, and is then set. A machine
- * that sleeps looks the same as a clock that jumps, and waits as well.
+ * How long the wall clock must have run evenly before it is believed. A clock that is wrong at a start is usually set
+ * within minutes.
+ */
+export const CLOCK_STANDS_MS = 60 * 60_000
+/** A change of the difference between the wall clock and the monotonic clock by more than this is a jump. */
+const CLOCK_JUMP_MS = 5 * 60_000
+
+/**
+ * Says whether the wall clock has run evenly for so long that what depends on its time may be decided: a clock that is
+ * years off is nearly always so right after a start, and is then set. A machine that sleeps looks the same as a clock
+ * that jumps, and waits as well.
  */
 export class SteadyClock {
   readonly #clock: Pick<Clock, 'now' | 'monotonic'>

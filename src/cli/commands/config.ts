@@ -1,0 +1,70 @@
+import type { AnswerOf } from '../../contract/verbs.ts'
+import { CliError } from '../../terminal/errors.ts'
+import { printJson, printLine } from '../../terminal/print.ts'
+import { tableLines } from '../../terminal/table.ts'
+import { parseCopies, parseTime, timeText } from '../../terminal/units.ts'
+import { type DfsCommand, nonEmpty } from '../command.ts'
+import type { Session } from '../session.ts'
+import { localTime } from '../times.ts'
+
+type Item = AnswerOf<'settings'>[number]
+
+const HELP = `
+Settings of the network, which hold for all members. Only an admin may change them.
+  replicas     copies of each file: a number, or all. A node may be started with --replicas of its own
+  ack          copies for which a put waits: a number, or all. A node may be started with --ack of its own
+  outAfter     time after which a member that is away is out, so that the others make its copies: 10m, 24h
+  versionDays  days for which a version is kept after it was replaced or removed: 0 to 36500`
+
+export const config: DfsCommand = {
+  name: 'config',
+  summary: 'show or change the settings of the network',
+  exits: ['notFound'],
+  examples: [
+    ['dfs config', 'show all settings'],
+    ['dfs config versionDays 90', 'keep what was overwritten or removed for 90 days']
+  ],
+  declare(command) {
+    command
+      .argument('[key]', 'setting to show', nonEmpty)
+      .argument('[value]', 'its new value', nonEmpty)
+      .addHelpText('after', HELP)
+  },
+  async run({ client, isJson }: Session, key: string | undefined, text: string | undefined) {
+    if (key !== undefined && text !== undefined) {
+      const item = await client.call('setSetting', { key, value: parseValue(key, text) })
+      if (isJson) printJson(item)
+      else printLine(`${item.key} is ${valueText(item)} now`)
+      return
+    }
+    const items = await client.call('settings', {})
+    if (key !== undefined) {
+      const item = items.find(item => item.key === key)
+      if (item === undefined)
+        throw new CliError('not-found', `there is no such setting: ${items.map(({ key }) => key).join(', ')}`, {
+          about: key
+        })
+      if (isJson) printJson(item)
+      else printLine(valueText(item))
+    } else if (isJson) printJson(Object.fromEntries(items.map(({ key, ...rest }) => [key, rest])))
+    else for (const line of tableLines(items.map(rowOf))) printLine(line)
+  }
+}
+
+function parseValue(key: string, text: string): number | 'all' {
+  if (key === 'replicas' || key === 'ack') return parseCopies(key, text)
+  if (key === 'outAfter') return parseTime(key, text)
+  return text === 'all' ? 'all' : Number(text)
+}
+
+function rowOf(item: Item): string[] {
+  const { key, setBy, setAt } = item
+  const by = setBy === null || setAt === null ? 'default' : `set by ${setBy.name}, ${localTime(setAt)}`
+  return [key, valueText(item), by]
+}
+
+/** Returns a value as it can be given to this command. */
+function valueText({ key, value }: Pick<Item, 'key' | 'value'>): string {
+  if (value === null) return '2 if possible'
+  return key === 'outAfter' ? timeText(value as number) : String(value)
+}

@@ -1,0 +1,117 @@
+import { OUT_AFTER_MS_MAX, REPLICAS_MAX, VERSION_DAYS_MAX } from '../format/constants.ts'
+import type { Fields } from '../format/kinds.ts'
+import { peerIdOf } from '../format/peer-id.ts'
+import { encodeReplicas } from '../format/replicas.ts'
+import { hlcMs } from '../format/stamp.ts'
+import { InvalidInputError } from '../util/errors.ts'
+import type { Authority } from './authority.ts'
+import { DAY_MS, OUT_AFTER_MS_MIN, VERSION_DAYS } from './constants.ts'
+import { NotBuiltSettingError } from './errors.ts'
+import type { GrantSigner } from './joining/grant-signer.ts'
+import type { Settings } from './settings.ts'
+import type { SettingItem, SettingKey } from './types.ts'
+
+export interface SetSettingOptions {
+  settings: Settings
+  roster: Pick<Authority, 'member'>
+  signer: Pick<GrantSigner, 'assertAdmin' | 'sign' | 'keep'>
+}
+
+type Value = number | 'all'
+
+/** What a key may be set to. */
+interface Bounds {
+  min: number
+  max: number
+  /** Whether it may be `all`. */
+  hasAll: boolean
+  /** The bounds in words. */
+  words: string
+}
+
+const COPIES: Bounds = {
+  min: 1,
+  max: REPLICAS_MAX,
+  hasAll: true,
+  words: `a number from 1 to ${REPLICAS_MAX}, or "all"`
+}
+const BOUNDS: Readonly<Record<SettingKey, Bounds>> = {
+  replicas: COPIES,
+  ack: COPIES,
+  outAfter: {
+    min: OUT_AFTER_MS_MIN,
+    max: OUT_AFTER_MS_MAX,
+    hasAll: false,
+    words: `from ${OUT_AFTER_MS_MIN / 1_000} second to ${OUT_AFTER_MS_MAX / DAY_MS} days`
+  },
+  versionDays: {
+    min: 0,
+    max: VERSION_DAYS_MAX,
+    hasAll: false,
+    words: `a number of days from 0 to ${VERSION_DAYS_MAX.toLocaleString('en-US')}`
+  }
+}
+const KEYS = Object.keys(BOUNDS) as readonly SettingKey[]
+/** Settings that statements may have, and that have no effect yet. */
+const NOT_BUILT: ReadonlySet<string> = new Set(['chunker', 'dedupe', 'quotas'])
+
+/** Returns all settings, in the order in which they are documented. */
+export function settingItems(options: Pick<SetSettingOptions, 'settings' | 'roster'>): SettingItem[] {
+  return KEYS.map(key => itemOf(key, options))
+}
+
+/**
+ * Signs a new value of a setting. Resolves once it is durable here, and sends it to the others. Throws an
+ * `InvalidInputError`, a `NotBuiltSettingError`, a `NotAllowedError` or a `ClockOffError`.
+ */
+export async function setSetting(key: string, value: Value, options: SetSettingOptions): Promise<SettingItem> {
+  const { settings, signer } = options
+  const known = knownKey(key)
+  checkBounds(known, value)
+  checkAck(known, value, settings)
+  signer.assertAdmin('changes settings')
+  const before = settings.settingOf(known)?.statement.hlc
+  const fields: Fields<'settings'> = { [known]: value === 'all' ? encodeReplicas(Number.POSITIVE_INFINITY) : value }
+  await signer.keep([signer.sign('settings', fields, ...(before === undefined ? [] : [before]))])
+  return itemOf(known, options)
+}
+
+function knownKey(key: string): SettingKey {
+  const known = KEYS.find(name => name === key)
+  if (known !== undefined) return known
+  if (NOT_BUILT.has(key)) throw new NotBuiltSettingError()
+  throw new InvalidInputError(`there is no such setting: the settings are ${KEYS.join(', ')}`)
+}
+
+function checkBounds(key: SettingKey, value: Value): void {
+  const { min, max, hasAll, words } = BOUNDS[key]
+  const fits = value === 'all' ? hasAll : Number.isInteger(value) && value >= min && value <= max
+  if (!fits) throw new InvalidInputError(`this setting takes ${words}`)
+}
+
+/** A put would wait in vain for more copies than it makes. */
+function checkAck(key: SettingKey, value: Value, { replicas, ack }: Settings): void {
+  const number = value === 'all' ? Number.POSITIVE_INFINITY : value
+  if (key === 'ack' && number > replicas)
+    throw new InvalidInputError('a put cannot wait for more copies than are made: set replicas first')
+  if (key === 'replicas' && ack !== undefined && ack > number)
+    throw new InvalidInputError('puts wait for more copies than that: set ack first')
+}
+
+function itemOf(key: SettingKey, { settings, roster }: Pick<SetSettingOptions, 'settings' | 'roster'>): SettingItem {
+  const setting = settings.settingOf(key)
+  const value = valueFor(key, settings)
+  if (setting === undefined) return { key, value, default: true, setBy: null, setAt: null }
+  const peerId = peerIdOf(setting.author)
+  const setBy = { peerId, name: roster.member(peerId)?.name ?? peerId }
+  return { key, value, default: false, setBy, setAt: new Date(hlcMs(setting.statement.hlc)) }
+}
+
+function valueFor(key: SettingKey, settings: Settings): SettingItem['value'] {
+  const { replicas, ack, outAfterMs } = settings
+  if (key === 'outAfter') return outAfterMs
+  if (key === 'versionDays') return settings.get('versionDays') ?? VERSION_DAYS
+  const copies = key === 'replicas' ? replicas : ack
+  if (copies === undefined) return null
+  return Number.isFinite(copies) ? copies : 'all'
+}
