@@ -25,7 +25,7 @@ import { MINUTE, Setup, take } from './setup.ts'
 /** Counts the requests to a member from now on: how many ids it has listed, and how many statements it has sent. */
 function watch(member: TestMember) {
   const seen = { listed: 0, news: 0, sent: 0 }
-  const { list, get } = { list: member.log.list.bind(member.log), get: member.log.get.bind(member.log) }
+  const { list, bytesOf } = { list: member.log.list.bind(member.log), bytesOf: member.log.bytesOf.bind(member.log) }
   const { positions } = member.log
   const news = positions.news.bind(positions)
   member.log.list = async (...args) => {
@@ -33,9 +33,10 @@ function watch(member: TestMember) {
     seen.listed += ids.length
     return ids
   }
-  member.log.get = async id => {
-    seen.sent++
-    return get(id)
+  member.log.bytesOf = async (...args) => {
+    const statements = await bytesOf(...args)
+    seen.sent += statements.length
+    return statements
   }
   positions.news = async (...args) => {
     const page = await news(...args)
@@ -121,10 +122,10 @@ test('a member that freezes while it sends statements does not hold up the other
   const q = await setup.member('q', { bootstrap: ['p'] })
   await compared(setup, p, q)
   const frozen = Promise.withResolvers<void>()
-  const get = p.log.get.bind(p.log)
-  p.log.get = async id => {
+  const bytesOf = p.log.bytesOf.bind(p.log)
+  p.log.bytesOf = async (...args) => {
     await frozen.promise
-    return get(id)
+    return bytesOf(...args)
   }
   const fresh = await setup.member('fresh', { bootstrap: ['p', 'q'] })
   await timePassesUntil(setup.clock, 'all of them', async () => (await fresh.ids(1)).length === 300, {
