@@ -15,6 +15,7 @@ const COLUMN: string[][] = [
   ['index'],
   ['node'],
   ['api'],
+  ['options'],
   ['events', 'status'],
   ['fs'],
   ['catalog'],
@@ -49,8 +50,10 @@ const PUBLIC: Record<string, readonly string[]> = {
     'change',
     'content-tag',
     'errors',
+    'feed/change-feed',
     'past/past',
     'projection',
+    'record-paths',
     'tree',
     'tree-node',
     'versions/versions'

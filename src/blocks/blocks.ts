@@ -20,7 +20,7 @@ import type { Fetched, Fetcher, FetchOptions } from './fetch/fetcher.ts'
 import type { PeerHealth } from './fetch/peer-health.ts'
 import { type PutId, releasedKey } from './hold/claims.ts'
 import type { BadBlocks, LocalBlocks } from './hold/local-blocks.ts'
-import { isWholeHere } from './hold/whole-here.ts'
+import { bytesHere, isWholeHere } from './hold/whole-here.ts'
 import { type MakeRoom, withRoom } from './hold/with-room.ts'
 import type { Keeper } from './keep/keeper.ts'
 import { Memory } from './memory.ts'
@@ -35,7 +35,7 @@ import { PutWindow } from './put/window.ts'
 import { currentRanking, type Ranking } from './rank.ts'
 import type { RecordRef } from './record-ref.ts'
 import type { IncompleteRecords } from './repair/free-stops.ts'
-import { Freeing } from './repair/freeing.ts'
+import type { Freeing } from './repair/freeing.ts'
 import { recordReferenceKey, recordReferenceOps, recordReleaseOps } from './repair/record-rows.ts'
 import type { RoomMaker } from './repair/room-maker.ts'
 import { loadStopMarks } from './repair/stop-marks.ts'
@@ -72,6 +72,8 @@ export class Blocks {
   readonly copies: (root: BlockCid, replicas: number) => Promise<ConfirmedCopies>
   /** Returns true if every block of a file is on this disk. */
   readonly isWholeHere: (root: BlockCid) => Promise<boolean>
+  /** Returns the bytes of those blocks of a file that are on this disk. */
+  readonly bytesHere: (root: BlockCid) => Promise<number>
   /** Frees what is not needed here. */
   readonly freeing: Freeing
   /** The memory for the bytes of blocks. */
@@ -114,13 +116,14 @@ export class Blocks {
     this.#handoff = composeHandoff(base, held, storeClient, fetching.readNode)
     this.copies = composeCopies(base, local, storeClient, fetching.readNode)
     this.isWholeHere = root => isWholeHere(root, { local, codec: options.codec })
-    const sweep = composeSweep(base, held, this.#repairing, {
+    this.bytesHere = root => bytesHere(root, { local, codec: options.codec })
+    const sweep = composeSweep(base, held, this.#repairing, fetching, {
       isUnderWay: put => this.#puts.isUnderWay(put),
       isGivenUp: put => keeper.isGivenUp(put)
     })
     this.#sweeper = sweep.sweeper
     this.#roomMaker = sweep.roomMaker
-    this.freeing = new Freeing({ ...this.#repairing, ...sweep })
+    this.freeing = sweep.freeing
     const abandon = (put: PutId): void => this.#sweeper.abandon(put)
     this.#puts = composePuts(base, { ...held, window }, { clients, fetching, keeper, abandon, makeRoom })
     this.#local = local
@@ -152,6 +155,7 @@ export class Blocks {
   }
 
   async #stopWork(): Promise<void> {
+    await this.freeing.stop()
     await this.#roomMaker.stop()
     await this.#sweeper.stop()
     await this.#handoff.stop()

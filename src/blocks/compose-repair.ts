@@ -8,10 +8,14 @@ import type { Keeper } from './keep/keeper.ts'
 import type { StoreClient } from './protocol/store-client.ts'
 import type { RecordRef } from './record-ref.ts'
 import { AtRisk } from './repair/at-risk.ts'
+import { BlockCheck } from './repair/check.ts'
 import { CopyFreer } from './repair/copy-freer.ts'
 import { evictedKey } from './repair/evicted-blocks.ts'
 import { FreeGuard } from './repair/free-guard.ts'
+import { FreePlanner } from './repair/free-planner.ts'
+import { Freeing } from './repair/freeing.ts'
 import { Freer } from './repair/freer.ts'
+import { inventory } from './repair/inventory.ts'
 import { ReadRepair } from './repair/read-repair.ts'
 import { Releaser } from './repair/releaser.ts'
 import { Repair } from './repair/repair.ts'
@@ -29,6 +33,8 @@ export interface Repairing {
   copyFreer: CopyFreer
   guard: FreeGuard
   atRisk: AtRisk
+  nodes: ClaimingNodes
+  surplus: Surplus
   releaser: Releaser
   workers: readonly Worker[]
   /** Returns false while it is not certain which blocks are needed. */
@@ -87,6 +93,8 @@ export function composeRepair(
     copyFreer,
     guard,
     atRisk,
+    nodes,
+    surplus,
     releaser,
     workers: [repair.worker, atRisk.worker, surplus.worker, releaser.worker],
     mayFree,
@@ -117,15 +125,31 @@ export function composeRepair(
 
 /** Builds the parts that free blocks which nothing claims any more, or on a full disk only puts that are over. */
 export function composeSweep(
-  { self, clock, logger, store, onError }: Base,
+  base: Base,
   held: LocalStore,
-  { mayFree, isFull, repair, freer, releaser }: Repairing,
+  repairing: Repairing,
+  { puller }: Pick<Fetching, 'puller'>,
   { isUnderWay, isGivenUp }: Pick<RoomMakerOptions, 'isUnderWay' | 'isGivenUp'>
-): { sweeper: Sweeper; roomMaker: RoomMaker } {
+): { sweeper: Sweeper; roomMaker: RoomMaker; freeing: Freeing } {
+  const { self, clock, logger, store, onError } = base
+  const { mayFree, isFull, repair, freer, releaser } = repairing
   const isVerified = (): boolean => store.isVerified && repair.hasWalkedAll
   const onOrphansFreed = (): Promise<void> => endOrphans(store.index)
   const shared = { clock, logger, ...held, isUnderWay, mayFree, onError }
   const sweeper = new Sweeper({ ...shared, freer, isVerified, onOrphansFreed })
   const caughtUp = (): Promise<void> => repair.caughtUp()
-  return { sweeper, roomMaker: new RoomMaker({ ...shared, self, sweeper, releaser, isGivenUp, isFull, caughtUp }) }
+  const planner = new FreePlanner({ ...base, ...held, ...repairing, sweeper, index: store.index })
+  const mayHaveOrphans = (): boolean => sweeper.mayHaveOrphans
+  const check = new BlockCheck({ ...base, ...held, ...repairing, puller, index: store.index, mayHaveOrphans })
+  return {
+    sweeper,
+    roomMaker: new RoomMaker({ ...shared, self, sweeper, releaser, isGivenUp, isFull, caughtUp }),
+    freeing: new Freeing({
+      ...repairing,
+      sweeper,
+      planner,
+      check,
+      inventory: signal => inventory({ ...base, ...held, ...repairing }, signal)
+    })
+  }
 }

@@ -36,6 +36,8 @@ export interface BlocksOptions {
   holders: (record: Uint8Array) => Promise<PeerId[]>
   /** Yields every record that has blocks and whose id is greater than `after`, in the order of the ids. */
   records: (after: Uint8Array) => AsyncIterable<RecordRef>
+  /** Returns which of these records the log has. */
+  knows: (records: readonly Uint8Array[]) => Promise<boolean[]>
   /** Yields the records that the log has set aside. */
   asides: () => AsyncIterable<RecordRef>
   /** Returns false while it is not certain which blocks are needed. During that time nothing is freed. */

@@ -18,7 +18,7 @@ import { readFileCount } from './rows/counts-row.ts'
 import { endsCycle } from './rows/cycles.ts'
 import type { EntryRow } from './rows/entry-row.ts'
 import { decodeDirectoryValue, directoryKey, entryOfKey } from './rows/keys.ts'
-import { type DirectoryNode, type ListedNode, rootNode, type TreeNode } from './tree-node.ts'
+import { type DirectoryNode, type FileNode, type ListedNode, rootNode, type TreeNode } from './tree-node.ts'
 
 export { rootNode } from './tree-node.ts'
 
@@ -114,6 +114,17 @@ export class Tree {
       if (kind === 'directory' && (await endsCycle(this.#index, id))) continue
       yield { id, kind, key }
     }
+  }
+
+  /**
+   * Yields the other contents that show beside a file in its directory: as conflicts of it, or, if the node is a
+   * conflict itself, the file and its other conflicts.
+   */
+  async *beside(parent: DirectoryNode, { id, record, nameHash }: FileNode): AsyncGenerator<FileNode> {
+    const name = nameHash === undefined ? undefined : await this.nameOf(id)
+    if (name === undefined) return
+    for (const node of await this.#builder.ofGroup(await this.#groups.one(parent.ids, name), parent))
+      if (node.kind === 'file' && !equalBytes(node.record.id, record.id)) yield node
   }
 
   /** Returns the name that an entry has in its directory, also if it shows there as a conflict under another one. */

@@ -2,14 +2,17 @@ import { closest } from '../terminal/closest.ts'
 import { usage } from '../terminal/errors.ts'
 import { type Example, examplesText } from '../terminal/examples.ts'
 import { EXIT, EXIT_NAMES, exitLine } from '../terminal/exit.ts'
-import { addHelpBelow, addVersion, newProgram, runProgram } from '../terminal/program.ts'
+import { addHelpBelow, newProgram, runProgram } from '../terminal/program.ts'
 import { hideProgress } from '../terminal/progress.ts'
-import { refuseUnbuiltFlags } from '../terminal/unbuilt.ts'
 import { addCommand, type DfsCommand } from './command.ts'
 import { cat } from './commands/cat.ts'
 import { config } from './commands/config.ts'
 import { cp } from './commands/cp.ts'
+import { df } from './commands/df.ts'
+import { du } from './commands/du.ts'
 import { evict } from './commands/evict.ts'
+import { fsck } from './commands/fsck.ts'
+import { gc } from './commands/gc.ts'
 import { get } from './commands/get.ts'
 import { invite } from './commands/invite.ts'
 import { ls } from './commands/ls.ts'
@@ -30,9 +33,9 @@ import type { Call } from './session.ts'
 
 /** Every command by its group, in the order of the help. Add a new command here, and remove it from the list below. */
 const GROUPS: ReadonlyArray<readonly [heading: string, commands: readonly DfsCommand[]]> = [
-  ['Files:', [put, get, cat, ls, stat, mkdir, mv, cp, rm]],
+  ['Files:', [put, get, cat, ls, stat, du, mkdir, mv, cp, rm]],
   ['Undo:', [versions, restore]],
-  ['Copies and this machine:', [status, evict, service]],
+  ['Copies and this machine:', [status, df, gc, fsck, evict, service]],
   ['Who is in:', [members, peers, invite, network, config]]
 ]
 const COMMANDS: readonly DfsCommand[] = GROUPS.flatMap(([, commands]) => commands)
@@ -49,11 +52,9 @@ const VARIABLES =
 
 /** Commands that are promised but not built yet. They are refused by name, so that no script relies on them. */
 const UNBUILT_COMMANDS = [
-  ...['df', 'du', 'sync', 'replicas', 'share', 'unshare', 'fetch', 'export', 'import'],
-  ...['drain', 'repair', 'gc', 'fsck', 'reencrypt', 'access', 'console', 'doctor', 'completion']
+  ...['sync', 'replicas', 'share', 'unshare', 'fetch', 'export', 'import'],
+  ...['drain', 'repair', 'reencrypt', 'access', 'console', 'doctor', 'completion']
 ]
-/** Flags of commands that are promised but not built yet. */
-const UNBUILT_FLAGS = ['watch', 'cancel']
 
 /** Runs the command line. Resolves with the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -72,9 +73,14 @@ export async function main(args: readonly string[]): Promise<number> {
 }
 
 async function run(args: readonly string[], signal: AbortSignal): Promise<void> {
+  const names = new Set(COMMANDS.map(({ name }) => name))
+  const start = args.findIndex(arg => names.has(arg))
+  // After a command, `--version` is the version of a file.
+  const hasVersion = start < 0 || !args.slice(start).some(arg => /^--version(=|$)/.test(arg))
   const program = newProgram(
     'dfs',
-    'Files of a private, encrypted, replicated file system. Talks to the dfs-node on this machine.'
+    'Files of a private, encrypted, replicated file system. Talks to the dfs-node on this machine.',
+    { hasVersion }
   )
   addGlobalFlags(program)
   const callOf = (): Call => ({ where: whereOf(program), isJson: program.opts<GlobalFlags>().json, signal })
@@ -85,11 +91,6 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<void> 
   program.commandsGroup('Help:').helpCommand('help [command]', 'print this help, or that of a command')
   addHelpBelow(program, `\n${examplesText(EXAMPLES)}\n\n${exitLine(EXIT_NAMES)}\n${VARIABLES}`)
   program.on('command:*', ([name]: string[]) => refuseCommand(name as string))
-  // Flags before the command belong to the program itself. After it, `--version` is a flag of `get` and `cat`.
-  const names = new Set(COMMANDS.map(({ name }) => name))
-  const start = args.findIndex(arg => names.has(arg))
-  if (start < 0 || args.indexOf('--version') < start) addVersion(program)
-  if (start >= 0) refuseUnbuiltFlags(args.slice(start), UNBUILT_FLAGS)
   await program.parseAsync(args, { from: 'user' })
 }
 

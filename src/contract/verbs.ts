@@ -30,6 +30,13 @@ export const VERBS = {
     run: (node, { path, recursive, here, deleted }, options) =>
       node.list(path, { recursive, here, deleted, ...options })
   }),
+  /** Asked with `Accept: text/event-stream`, the server answers with server-sent events instead of lines. */
+  watch: stream({
+    method: 'GET',
+    route: '/v1/watch/*',
+    fields: z.object({ path: z.string(), recursive: flag, list: flagIfGiven, since: z.string().optional() }),
+    run: (node, { path, recursive, list, since }, options) => node.watch(path, { recursive, list, since, ...options })
+  }),
   copies: stream({
     method: 'GET',
     route: '/v1/copies/*',
@@ -68,6 +75,12 @@ export const VERBS = {
     }),
     run: (node, { path, ...given }, options) => node.remove(path, { ...given, ...options })
   }),
+  cancelPurge: call({
+    method: 'POST',
+    route: '/v1/cancel-purge/*',
+    fields: onePath,
+    run: (node, { path }, options) => node.cancelPurge(path, options)
+  }),
   removing: stream({
     method: 'POST',
     route: '/v1/remove/*',
@@ -91,6 +104,25 @@ export const VERBS = {
     route: '/v1/evict/*',
     fields: onePath,
     run: (node, { path }, options) => node.evict(path, options)
+  }),
+  gc: call({
+    method: 'POST',
+    route: '/v1/gc',
+    fields: z.strictObject({ dryRun: z.boolean().optional() }),
+    run: (node, { dryRun }, options) => node.gc({ dryRun, ...options })
+  }),
+  fsck: call({
+    method: 'POST',
+    route: '/v1/fsck',
+    fields: z.strictObject({ readData: z.boolean().optional() }),
+    run: (node, { readData }, options) => node.fsck({ readData, ...options })
+  }),
+  df: call({ method: 'GET', route: '/v1/df', fields: none, run: (node, _fields, options) => node.df(options) }),
+  du: call({
+    method: 'GET',
+    route: '/v1/du/*',
+    fields: onePath,
+    run: (node, { path }, options) => node.du(path, options)
   }),
   status: call({ method: 'GET', route: '/v1/status', fields: none, run: node => node.status() }),
   peers: call({ method: 'GET', route: '/v1/peers', fields: none, run: node => node.peers() }),

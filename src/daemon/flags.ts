@@ -4,7 +4,7 @@ import { defaultDataDir, knownDataDir } from '../terminal/data-dir.ts'
 import { usage } from '../terminal/errors.ts'
 import { examplesText } from '../terminal/examples.ts'
 import { EXIT_NAMES, exitLine } from '../terminal/exit.ts'
-import { addHelpBelow, addVersion, isOn, newProgram } from '../terminal/program.ts'
+import { addHelpBelow, isOn, newProgram } from '../terminal/program.ts'
 import { refuseUnbuiltFlags } from '../terminal/unbuilt.ts'
 
 const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug', 'trace'] as const
@@ -115,7 +115,6 @@ DEBUG names components, and overrides --log-level.`
 
 function daemonProgram(env: NodeJS.ProcessEnv): Command {
   const program = newProgram('dfs-node', 'A node of a private, encrypted, replicated file system. Every node is equal.')
-  addVersion(program)
   const one = (flag: string, help: string, value: string | undefined): Command => program.option(flag, help, value)
   const many = (flag: string, help: string, value: string | undefined, what = 'multiaddr'): Command =>
     program.option(

@@ -121,6 +121,11 @@ export class Capacity {
     if (this.#options.clock.monotonic() - this.#measuredAtMs > MEASURE_INTERVAL_MS) await this.measure()
   }
 
+  /** The bytes that can still be stored. */
+  get roomBytes(): number {
+    return Math.max(0, this.#roomBytes())
+  }
+
   #roomBytes(): number {
     const keepFreeBytes = this.#space.totalBytes * RESERVE_SHARE + (this.#options.keepFreeBytes?.() ?? 0)
     return Math.min(this.capacityBytes - this.usedBytes, this.#space.freeBytes - keepFreeBytes)

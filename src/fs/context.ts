@@ -1,6 +1,7 @@
 import type { Blocks } from '../blocks/blocks.ts'
 import type { Author } from '../catalog/author.ts'
 import type { Catalog } from '../catalog/catalog.ts'
+import type { ChangeFeed } from '../catalog/feed/change-feed.ts'
 import type { Past } from '../catalog/past/past.ts'
 import type { Tree } from '../catalog/tree.ts'
 import type { NodeCodec } from '../format/manifest.ts'
@@ -17,6 +18,7 @@ import type { AwaitedMember, Copies, PutOptions } from './types.ts'
 export interface FsContext {
   catalog: Catalog
   tree: Tree
+  feed: ChangeFeed
   past: Past
   author: Author
   blocks: Blocks
@@ -30,6 +32,10 @@ export interface FsContext {
    * member; undefined means the default.
    */
   defaults: { replicas: number; ack: number | undefined }
+  /** Returns the entry that a record is about; undefined if the record is not here or is damaged. */
+  entryOf: (record: Uint8Array) => Promise<Uint8Array | undefined>
+  /** The bytes that this node uses, may use, and can still take. */
+  disk: () => { used: number; capacity: number; free: number }
   /** Returns when a member that is not connected was last seen; null if it never was. */
   lastSeen: (peer: PeerId) => Date | null
 }

@@ -10,6 +10,12 @@ export interface AbortOptions {
   signal?: AbortSignal | undefined
 }
 
+/** Of a move or a copy. */
+export interface ClobberOptions extends AbortOptions {
+  /** Fail with code `exists` if a file is already at the new path. */
+  noClobber?: boolean | undefined
+}
+
 /**
  * Bytes to store, in whatever form a program has them: text, which is stored as UTF-8, bytes, a Node.js or web stream, or
  * anything else that yields bytes. A stream that yields text is refused with code `invalid`.
@@ -203,10 +209,32 @@ export interface Stat extends ListItem {
    */
   replicas: { wanted: number; confirmed: number }
   /**
-   * The number of records that ever wrote content, including deleted ones; 1 for a directory. Older versions cannot be
-   * read yet.
+   * The number of versions of the file that are kept, the one that shows included; 1 for a directory.
    */
   versions: number
+  /** Who wrote the content that shows; null for a directory. */
+  writtenBy: Writer | null
+  /** The other contents that were written at the same time, and that nobody has chosen between yet. */
+  conflicts: ConflictItem[]
+}
+
+/** Who wrote a content, and when. */
+export interface Writer {
+  peerId: string
+  /** The name of that member; null if it is not known. */
+  name: string | null
+  /** By the clock of that member. */
+  at: Date
+}
+
+/** A content that shows beside a file. */
+export interface ConflictItem {
+  /** The path under which it shows. */
+  path: string
+  /** Names it for `restore`, as in `VersionItem`. */
+  version: string
+  size: number
+  writtenBy: Writer
 }
 
 export interface RemoveOptions extends AbortOptions {

@@ -2,10 +2,15 @@ import type { Readable, Writable } from 'node:stream'
 import { TypedEventEmitter } from 'main-event'
 import type { DfsNodeEvents } from '../api.ts'
 import { parsePath } from '../format/path.ts'
+import { cancelPurge } from '../fs/cancel-purge.ts'
 import type { FsContext } from '../fs/context.ts'
 import { copiesBelow } from '../fs/copies.ts'
 import { copyPath } from '../fs/copy.ts'
+import { spaceOf } from '../fs/df.ts'
+import { usageOf } from '../fs/du.ts'
 import { evictPath } from '../fs/evict.ts'
+import { checkBlocks } from '../fs/fsck.ts'
+import { collectGarbage } from '../fs/gc.ts'
 import { openFile } from '../fs/get.ts'
 import { listPath } from '../fs/list.ts'
 import { listDeleted } from '../fs/list-deleted.ts'
@@ -15,6 +20,7 @@ import { putFile } from '../fs/put.ts'
 import { removePath, removingPath } from '../fs/remove.ts'
 import { isThere } from '../fs/resolve.ts'
 import { restorePath } from '../fs/restore.ts'
+import type { FsckOptions, FsckResult, GcOptions, GcResult, SpaceReport, Usage } from '../fs/space-types.ts'
 import { statPath } from '../fs/stat.ts'
 import type {
   AbortOptions,
@@ -33,6 +39,8 @@ import type {
 } from '../fs/types.ts'
 import type { RestoreOptions, RestoreResult, VersionItem } from '../fs/version-types.ts'
 import { versionsOf } from '../fs/versions.ts'
+import { watchPath } from '../fs/watch.ts'
+import type { WatchEvent, WatchOptions } from '../fs/watch-types.ts'
 import { PutStream, readStreamOf } from './file-streams.ts'
 
 /** The verbs of a node that act on files and directories. Each is passed to the rooms that are running. */
@@ -51,6 +59,17 @@ export abstract class FileVerbs extends TypedEventEmitter<DfsNodeEvents> {
   async *list(path: string, options: ListOptions = {}): AsyncGenerator<ListItem> {
     const list = options.deleted === true ? listDeleted : listPath
     yield* list(await this.fs(), parsePath(path), options)
+  }
+
+  async *watch(path: string, options: WatchOptions = {}): AsyncGenerator<WatchEvent> {
+    const watched = parsePath(path)
+    let { since } = options
+    // A watch ends when its rooms stop. Those that replace them have another history, so the next event is a reset.
+    for (;;)
+      for await (const event of watchPath(await this.fs(), watched, { ...options, since })) {
+        yield event
+        since = event.cursor
+      }
   }
 
   async *copies(path: string, options: AbortOptions = {}): AsyncGenerator<CopiesItem> {
@@ -85,6 +104,10 @@ export abstract class FileVerbs extends TypedEventEmitter<DfsNodeEvents> {
     return removePath(await this.fs(), parsePath(path), options)
   }
 
+  async cancelPurge(path: string, options: AbortOptions = {}): Promise<RemoveResult> {
+    return cancelPurge(await this.fs(), parsePath(path), options)
+  }
+
   async *removing(path: string, options: RemoveOptions = {}): AsyncGenerator<RemoveResult> {
     yield* removingPath(await this.fs(), parsePath(path), options)
   }
@@ -99,6 +122,22 @@ export abstract class FileVerbs extends TypedEventEmitter<DfsNodeEvents> {
 
   async evict(path: string, options: AbortOptions = {}): Promise<EvictResult> {
     return evictPath(await this.fs(), parsePath(path), options.signal)
+  }
+
+  async gc(options: GcOptions = {}): Promise<GcResult> {
+    return collectGarbage(await this.fs(), options)
+  }
+
+  async fsck(options: FsckOptions = {}): Promise<FsckResult> {
+    return checkBlocks(await this.fs(), options)
+  }
+
+  async df(options: AbortOptions = {}): Promise<SpaceReport> {
+    return spaceOf(await this.fs(), options)
+  }
+
+  async du(path: string, options: AbortOptions = {}): Promise<Usage> {
+    return usageOf(await this.fs(), parsePath(path), options)
   }
 
   async exists(path: string, options: AbortOptions = {}): Promise<boolean> {

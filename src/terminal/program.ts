@@ -6,9 +6,14 @@ import { watchOutput } from './stdout.ts'
 import { usageWords } from './usage-words.ts'
 import { version } from './version.ts'
 
-/** Returns a program that throws instead of exiting. `runProgram` catches and reports the error. */
-export function newProgram(name: string, description: string): Command {
+/**
+ * Returns a program that throws instead of exiting. `runProgram` catches and reports the error. Without `hasVersion`, the
+ * program has no flag `--version`, so that a command may have one.
+ */
+export function newProgram(name: string, description: string, { hasVersion = true } = {}): Command {
   const program = new Command(name)
+  if (hasVersion) program.version(version, '--version', 'print the version')
+  program
     .description(description)
     .helpOption('-h, --help', 'print this help')
     .configureOutput({ writeErr: () => {} })
@@ -20,11 +25,6 @@ export function newProgram(name: string, description: string): Command {
       subcommandTerm: command => command.name()
     })
   return throwUsage(program)
-}
-
-/** Adds `--version`, which prints the version wherever it stands. */
-export function addVersion(program: Command): void {
-  program.version(version, '--version', 'print the version')
 }
 
 /** Makes a command throw a usage error in our words, instead of exiting. Help and version still end the program. */

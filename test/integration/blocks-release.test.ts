@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { Blocks } from '../../src/blocks/blocks.ts'
 import { walkManifest } from '../../src/blocks/manifest-walk.ts'
 import type { RecordRef } from '../../src/blocks/record-ref.ts'
 import { indexKey } from '../../src/disk/index-db.ts'
 import { TABLES, type Table } from '../../src/disk/tables.ts'
-import { type BlockCid, blockKey } from '../../src/format/cid.ts'
+import { type BlockCid, blockKey, cidOfMultihash } from '../../src/format/cid.ts'
 import { defaultNodeCodec } from '../../src/format/manifest.ts'
 import { toHex } from '../../src/util/bytes.ts'
 import { BlockCluster, type BlockMember, type MemberOptions } from '../fixtures/block-cluster.ts'
@@ -151,6 +152,132 @@ test('a full disk makes room by freeing what was released', async t => {
   member.mayFree = true
   await whileTimePasses(clock, member.put(bytesOf(8), { replicas: 1 }))
   assert.deepEqual(member.errors, [])
+})
+
+test('a plan says what a run frees, by the reason', async t => {
+  const { clock, members } = await start(t, 2)
+  const [a, b] = members
+  const shared = bytesOf(3)
+  const { record } = await whileTimePasses(clock, a.put(bytesOf(4), { replicas: ALL }))
+  const { record: kept } = await whileTimePasses(clock, a.put(shared, { replicas: ALL }))
+  const { record: twin } = await whileTimePasses(clock, a.put(shared, { replicas: ALL }))
+  await timePassesUntil(clock, 'the other has all', async () => (await b.count()) === 9)
+  a.mayFree = false
+  for (const gone of [record, twin]) await a.release(gone)
+  await assert.rejects(whileTimePasses(clock, a.put(cutOff(), { replicas: 1 })), /cut off/)
+  await pass(clock, 3 * HOUR, MINUTE)
+  const plan = await a.blocks.freeing.plan()
+  assert.equal(plan.released.blocks, 5)
+  assert.equal(plan.endedPuts.blocks, 2)
+  assert.equal(plan.surplus.blocks, 0)
+  a.mayFree = true
+  const freed = await whileTimePasses(clock, a.blocks.freeing.run())
+  assert.equal(freed.blocks, 7)
+  assert.equal(freed.bytes, plan.released.bytes + plan.endedPuts.bytes)
+  assert.deepEqual(await keysHere(a), await blocksOf([kept], [a]))
+  assert.deepEqual(await a.blocks.freeing.plan(), {
+    released: { blocks: 0, bytes: 0 },
+    endedPuts: { blocks: 0, bytes: 0 },
+    surplus: { blocks: 0, bytes: 0 }
+  })
+})
+
+async function* cutOff() {
+  yield bytesOf(3)
+  throw new Error('cut off')
+}
+
+test('a run of gc frees surplus before its time, once its owners prove their copies', async t => {
+  const { clock, members } = await start(t, 3)
+  const [a] = members
+  const { record } = await whileTimePasses(clock, a.put(bytesOf(30), { replicas: 1 }))
+  for (const member of members) await member.stand(record)
+  await pass(clock, 5 * MINUTE)
+  const plan = await a.blocks.freeing.plan()
+  assert.ok(plan.surplus.blocks > 0)
+  const freed = await whileTimePasses(clock, a.blocks.freeing.run())
+  assert.deepEqual(freed, plan.surplus)
+})
+
+test('a check puts right claims that are missing, and ends those of nothing', async t => {
+  const { clock, members } = await start(t, 2)
+  const [a, b] = members
+  const { record } = await whileTimePasses(clock, a.put(bytesOf(4), { replicas: ALL }))
+  const { record: gone } = await whileTimePasses(clock, a.put(bytesOf(2), { replicas: ALL }))
+  await timePassesUntil(clock, 'the other has all', async () => (await b.count()) === 8)
+  await pass(clock, MINUTE)
+  const before = await rowsOf(a, TABLES.claims, TABLES.nodes)
+  const clean = await whileTimePasses(clock, a.blocks.freeing.check(true))
+  assert.deepEqual(clean, { checked: 8, corrupt: 0, repaired: 0, lost: [], lostCount: 0, isCertain: true })
+  // The index loses the claims on two chunks, and the claim of a record.
+  const referrers = (await rowsOf(a, TABLES.claims)).filter(key => key.slice(69, 71) === '6d')
+  const lost = [
+    ...referrers.slice(0, 2).map(key => Buffer.from(`63${key.slice(1)}`, 'hex')),
+    Blocks.referenceKey(record)
+  ]
+  await a.store.index.batch(lost.map(key => ({ type: 'del', key })))
+  const { repaired } = await whileTimePasses(clock, a.blocks.freeing.check(false))
+  assert.ok(repaired >= 3, `${repaired}`)
+  assert.deepEqual(await rowsOf(a, TABLES.claims, TABLES.nodes), before)
+  // A released record whose node nobody has: its chunks stay, until a check ends the claims of the node.
+  for (const member of [a, b]) await member.blockstore.delete(gone.root)
+  for (const member of [a, b]) await member.release(gone)
+  await pass(clock, 2 * MINUTE)
+  assert.equal(a.blocks.freeing.unreadableNodes, 1)
+  assert.equal(await a.count(), 7)
+  await whileTimePasses(clock, a.blocks.freeing.check(false))
+  await pass(clock, 2 * MINUTE)
+  assert.deepEqual(await keysHere(a), await blocksOf([record], [a]))
+  assert.equal(a.blocks.freeing.unreadableNodes, 0)
+  assert.deepEqual(await rowsOf(a, TABLES.releases), [])
+})
+
+test('a check that reads the data fetches damaged blocks again, and names those that nobody has', async t => {
+  const { clock, cluster, members } = await start(t, 2)
+  const [a, b] = members
+  const { record } = await whileTimePasses(clock, a.put(bytesOf(4), { replicas: ALL }))
+  await timePassesUntil(clock, 'the other has all', async () => (await b.count()) === 5)
+  await pass(clock, MINUTE)
+  const chunkFiles = [...a.files.contents().keys()].filter(path => /^blocks\/..\//.test(path))
+  const damage = (path: string): void =>
+    a.files.corrupt(path, bytes => {
+      bytes[100] = (bytes[100] as number) ^ 1
+      return bytes
+    })
+  damage(chunkFiles[0] as string)
+  const mended = await whileTimePasses(clock, a.blocks.freeing.check(true))
+  assert.deepEqual([mended.corrupt, mended.lostCount], [1, 0])
+  assert.ok(mended.repaired >= 1)
+  assert.equal((await whileTimePasses(clock, a.blocks.freeing.check(true))).corrupt, 0)
+  cluster.isolate(b)
+  damage(chunkFiles[1] as string)
+  const { lost, lostCount, corrupt } = await whileTimePasses(clock, a.blocks.freeing.check(true))
+  assert.deepEqual([corrupt, lostCount], [1, 1])
+  assert.equal(blockKey((lost[0] as { cid: BlockCid }).cid), (chunkFiles[1] as string).slice(-68))
+  assert.deepEqual((lost[0] as { record: Uint8Array }).record, record.id)
+  a.errors.length = 0
+})
+
+test('two members that free their surplus at once leave enough copies', async t => {
+  const { clock, members } = await start(t, 3)
+  const { record } = await whileTimePasses(clock, members[0].put(bytesOf(20), { replicas: 2 }))
+  for (const member of members) {
+    await member.stand(record)
+    // As after a change of the number of copies, each has all of them.
+    for (const from of members)
+      for await (const { multihash } of from.blockstore.all()) {
+        const cid = cidOfMultihash(multihash)
+        for await (const bytes of from.blockstore.get(cid)) await member.blockstore.put(cid, bytes)
+      }
+  }
+  for (const member of members) await member.restart({ crash: true })
+  await pass(clock, 65 * MINUTE)
+  await whileTimePasses(clock, Promise.all(members.map(({ blocks }) => blocks.freeing.run())))
+  await pass(clock, 2 * MINUTE)
+  for (const key of await blocksOf([record], members)) {
+    const holders = await Promise.all(members.map(async member => (await keysHere(member)).includes(key)))
+    assert.ok(holders.filter(Boolean).length >= 2, key)
+  }
 })
 
 const SEEDS = process.env['DFS_LONG'] === '1' ? 300 : 12

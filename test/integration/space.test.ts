@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { readdir } from 'node:fs/promises'
+import { readdir, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { CID } from 'multiformats/cid'
 import { generateNetworkKey } from '../../src/index.ts'
+import { toHex } from '../../src/util/bytes.ts'
 import { startNode, until } from '../fixtures/nodes.ts'
 
 const KIB = 1024
@@ -30,3 +32,51 @@ test('a purged file leaves no block on any member, and a copy of it keeps its ow
   await a.remove('/g', { purge: true })
   await until('no chunk is left', async () => (await Promise.all(dirs.map(blockFiles))).every(n => n === 0))
 })
+
+test('gc, fsck, df and du say what there is, and agree with each other', async t => {
+  const { node, options } = await startNode(t, { name: 'attic' })
+  await node.put('/d/a', randomBytes(2 * MIB))
+  await node.put('/d/b', randomBytes(MIB))
+  await node.put('/d/b', randomBytes(MIB))
+  await node.put('/d/small', randomBytes(100))
+  const usage = await node.du('/d')
+  assert.deepEqual([usage.path, usage.files, usage.size, usage.versions], ['/d', 3, 3 * MIB + 100, MIB])
+  assert.ok(usage.here > 3 * MIB && usage.here < 3.2 * MIB, `${usage.here}`)
+  assert.equal((await node.du('/d/small')).here, 0)
+  const before = await node.df()
+  assert.deepEqual(
+    before.members.map(({ name, self, state }) => [name, self, state]),
+    [['attic', true, 'in']]
+  )
+  assert.equal(before.here.live, usage.here)
+  assert.ok(before.here.versions > MIB && before.here.versions < 1.1 * MIB, `${before.here.versions}`)
+  assert.ok(before.here.free > 0 && before.here.catalog > 0)
+  const checked = await node.fsck({ readData: true })
+  assert.equal(checked.checked, await blockFiles(options.dataDir as string).then(files => files + 1), 'a node is small')
+  assert.deepEqual([checked.corrupt, checked.repaired, checked.lost, checked.certain], [0, 0, [], true])
+  await node.remove('/d/b', { purge: true })
+  await until('both versions have gone', async () => (await blockFiles(options.dataDir as string)) === 2)
+  assert.equal((await node.df()).here.versions, 0)
+  assert.deepEqual(await node.gc({ dryRun: true }), {
+    ...{ blocks: 0, bytes: 0, dryRun: true, certain: true, unreadable: 0 },
+    plan: { released: none, endedPuts: none, surplus: none }
+  })
+  assert.deepEqual(await node.gc(), { ...none, dryRun: false, plan: null, certain: true, unreadable: 0 })
+})
+
+const none = { blocks: 0, bytes: 0 }
+
+test('fsck names the file of a block that is damaged and that nobody else has', async t => {
+  const { node, options } = await startNode(t)
+  await node.put('/folder/file', randomBytes(3 * MIB))
+  const folder = join(options.dataDir as string, 'blocks')
+  const files = await readdir(folder, { recursive: true, withFileTypes: true })
+  const { parentPath, name } = files.find(entry => entry.isFile()) as (typeof files)[number]
+  await truncate(join(parentPath, name), 1_000)
+  const { corrupt, lost, lostCount } = await node.fsck({ readData: true })
+  assert.deepEqual([corrupt, lostCount], [1, 1])
+  assert.equal(lost[0]?.path, '/folder/file')
+  assert.equal(codeOfCid(lost[0]?.cid as string), name)
+})
+
+const codeOfCid = (cid: string): string => toHex(CID.parse(cid).multihash.bytes)

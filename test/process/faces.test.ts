@@ -67,7 +67,18 @@ test('put, ls, stat, get, cat, mv, cp, rm, evict, status and peers print what th
   const facts = { kind: 'file', size: 2_500_000, modified: '2020-09-13T12:26:40.000Z', mode: 0o640, conflict: false }
   assert.deepEqual(item, { path: '/a b.bin', ...facts })
   const [found] = jsonLines(await dfs('--json', 'stat', '/a b.bin'))
-  const fields = ['path', 'kind', 'size', 'root', 'modified', 'replicas', 'versions', 'conflict']
+  const fields = [
+    'path',
+    'kind',
+    'size',
+    'root',
+    'modified',
+    'replicas',
+    'versions',
+    'conflict',
+    'writtenBy',
+    'conflicts'
+  ]
   assert.deepEqual(Object.keys(found!), fields)
   assert.deepEqual(found!['replicas'], { wanted: 1, confirmed: 1 })
   const back = join(folder, 'back')

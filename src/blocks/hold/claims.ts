@@ -145,6 +145,14 @@ export class Claims {
     return (await this.#putValues(put, multihashes)).map(value => expiryOf(value) > afterMs)
   }
 
+  /** Decodes a row of the table of claims, whose key is given without the letter of the table. */
+  static decode(key: Uint8Array, value: Uint8Array): { multihash: Uint8Array; claimant: Claimant } {
+    return {
+      multihash: key.subarray(0, MULTIHASH_BYTES),
+      claimant: decodeClaimant(key.subarray(MULTIHASH_BYTES), value)
+    }
+  }
+
   /** Yields everything that claims a block. */
   async *claimants(multihash: Uint8Array): AsyncGenerator<Claimant> {
     const prefix = indexKey(TABLES.claims, multihash)

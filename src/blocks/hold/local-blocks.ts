@@ -174,17 +174,19 @@ export class LocalBlocks {
 
   /**
    * Removes a block if `mayFree` returns true, and then runs `onGone`, also if the block was not here. All of it runs
-   * under the block's lock. Returns true if the block was removed. Only `Freer` calls this.
+   * under the block's lock. Returns the size of a block that was removed; 0 if the store does not know it. Only `Freer`
+   * calls this.
    */
-  async free(cid: BlockCid, mayFree: () => Promise<boolean>, onGone = noChange): Promise<boolean> {
+  async free(cid: BlockCid, mayFree: () => Promise<boolean>, onGone = noChange): Promise<number | undefined> {
     return this.#locks.run(blockKey(cid), async () => {
-      if (!(await mayFree())) return false
+      if (!(await mayFree())) return undefined
       // A bad block is freed too.
       const isHere = await this.#store.has(cid)
+      const bytes = isHere ? ((await this.#store.sizeOf?.(cid)) ?? 0) : undefined
       if (isHere) await this.#store.delete(cid)
       this.#forgetBad(cid)
       await onGone()
-      return isHere
+      return bytes
     })
   }
 

@@ -1,27 +1,73 @@
+import { Limiter } from '../../util/limiter.ts'
 import type { RecordRef } from '../record-ref.ts'
+import type { BlockCheck, Checked } from './check.ts'
 import type { CopyFreer, Freed } from './copy-freer.ts'
 import type { FreeGuard } from './free-guard.ts'
+import type { FreeablePlan, FreePlanner, Sum } from './free-planner.ts'
+import type { Freer } from './freer.ts'
+import type { HeldBlock } from './inventory.ts'
 import type { Releaser } from './releaser.ts'
+import type { Surplus } from './surplus.ts'
 import type { Sweeper } from './sweep.ts'
 
 export interface FreeingOptions {
   guard: FreeGuard
+  freer: Freer
   copyFreer: CopyFreer
   releaser: Releaser
   sweeper: Sweeper
+  surplus: Surplus
+  planner: FreePlanner
+  check: BlockCheck
+  /** Yields every block here, and why it stays. */
+  inventory: (signal?: AbortSignal) => AsyncGenerator<HeldBlock>
+  /** Returns false while it is not certain which blocks are needed. */
+  mayFree: () => boolean
 }
+
+/** The most that callers may have running at once. What they run takes turns in any case. */
+const RUNS_MAX = 8
 
 /** What other rooms ask for in order to get space back. All of it ends at the `Freer`, which alone removes blocks. */
 export class Freeing {
   readonly #options: FreeingOptions
+  readonly #stopped = new AbortController()
+  readonly #running = new Limiter(RUNS_MAX)
 
   constructor(options: FreeingOptions) {
     this.#options = options
   }
 
+  /** Ends what callers have begun, and resolves once it has ended. */
+  async stop(): Promise<void> {
+    this.#stopped.abort()
+    await this.#running.acquire(RUNS_MAX)
+  }
+
   /** Frees soon what was released. Call it after a batch that has the changes of `Blocks.releaseOps`. */
   wake(): void {
     this.#options.releaser.worker.wake()
+  }
+
+  /** Says what `run` would free now, and changes nothing. */
+  plan(signal?: AbortSignal): Promise<FreeablePlan> {
+    return this.#options.planner.plan(signal)
+  }
+
+  /**
+   * Frees now, without rests, what would be freed in time: what was released, what ended puts left, and the surplus whose
+   * owners prove their copies. Returns what was freed meanwhile, by this or by a worker.
+   */
+  async run(signal?: AbortSignal): Promise<Sum> {
+    const { freer, releaser, sweeper, surplus } = this.#options
+    const before = freer.freed
+    await this.#begin(signal, async both => {
+      await sweeper.run(both)
+      await releaser.run(both)
+      await surplus.run(both)
+    })
+    const after = freer.freed
+    return { blocks: after.blocks - before.blocks, bytes: after.bytes - before.bytes }
   }
 
   /**
@@ -33,6 +79,29 @@ export class Freeing {
     const { guard, copyFreer } = this.#options
     await guard.assertMayEvict(signal)
     return copyFreer.free(record, 'evict', signal, result)
+  }
+
+  /** Compares why blocks stay with the log and the manifests, and puts right what differs. See `BlockCheck`. */
+  check(readData: boolean, signal?: AbortSignal): Promise<Checked> {
+    return this.#begin(signal, both => this.#options.check.run({ readData, signal: both }))
+  }
+
+  /** Yields every block here, and why it stays. */
+  inventory(signal?: AbortSignal): AsyncGenerator<HeldBlock> {
+    return this.#options.inventory(signal)
+  }
+
+  /** Runs work that ends with the node too. */
+  async #begin<T>(signal: AbortSignal | undefined, work: (both: AbortSignal) => Promise<T>): Promise<T> {
+    const both = AbortSignal.any([this.#stopped.signal, ...(signal === undefined ? [] : [signal])])
+    const result = await this.#running.run(() => work(both), both)
+    both.throwIfAborted()
+    return result
+  }
+
+  /** False while it is not certain which blocks are needed, so that nothing is freed. */
+  get isCertain(): boolean {
+    return this.#options.mayFree()
   }
 
   /** True while there may be blocks that nothing claims, because a stop was unclean. They are freed later. */

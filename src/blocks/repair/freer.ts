@@ -61,10 +61,16 @@ export interface FreerOptions {
 export class Freer {
   readonly #options: FreerOptions
   readonly #log: Logger
+  readonly #freed = { blocks: 0, bytes: 0 }
 
   constructor(options: FreerOptions) {
     this.#options = options
     this.#log = options.logger.forComponent('dfs:blocks:free')
+  }
+
+  /** The blocks that were freed since the start, and their sealed bytes. */
+  get freed(): { blocks: number; bytes: number } {
+    return { ...this.#freed }
   }
 
   /** Executes a plan. Returns the reason if the block stays. Throws the errors of the disk and of the index. */
@@ -137,6 +143,10 @@ export class Freer {
       if (reason !== undefined) stays = reason
       return reason === undefined
     }
-    return (await this.#options.local.free(cid, mayFree, onGone)) ? undefined : stays
+    const bytes = await this.#options.local.free(cid, mayFree, onGone)
+    if (bytes === undefined) return stays
+    this.#freed.blocks++
+    this.#freed.bytes += bytes
+    return undefined
   }
 }

@@ -30,7 +30,7 @@ export interface ReleaserOptions {
   logger: ComponentLogger
   codec: NodeCodec
   index: Pick<IndexDb, 'range' | 'hasAny' | 'batch'>
-  local: Pick<LocalBlocks, 'sizeOf' | 'whileLocked'>
+  local: Pick<LocalBlocks, 'whileLocked'>
   nodes: Pick<ClaimingNodes, 'ended' | 'forgetIfClaimed'>
   freer: Pick<Freer, 'execute'>
   /** Forgets what was still to be done for a released record. Returns false while the record is being walked. */
@@ -52,8 +52,7 @@ const RELEASE_AGAIN_MS = 24 * 60 * 60_000
 
 /** What a round of the releaser did. */
 export interface Released {
-  /** The blocks that went, and their sealed bytes. */
-  freed: { blocks: number; bytes: number }
+  freedBlocks: number
   /** The manifest nodes that stay, with all that only they claim, because nobody delivers them. */
   unreadableNodes: number
   /** True if released blocks are left because it is not certain which blocks are needed. */
@@ -119,7 +118,7 @@ export class Releaser {
 
   async #round(signal: AbortSignal): Promise<Released> {
     const { index, nodes, mayFree } = this.#options
-    const done: Released = { freed: { blocks: 0, bytes: 0 }, unreadableNodes: this.#unreadableNodes, isStopped: false }
+    const done: Released = { freedBlocks: 0, unreadableNodes: this.#unreadableNodes, isStopped: false }
     if (!(await index.hasAny(indexKey(TABLES.releases)))) return { ...done, unreadableNodes: this.#count(0) }
     await this.#caughtUp(signal)
     await this.#releaseRecords(signal)
@@ -132,7 +131,7 @@ export class Releaser {
     }
     done.isStopped = !mayFree()
     if (!signal.aborted && !done.isStopped) this.#count(done.unreadableNodes)
-    if (done.freed.blocks > 0) this.#log('freed blocks that nothing needs any more: %d', done.freed.blocks)
+    if (done.freedBlocks > 0) this.#log('freed blocks that nothing needs any more: %d', done.freedBlocks)
     if (done.isStopped) this.#log('frees nothing more: it is not certain which blocks are needed')
     return done
   }
@@ -197,14 +196,11 @@ export class Releaser {
   }
 
   /** Frees a block if nothing claims it. Returns false if it is a node that cannot be read. */
-  async #free({ cid }: ReleasedBlock, { freed }: Released): Promise<boolean> {
+  async #free({ cid }: ReleasedBlock, done: Released): Promise<boolean> {
     const { freer, local, nodes, index, clock } = this.#options
-    const bytes = await local.sizeOf(cid)
     const stays = await freer.execute({ reason: 'unclaimed', cid })
-    if (stays === undefined) {
-      freed.blocks++
-      freed.bytes += bytes
-    } else if (stays === IS_CLAIMED) await local.whileLocked(cid, () => nodes.forgetIfClaimed(cid))
+    if (stays === undefined) done.freedBlocks++
+    else if (stays === IS_CLAIMED) await local.whileLocked(cid, () => nodes.forgetIfClaimed(cid))
     else if (stays === UNREADABLE) await index.batch([releasedBlockOp(cid, clock.now())])
     return stays !== UNREADABLE
   }

@@ -25,6 +25,9 @@ import { ViewRound } from './view-round.ts'
 import { isMissing, type WalkOutcome } from './walk-outcome.ts'
 import { RecordWalker, type RecordWalkerOptions } from './walker.ts'
 
+/** How often it is looked whether another walk of a record has ended. */
+const WALK_WAIT_MS = 50
+
 /** The needs of the walks, and the facts that decide when records are walked. */
 export interface RepairOptions extends Omit<RecordWalkerOptions, 'evicted' | 'write'> {
   view: () => View
@@ -179,6 +182,23 @@ export class Repair {
       await this.#walkLater(recordToWalk(cid, record, this.#options), owedAgainAtMs)
   }
 
+  /**
+   * Walks the whole of a record now. Returns the number of chunks that were pulled and of claims that were written, and
+   * whether blocks are missing.
+   */
+  async walkNow(record: RecordRef, signal: AbortSignal): Promise<{ mended: number; isMissing: boolean }> {
+    let [mended, from] = [0, 0]
+    for (;;) {
+      while (this.#unfinished.isWalking(record)) await this.#options.clock.sleep(WALK_WAIT_MS, signal)
+      signal.throwIfAborted()
+      const outcome = await this.#walk(record, { from, isRound: false })
+      mended += outcome.pulled + outcome.claimed
+      const isStuck = outcome.position <= from && outcome.pulled + outcome.claimed === 0
+      if (!outcome.isCut || isStuck) return { mended, isMissing: isMissing(outcome) }
+      from = outcome.position
+    }
+  }
+
   /** Forgets what was still to be done for a record that was released. Returns false while the record is being walked. */
   async forgetReleased(record: RecordRef): Promise<boolean> {
     if (this.#unfinished.isWalking(record)) return false
@@ -252,6 +272,7 @@ export class Repair {
     }
   }
 
+  /** Has records claim their roots that the log has set aside. */
   async #claimAsides(): Promise<void> {
     const { asides, claims } = this.#options
     for await (const record of asides())

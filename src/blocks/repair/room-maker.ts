@@ -90,8 +90,8 @@ export class RoomMaker {
   async #free(signal: AbortSignal): Promise<number> {
     const { clock, claims, sweeper, releaser, caughtUp, mayFree } = this.#options
     if (!mayFree()) return 0
-    const { freed } = await releaser.run(signal)
-    if (freed.blocks > 0) return freed.blocks
+    const { freedBlocks } = await releaser.run(signal)
+    if (freedBlocks > 0) return freedBlocks
     const over = new Set<string>()
     for await (const { put } of claims.expired(Number.POSITIVE_INFINITY)) {
       signal.throwIfAborted()

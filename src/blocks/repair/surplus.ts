@@ -5,6 +5,7 @@ import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
+import { Limiter } from '../../util/limiter.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
 import { SURPLUS_AGAIN_MS, SURPLUS_LOOK_MS, SURPLUS_MS } from '../constants.ts'
@@ -45,6 +46,8 @@ export class Surplus {
   readonly #options: SurplusOptions
   readonly #log: Logger
   readonly #pace: Pace
+  /** One look at a time. */
+  readonly #turns = new Limiter(1)
 
   constructor(options: SurplusOptions) {
     const { clock, logger, onError } = options
@@ -57,7 +60,7 @@ export class Surplus {
       log: this.#log,
       everyMs: SURPLUS_LOOK_MS,
       onError,
-      work: signal => this.#look(signal)
+      work: signal => this.#turns.run(() => this.#look(signal), signal)
     })
   }
 
@@ -70,19 +73,30 @@ export class Surplus {
     return [hasSurplus ? putOp(record, clock.now() + SURPLUS_MS) : { type: 'del', key }]
   }
 
-  async #look(signal: AbortSignal): Promise<void> {
-    const { index, clock, codec, claims, guard, isFull } = this.#options
+  /** Frees all surplus that may go now, whatever its time, and without rests. */
+  async run(signal: AbortSignal): Promise<void> {
+    await this.#turns.run(() => this.#look(signal, true), signal)
+  }
+
+  /** Yields the records that have surplus chunks here, and the time from which these may go. */
+  async *noted(): AsyncGenerator<{ record: RecordRef; dueAtMs: number }> {
+    const { index, codec, claims } = this.#options
     const table = indexKey(TABLES.surplus)
     for await (const { key, value } of index.range(table)) {
-      if (signal.aborted || !guard.mayFreeCopies) return
       const { due, ...fields } = rowSchema.parse(decodeOwn(value))
-      if (!hasCome(due, clock.now(), SURPLUS_MS) && !isFull()) continue
       const record = recordOfFields(key.subarray(table.byteLength), fields, codec.code)
-      if (await claims.isReleased(record)) {
-        await index.batch([{ type: 'del', key }])
-        continue
-      }
-      await this.#pace.run(() => this.#free(record, signal), signal)
+      if (await claims.isReleased(record)) await index.batch([{ type: 'del', key }])
+      else yield { record, dueAtMs: due }
+    }
+  }
+
+  async #look(signal: AbortSignal, isWanted = false): Promise<void> {
+    const { clock, guard, isFull } = this.#options
+    for await (const { record, dueAtMs } of this.noted()) {
+      if (signal.aborted || !guard.mayFreeCopies) return
+      if (!isWanted && !hasCome(dueAtMs, clock.now(), SURPLUS_MS) && !isFull()) continue
+      if (isWanted) await this.#free(record, signal)
+      else await this.#pace.run(() => this.#free(record, signal), signal)
     }
   }
 

@@ -75,6 +75,17 @@ export class Sweeper {
     return this.worker.stop()
   }
 
+  /** Ends the claims that have run out, and frees what only they claimed. */
+  run(signal: AbortSignal): Promise<void> {
+    return this.#sweepClaims(signal)
+  }
+
+  /** Yields the claims that have run out and would be ended now. */
+  async *ended(): AsyncGenerator<ExpiredClaim> {
+    const { claims, clock, isUnderWay } = this.#options
+    for await (const claim of claims.expired(clock.now() - CLAIM_GRACE_MS)) if (!isUnderWay(claim.put)) yield claim
+  }
+
   /** True while there may be blocks that nothing claims, because a stop was unclean. */
   get mayHaveOrphans(): boolean {
     return this.#orphansFromAtMs !== undefined

@@ -14,6 +14,8 @@ export interface WalkOutcome {
   isCut: boolean
   /** The number of chunks that the walk pulled. */
   pulled: number
+  /** The number of claims that the walk wrote because they were not there. */
+  claimed: number
 }
 
 /** Returns the outcome of a walk that has found nothing yet. */
@@ -25,7 +27,8 @@ export function newOutcome(): WalkOutcome {
     owedAgainAtMs: Number.POSITIVE_INFINITY,
     hasSurplus: false,
     isCut: false,
-    pulled: 0
+    pulled: 0,
+    claimed: 0
   }
 }
 

@@ -167,7 +167,9 @@ export class RecordWalker {
     // From here on the node stays. If it is being freed, its claims on the blocks below it end before we look at them.
     await local.whileLocked(cid, async () => {
       const [isClaimed] = await claims.hasReferences([{ cid, parent }])
-      if (parent !== null && isClaimed !== true) await write([referenceOf(cid, parent)])
+      if (parent === null || isClaimed === true) return
+      await write([referenceOf(cid, parent)])
+      turn.outcome.claimed++
     })
     const { bytes, from } = await fetcher.fetch(cid, { signal: turn.signal, author, once: true })
     if (from !== self) await local.keep(cid, bytes)
@@ -188,6 +190,7 @@ export class RecordWalker {
     const isHere = await Promise.all(
       batch.map((chunk, i) => (isClaimed[i] === true ? local.has(chunk.cid) : this.#claimIfHere(chunk)))
     )
+    outcome.claimed += isHere.filter((here, i) => here && isClaimed[i] === false).length
     const isOwed = batch.map(owes)
     await onHere?.(batch.filter((_, i) => isHere[i]).map(({ cid }) => cid))
     outcome.hasSurplus ||= isHere.some((here, i) => here && isOwed[i] === false)
@@ -195,6 +198,7 @@ export class RecordWalker {
     const owed = batch.filter((_, i) => isMissing[i])
     if (owed.length === 0) return []
     const unclaimed = batch.filter((_, i) => isMissing[i] && isClaimed[i] === false)
+    outcome.claimed += unclaimed.length
     await write(unclaimed.flatMap(({ cid, parent }) => (parent === null ? [] : [referenceOf(cid, parent)])))
     const owedAgainAtMs = await evicted.owedAgainAtMs(owed.map(({ cid }) => cid))
     const nowAtMs = clock.now()

@@ -34,6 +34,7 @@ export function buildBlocks(init: RoomOptions, { disk, membership }: RoomsBelow)
     askIfThere: (peer, signal) => members.askIfThere(peer, signal),
     holders: record => sync.holders(record),
     records: after => allRecords(log, [codec.code], after),
+    knows: ids => log.has(ids),
     asides: () => recordsSetAside(log, [codec.code]),
     mayFree,
     onFault: peer => onEvent({ event: 'fault', peerId: peer }),

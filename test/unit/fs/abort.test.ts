@@ -4,7 +4,11 @@ import { NotFoundError } from '../../../src/catalog/errors.ts'
 import { parsePath } from '../../../src/format/path.ts'
 import type { FsContext } from '../../../src/fs/context.ts'
 import { copyPath } from '../../../src/fs/copy.ts'
+import { spaceOf } from '../../../src/fs/df.ts'
+import { usageOf } from '../../../src/fs/du.ts'
 import { evictPath } from '../../../src/fs/evict.ts'
+import { checkBlocks } from '../../../src/fs/fsck.ts'
+import { collectGarbage } from '../../../src/fs/gc.ts'
 import { openFile } from '../../../src/fs/get.ts'
 import { listPath } from '../../../src/fs/list.ts'
 import { makeDirectory } from '../../../src/fs/mkdir.ts'
@@ -27,6 +31,10 @@ const verbs: Record<string, Verb> = {
   remove: (fs, signal) => removePath(fs, path, { signal }),
   copy: (fs, signal) => copyPath(fs, path, to, { signal }),
   evict: (fs, signal) => evictPath(fs, path, signal),
+  du: (fs, signal) => usageOf(fs, path, { signal }),
+  df: (fs, signal) => spaceOf(fs, { signal }),
+  gc: (fs, signal) => collectGarbage(fs, { signal }),
+  fsck: (fs, signal) => checkBlocks(fs, { signal }),
   get: (fs, signal) => openFile(fs, path, { signal }),
   list: (fs, signal) => listPath(fs, path, { signal }).next()
 }
@@ -34,7 +42,7 @@ const verbs: Record<string, Verb> = {
 /** Rooms in which nothing is found, and one member is connected that never answers. */
 function fakeFs(some: { resolve?: () => Promise<unknown> } = {}) {
   const done: string[] = []
-  const record = { id: new Uint8Array(32) }
+  const record = { id: new Uint8Array(32), fields: { op: 'put' } }
   const change = async <T>(
     verb: string,
     result: T,

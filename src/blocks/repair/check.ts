@@ -1,0 +1,238 @@
+import { type IndexDb, type IndexOp, indexKey } from '../../disk/index-db.ts'
+import { TABLES } from '../../disk/tables.ts'
+import { type BlockCid, blockKey, cidOfMultihash, isNode } from '../../format/cid.ts'
+import type { NodeCodec } from '../../format/manifest.ts'
+import type { PeerId } from '../../format/peer-id.ts'
+import { fromHex, toHex } from '../../util/bytes.ts'
+import type { ComponentLogger, Logger } from '../../util/logger.ts'
+import { BlockCorruptError, BlockUnreadableError, isOutOfReach } from '../errors.ts'
+import type { BlockPuller } from '../fetch/puller.ts'
+import { type ClaimingNodes, nodeKey } from '../hold/claiming-nodes.ts'
+import { type Claimant, Claims } from '../hold/claims.ts'
+import type { LocalBlocks } from '../hold/local-blocks.ts'
+import { ReferenceLookup } from '../hold/reference-lookup.ts'
+import { releasedBlockKey, releasedBlockOp } from '../hold/release-rows.ts'
+import { nameOf } from '../log-names.ts'
+import { walkManifest } from '../manifest-walk.ts'
+import type { Ranking } from '../rank.ts'
+import type { RecordRef } from '../record-ref.ts'
+import { evictedKey } from './evicted-blocks.ts'
+import { recordReferenceOps } from './record-rows.ts'
+import type { Releaser } from './releaser.ts'
+import type { Repair } from './repair.ts'
+
+export interface BlockCheckOptions {
+  self: PeerId
+  logger: ComponentLogger
+  codec: NodeCodec
+  index: Pick<IndexDb, 'range' | 'has' | 'batch'>
+  local: Pick<LocalBlocks, 'all' | 'get' | 'has' | 'getOrThrow' | 'whileLocked'>
+  claims: Claims
+  nodes: Pick<ClaimingNodes, 'isClaiming'>
+  puller: Pick<BlockPuller, 'pull'>
+  repair: Pick<Repair, 'walkNow' | 'caughtUp' | 'isWalkingReleased'>
+  releaser: Pick<Releaser, 'run'>
+  ranking: () => Ranking
+  /** Yields every record that has blocks and whose id is greater than `after`. */
+  records: (after: Uint8Array) => AsyncIterable<RecordRef>
+  /** Returns which of these records the log has. */
+  knows: (records: readonly Uint8Array[]) => Promise<boolean[]>
+  /** Returns false while it is not certain which blocks are needed. */
+  mayFree: () => boolean
+  /** True while there may be blocks that nothing claims, because a stop was unclean. */
+  mayHaveOrphans: () => boolean
+}
+
+export interface CheckOptions {
+  /** Also read and hash every block here. */
+  readData: boolean
+  signal: AbortSignal
+}
+
+/** A block that is needed here, is not here, and that no member that was asked has. */
+export interface LostBlock {
+  cid: BlockCid
+  /** A record that needs it; null if none is known. */
+  record: Uint8Array | null
+}
+
+export interface Checked {
+  /** The blocks here that were looked at. */
+  checked: number
+  /** The blocks here whose bytes are not those that were stored, or that the disk cannot read. */
+  corrupt: number
+  /** The claims and blocks that were put right: written, removed, or got from another member. */
+  repaired: number
+  /** At most `LOST_MAX` of the lost blocks, and how many there are. */
+  lost: LostBlock[]
+  lostCount: number
+  /** False if claims that seem to be of nothing were left alone, because it is not certain which blocks are needed. */
+  isCertain: boolean
+}
+
+/** The most lost blocks that are named, and that are remembered so that each counts once. */
+const LOST_MAX = 1_000
+const LOST_SEEN_MAX = 100_000
+
+interface Findings {
+  checked: Checked
+  /** The keys of the lost blocks. */
+  lost: Set<string>
+}
+
+/**
+ * Recomputes from the log and the manifests why blocks stay, compares it with the index, and puts right what differs:
+ *
+ * 1. each record that needs its content claims its root, and the walk of its manifest claims what is here or owed, and
+ *    brings what is missing;
+ * 2. claims of records that do not need their content, or that the log does not have, and claims of manifest nodes that
+ *    nothing claims, are ended; so are those of released nodes that nobody can read;
+ * 3. blocks that nothing claims are left to the releaser. With `readData`, each block is hashed, and one that is not what
+ *    was stored is fetched again.
+ */
+export class BlockCheck {
+  readonly #options: BlockCheckOptions
+  readonly #log: Logger
+
+  constructor(options: BlockCheckOptions) {
+    this.#options = options
+    this.#log = options.logger.forComponent('dfs:blocks:check')
+  }
+
+  async run({ readData, signal }: CheckOptions): Promise<Checked> {
+    const { repair, releaser, mayFree } = this.#options
+    const done: Checked = { checked: 0, corrupt: 0, repaired: 0, lost: [], lostCount: 0, isCertain: true }
+    await repair.caughtUp()
+    const found: Findings = { checked: done, lost: new Set() }
+    await this.#checkRecords(found, signal)
+    // Ends what is still to be ended in the usual way, so that only what nobody can end is left.
+    await releaser.run(signal)
+    done.isCertain = mayFree()
+    if (done.isCertain) await this.#checkClaims(found, signal)
+    await this.#checkBlocks(found, readData, signal)
+    await releaser.run(signal)
+    const { checked, corrupt, repaired, lostCount } = done
+    this.#log('blocks checked: %d, corrupt: %d, repaired: %d, lost: %d', checked, corrupt, repaired, lostCount)
+    return done
+  }
+
+  async #checkRecords(found: Findings, signal: AbortSignal): Promise<void> {
+    const { records, claims, index, repair } = this.#options
+    for await (const record of records(new Uint8Array(0))) {
+      signal.throwIfAborted()
+      if (!(await claims.hasRecord(record))) {
+        if (await claims.isReleased(record)) continue
+        await index.batch(recordReferenceOps(record))
+        found.checked.repaired++
+      }
+      const { mended, isMissing } = await repair.walkNow(record, signal)
+      found.checked.repaired += mended
+      if (isMissing) await this.#nameMissing(record, found)
+    }
+  }
+
+  /** Names the blocks of a record that this member owes and lacks, after a walk that could not bring them. */
+  async #nameMissing({ id, root, replicas }: RecordRef, found: Findings): Promise<void> {
+    const { local, codec, ranking, self, index } = this.#options
+    const order = ranking()
+    let node = root
+    const readNode = (cid: BlockCid): Promise<Uint8Array> => {
+      node = cid
+      return local.getOrThrow(cid)
+    }
+    const onSkip = (error: unknown): void => {
+      if (isOutOfReach(error)) this.#noteLost(found, node, id)
+    }
+    for await (const { cid, chunkIndex } of walkManifest(root, readNode, codec, { isOnce: true, onSkip })) {
+      if (chunkIndex === null || !order.isOwner(self, cid.multihash.digest, replicas)) continue
+      if (!(await local.has(cid)) && !(await index.has(evictedKey(cid)))) this.#noteLost(found, cid, id)
+    }
+  }
+
+  /** Ends the claims of what does not need the block. */
+  async #checkClaims(found: Findings, signal: AbortSignal): Promise<void> {
+    const { index, repair, claims } = this.#options
+    const table = indexKey(TABLES.claims)
+    const unclaimedNodes = new Set<string>()
+    for await (const { key, value } of index.range(table)) {
+      signal.throwIfAborted()
+      const { multihash, claimant } = Claims.decode(key.subarray(table.byteLength), value)
+      if (claimant.by === 'put' || (await this.#isNeeded(claimant))) continue
+      if (await repair.isWalkingReleased()) continue
+      const cid = cidOfMultihash(multihash)
+      const ops: IndexOp[] = [{ type: 'del', key }, releasedBlockOp(cid)]
+      if (claimant.by === 'record') await index.batch(ops)
+      else if (!(await this.#endClaim(claimant.multihash, ops))) continue
+      else unclaimedNodes.add(toHex(claimant.multihash))
+      found.checked.repaired++
+    }
+    for (const node of unclaimedNodes) {
+      const multihash = fromHex(node)
+      // From now on the releaser treats it as a block that claims nothing.
+      const ops: IndexOp[] = [{ type: 'del', key: nodeKey(multihash) }, releasedBlockOp(cidOfMultihash(multihash))]
+      if (!(await claims.isClaimed(multihash))) await index.batch(ops)
+    }
+  }
+
+  /** Ends a claim of a node unless something claims the node by now. */
+  #endClaim(node: Uint8Array, ops: readonly IndexOp[]): Promise<boolean> {
+    const { local, claims, index } = this.#options
+    return local.whileLocked(cidOfMultihash(node), async () => {
+      if (await claims.isClaimed(node)) return false
+      await index.batch(ops)
+      return true
+    })
+  }
+
+  async #isNeeded(claimant: Exclude<Claimant, { by: 'put' }>): Promise<boolean> {
+    const { claims, knows } = this.#options
+    if (claimant.by === 'node') return claims.isClaimed(claimant.multihash)
+    return !(await claims.isReleased(claimant)) && (await knows([claimant.id]))[0] === true
+  }
+
+  async #checkBlocks(found: Findings, readData: boolean, signal: AbortSignal): Promise<void> {
+    const { local, claims, index, mayHaveOrphans } = this.#options
+    for await (const multihash of local.all()) {
+      signal.throwIfAborted()
+      found.checked.checked++
+      const cid = cidOfMultihash(multihash)
+      if (readData) await this.#read(cid, found, signal)
+      // After an unclean stop they wait for a day, in case the index has lost the claim of a put.
+      if (mayHaveOrphans() || (await claims.isClaimed(multihash)) || (await index.has(releasedBlockKey(cid)))) continue
+      await index.batch([releasedBlockOp(cid)])
+      found.checked.repaired++
+    }
+  }
+
+  async #read(raw: BlockCid, found: Findings, signal: AbortSignal): Promise<void> {
+    const { local, nodes, codec, claims, puller, self } = this.#options
+    try {
+      await local.get(raw, signal)
+    } catch (error) {
+      if (!(error instanceof BlockCorruptError || error instanceof BlockUnreadableError)) throw error
+      found.checked.corrupt++
+      const cid = (await nodes.isClaiming(raw)) ? cidOfMultihash(raw.multihash.bytes, codec.code) : raw
+      const { records } = await new ReferenceLookup(claims).of(raw.multihash.bytes)
+      const [needing] = [...records].sort(([, a], [, b]) => b.replicas - a.replicas)
+      // Nothing needs it, so it is not missed.
+      if (needing === undefined) return
+      try {
+        const replicas = isNode(cid) ? Number.POSITIVE_INFINITY : needing[1].replicas
+        await puller.pull(cid, { signal, author: self, replicas, once: true })
+        found.checked.repaired++
+      } catch (cause) {
+        if (!isOutOfReach(cause)) throw cause
+        this.#log('block %s is damaged, and no member that can be reached has it', nameOf(cid))
+        this.#noteLost(found, cid, fromHex(needing[0]))
+      }
+    }
+  }
+
+  /** Counts a lost block, once: records may share it, and a damaged block may also be missing. */
+  #noteLost({ checked, lost }: Findings, cid: BlockCid, record: Uint8Array | null): void {
+    if (lost.has(blockKey(cid))) return
+    if (lost.size < LOST_SEEN_MAX) lost.add(blockKey(cid))
+    checked.lostCount++
+    if (checked.lost.length < LOST_MAX) checked.lost.push({ cid, record })
+  }
+}

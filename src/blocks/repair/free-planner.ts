@@ -1,0 +1,157 @@
+import { type IndexDb, indexKey } from '../../disk/index-db.ts'
+import { TABLES } from '../../disk/tables.ts'
+import { type BlockCid, blockKey, cidOfMultihash } from '../../format/cid.ts'
+import type { NodeCodec } from '../../format/manifest.ts'
+import type { PeerId } from '../../format/peer-id.ts'
+import { toHex } from '../../util/bytes.ts'
+import type { Clock } from '../../util/clock.ts'
+import { isOutOfReach } from '../errors.ts'
+import type { ClaimingNodes } from '../hold/claiming-nodes.ts'
+import type { Claims } from '../hold/claims.ts'
+import type { LocalBlocks } from '../hold/local-blocks.ts'
+import { ReferenceLookup } from '../hold/reference-lookup.ts'
+import { decodeReleasedBlock, decodeReleasedRecord, RELEASED_BLOCKS, RELEASED_RECORDS } from '../hold/release-rows.ts'
+import { isChunk, walkBatches } from '../manifest-walk.ts'
+import type { Ranking } from '../rank.ts'
+import type { RecordRef } from '../record-ref.ts'
+import { planCopy } from './copy-plan.ts'
+import type { Surplus } from './surplus.ts'
+import type { Sweeper } from './sweep.ts'
+
+export interface FreePlannerOptions {
+  self: PeerId
+  clock: Clock
+  codec: NodeCodec
+  index: Pick<IndexDb, 'range' | 'has'>
+  local: Pick<LocalBlocks, 'has' | 'sizeOf' | 'getOrThrow'>
+  claims: Claims
+  nodes: Pick<ClaimingNodes, 'claimedBy'>
+  surplus: Pick<Surplus, 'noted'>
+  sweeper: Pick<Sweeper, 'ended'>
+  ranking: () => Ranking
+}
+
+/** A number of blocks, and their sealed bytes. */
+export interface Sum {
+  blocks: number
+  bytes: number
+}
+
+/** What would be freed now, by the reason. */
+export interface FreeablePlan {
+  /** Content that its records no longer need: of deleted files and of versions whose time is over. */
+  released: Sum
+  /** Blocks of puts that ended without a record, or that were given up. */
+  endedPuts: Sum
+  /** Copies that this member does not owe. They go if the members that owe them prove that they hold theirs. */
+  surplus: Sum
+}
+
+/** Says what would be freed now and why, and changes nothing. */
+export class FreePlanner {
+  readonly #options: FreePlannerOptions
+
+  constructor(options: FreePlannerOptions) {
+    this.#options = options
+  }
+
+  async plan(signal?: AbortSignal): Promise<FreeablePlan> {
+    return {
+      released: await this.#released(signal),
+      endedPuts: await this.#endedPuts(signal),
+      surplus: await this.#surplus(signal)
+    }
+  }
+
+  /**
+   * Follows what was released from the top down. A block would go once all that claims it would. So it is looked at again
+   * for each node above it that would go, and counts with the last of them. Only the nodes are remembered: one for each
+   * thousand chunks.
+   */
+  async #released(signal: AbortSignal | undefined): Promise<Sum> {
+    const { index, codec, nodes } = this.#options
+    const sum = { blocks: 0, bytes: 0 }
+    const going = new Set<string>()
+    const follow = async (cid: BlockCid): Promise<void> => {
+      signal?.throwIfAborted()
+      const key = blockKey(cid)
+      if (going.has(key) || !(await this.#isOnlyClaimedBy(cid, going))) return
+      const claimed = await nodes.claimedBy(cid)
+      if (claimed === 'unreadable') return
+      await this.#count(cid, sum)
+      if (claimed === undefined) return
+      going.add(key)
+      for (const block of claimed) await follow(block)
+    }
+    for await (const { key, value } of index.range(RELEASED_RECORDS)) {
+      const { root } = decodeReleasedRecord(key, value, codec.code)
+      // If it has a row of its own, it is counted there; a chunk is not remembered.
+      if (!(await index.has(Buffer.concat([RELEASED_BLOCKS, root.multihash.bytes])))) await follow(root)
+    }
+    for await (const { key, value } of index.range(RELEASED_BLOCKS))
+      await follow(decodeReleasedBlock(key, value, codec.code).cid)
+    return sum
+  }
+
+  async #isOnlyClaimedBy({ multihash }: BlockCid, going: ReadonlySet<string>): Promise<boolean> {
+    for await (const claimant of this.#options.claims.claimants(multihash.bytes))
+      if (claimant.by !== 'node' || !going.has(toHex(claimant.multihash))) return false
+    return true
+  }
+
+  /** A block counts with the first of the puts that claim it, if all of them have ended. */
+  async #endedPuts(signal: AbortSignal | undefined): Promise<Sum> {
+    const { sweeper, claims, index } = this.#options
+    const sum = { blocks: 0, bytes: 0 }
+    for await (const { put, multihash } of sweeper.ended()) {
+      signal?.throwIfAborted()
+      const cid = cidOfMultihash(multihash)
+      let isFirst: boolean | undefined
+      for await (const claimant of claims.claimants(multihash)) {
+        const isOver = claimant.by === 'put' && (await claims.hasPut(claimant.put, [multihash]))[0] === false
+        isFirst = isOver && (isFirst ?? (claimant.by === 'put' && toHex(claimant.put) === toHex(put)))
+        if (!isFirst) break
+      }
+      if (isFirst === true && !(await index.has(indexKey(TABLES.nodes, multihash)))) await this.#count(cid, sum)
+    }
+    return sum
+  }
+
+  /** A chunk counts with the first of the records that need it. */
+  async #surplus(signal: AbortSignal | undefined): Promise<Sum> {
+    const { surplus, codec, local } = this.#options
+    const sum = { blocks: 0, bytes: 0 }
+    for await (const { record } of surplus.noted()) {
+      const { root } = record
+      try {
+        const readNode = (cid: BlockCid): Promise<Uint8Array> => local.getOrThrow(cid)
+        for await (const batch of walkBatches({ root, readNode, codec, select: isChunk, isOnce: true })) {
+          signal?.throwIfAborted()
+          for (const chunk of batch) if (await this.#isSurplus(chunk, record)) await this.#count(chunk.cid, sum)
+        }
+      } catch (error) {
+        if (!isOutOfReach(error)) throw error
+      }
+    }
+    return sum
+  }
+
+  async #isSurplus(chunk: Parameters<typeof planCopy>[0], { id }: RecordRef): Promise<boolean> {
+    const { claims, ranking, self, clock, local } = this.#options
+    if (!(await local.has(chunk.cid))) return false
+    const referrers = await new ReferenceLookup(claims).of(chunk.cid.multihash.bytes)
+    const [first] = [...referrers.records.keys()].sort()
+    if (first !== toHex(id)) return false
+    const ranked = ranking().owners(chunk.cid.multihash.digest, Number.POSITIVE_INFINITY)
+    const plannedAt = { wallAtMs: clock.now(), monotonicAtMs: clock.monotonic() }
+    return !planCopy(chunk, { reason: 'surplus', plannedAt, referrers, ranked, self }).mustStay
+  }
+
+  async #count(cid: BlockCid, sum: Sum): Promise<void> {
+    const { local } = this.#options
+    const bytes = await local.sizeOf(cid)
+    if (bytes === 0) return
+    sum.blocks++
+    sum.bytes += bytes
+  }
+}

@@ -1,0 +1,49 @@
+import { cidOfMultihash, isNode } from '../../format/cid.ts'
+import type { NodeCodec } from '../../format/manifest.ts'
+import type { PeerId } from '../../format/peer-id.ts'
+import type { ClaimingNodes } from '../hold/claiming-nodes.ts'
+import type { Claims } from '../hold/claims.ts'
+import type { LocalBlocks } from '../hold/local-blocks.ts'
+import { copiesWanted, ReferenceLookup } from '../hold/reference-lookup.ts'
+import type { Ranking } from '../rank.ts'
+
+export interface InventoryOptions {
+  self: PeerId
+  codec: NodeCodec
+  local: Pick<LocalBlocks, 'all' | 'sizeOf'>
+  claims: Claims
+  nodes: Pick<ClaimingNodes, 'isClaiming'>
+  ranking: () => Ranking
+}
+
+/** A block here, and why it stays. */
+export interface HeldBlock {
+  bytes: number
+  /** The ids (hex) of the records that need it. */
+  records: readonly string[]
+  /** True if a put under way needs it. */
+  isInPut: boolean
+  /** True if this member owes it to a record. Every member owes all manifest nodes. */
+  isOwed: boolean
+}
+
+/** Yields every block here. It reads no block, only the index: some rows for each. */
+export async function* inventory(options: InventoryOptions, signal?: AbortSignal): AsyncGenerator<HeldBlock> {
+  const { self, codec, local, claims, nodes, ranking } = options
+  // What leads up from a node is remembered, so that a file of a million chunks costs one row for each.
+  const lookup = new ReferenceLookup(claims)
+  const order = ranking()
+  for await (const multihash of local.all()) {
+    signal?.throwIfAborted()
+    const raw = cidOfMultihash(multihash)
+    const cid = (await nodes.isClaiming(raw)) ? cidOfMultihash(multihash, codec.code) : raw
+    const referrers = await lookup.of(multihash)
+    const isKeeper = order.keepers.includes(self)
+    yield {
+      bytes: await local.sizeOf(cid),
+      records: [...referrers.records.keys()],
+      isInPut: referrers.isInPut,
+      isOwed: isKeeper && (isNode(cid) || order.isOwner(self, cid.multihash.digest, copiesWanted(referrers)))
+    }
+  }
+}

@@ -1,0 +1,40 @@
+import type { AnswerOf } from '../../contract/verbs.ts'
+import { CliError } from '../../terminal/errors.ts'
+import { note, printJson, printLine } from '../../terminal/print.ts'
+import { formatCount } from '../../terminal/units.ts'
+import type { DfsCommand } from '../command.ts'
+import type { Session } from '../session.ts'
+
+type Result = AnswerOf<'fsck'>
+
+interface Flags {
+  readData?: true
+}
+
+export const fsck: DfsCommand = {
+  name: 'fsck',
+  summary: 'check what is stored here, and repair it',
+  exits: ['integrity'],
+  declare(command) {
+    command.option('--read-data', 'also read every block and compare it with its name')
+  },
+  async run({ client, isJson }: Session, { readData }: Flags) {
+    const result = await client.call('fsck', { readData })
+    const { checked, corrupt, repaired, lost, lostCount, certain } = result
+    if (isJson) printJson(result)
+    else {
+      const counts = [`${corrupt} damaged`, formatCount(repaired, 'repair'), `${lostCount} lost`]
+      printLine(`${formatCount(checked, 'block')} checked, ${counts.join(', ')}`)
+      for (const { path, cid } of lost) printLine(`lost: ${path ?? 'an old version or a removed file'} (block ${cid})`)
+      if (!certain)
+        note('claims that may be of nothing were left alone: this node does not know yet which blocks are needed')
+    }
+    if (lostCount > 0) throw new CliError('corrupt', adviceFor(result))
+  }
+}
+
+function adviceFor({ away }: Pick<Result, 'away'>): string {
+  return away.length > 0
+    ? `blocks are lost here: members that are away may have them (${away.length}), so let them connect and run dfs fsck again`
+    : 'blocks are lost, and no member has them: put these files again, or restore an earlier version'
+}

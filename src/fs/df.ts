@@ -1,0 +1,50 @@
+import { fromHex } from '../util/bytes.ts'
+import type { FsContext } from './context.ts'
+import { isCurrent } from './record-paths.ts'
+import type { MemberSpace, SpaceHere, SpaceReport } from './space-types.ts'
+import type { AbortOptions } from './types.ts'
+
+/** Says how full the members are, and what takes up the space of this one. It looks at some rows for each block here. */
+export async function spaceOf(fs: FsContext, { signal }: AbortOptions = {}): Promise<SpaceReport> {
+  signal?.throwIfAborted()
+  return { members: membersOf(fs), here: await spaceHere(fs, signal) }
+}
+
+function membersOf({ members, disk }: Pick<FsContext, 'members' | 'disk'>): MemberSpace[] {
+  const { used, capacity } = disk()
+  return members.view.members
+    .map(({ peer, weight, isOut, isDraining, isFull }): MemberSpace => {
+      const self = peer === members.self.peerId
+      return {
+        peerId: peer,
+        name: members.member(peer)?.name ?? peer,
+        self,
+        state: isOut ? 'out' : isDraining ? 'draining' : isFull ? 'full' : 'in',
+        capacity: self && weight > 0 ? capacity : weight,
+        used: self ? used : null
+      }
+    })
+    .sort((a, b) => Number(b.self) - Number(a.self) || (a.name < b.name ? -1 : 1))
+}
+
+async function spaceHere(fs: FsContext, signal: AbortSignal | undefined): Promise<SpaceHere> {
+  const here = { live: 0, versions: 0, surplus: 0, puts: 0, cache: 0 }
+  // One answer for each record, however many chunks its file has.
+  const current = new Map<string, boolean>()
+  const isLive = async (records: readonly string[]): Promise<boolean> => {
+    for (const id of records) {
+      const known = current.get(id) ?? (await isCurrent(fs, fromHex(id)))
+      current.set(id, known)
+      if (known) return true
+    }
+    return false
+  }
+  for await (const { bytes, records, isInPut, isOwed } of fs.blocks.freeing.inventory(signal)) {
+    if (records.length === 0) here[isInPut ? 'puts' : 'cache'] += bytes
+    else if (!isOwed) here.surplus += bytes
+    else here[(await isLive(records)) ? 'live' : 'versions'] += bytes
+  }
+  const { used, free } = fs.disk()
+  const blocks = here.live + here.versions + here.surplus + here.puts + here.cache
+  return { ...here, catalog: Math.max(0, used - blocks), free }
+}

@@ -1,0 +1,103 @@
+import type { AbortOptions, Amount } from './types.ts'
+
+/** The options and results of the verbs about space. Sizes are the bytes of sealed blocks. */
+
+export interface GcOptions extends AbortOptions {
+  /** Only say what would be freed. */
+  dryRun?: boolean | undefined
+}
+
+/** What was freed here, or would be. */
+export interface GcResult extends Amount {
+  dryRun: boolean
+  /** The same by the reason, as it was planned; only with `dryRun`. */
+  plan: GcPlan | null
+  /** False if nothing is freed at the moment, because it is not certain which blocks are needed. */
+  certain: boolean
+  /** Manifest nodes that cannot be read here or elsewhere. They stay, with what only they need, until `fsck` is run. */
+  unreadable: number
+}
+
+export interface GcPlan {
+  /** Content of deleted files, and versions whose time is over. */
+  released: Amount
+  /** Blocks of puts that ended without a file. */
+  endedPuts: Amount
+  /** Copies that this node does not owe. They go if the members that owe them prove that they hold theirs. */
+  surplus: Amount
+}
+
+export interface FsckOptions extends AbortOptions {
+  /** Also read every block here and compare it with its name. */
+  readData?: boolean | undefined
+}
+
+/** What a check of the blocks here found and did. */
+export interface FsckResult {
+  /** The number of blocks here. */
+  checked: number
+  /** Blocks here whose bytes have changed, or that the disk cannot read. Looked for only with `readData`. */
+  corrupt: number
+  /** What was put right: claims that were missing or of nothing, and blocks that another member delivered. */
+  repaired: number
+  /** Blocks that this node needs, and that no member that can be reached has. At most a thousand are named. */
+  lost: LostItem[]
+  lostCount: number
+  /** Members that store blocks and could not be asked. They may have what is lost. */
+  away: string[]
+  /** False if claims of nothing were left alone, because it is not certain which blocks are needed. */
+  certain: boolean
+}
+
+export interface LostItem {
+  /** A path that needs the block; null if only an earlier version or a deleted file does, or if it is not known. */
+  path: string | null
+  cid: string
+}
+
+/** How full the members are, and what takes up the space of this one. */
+export interface SpaceReport {
+  members: MemberSpace[]
+  here: SpaceHere
+}
+
+export interface MemberSpace {
+  peerId: string
+  name: string
+  self: boolean
+  state: 'in' | 'draining' | 'full' | 'out'
+  /** The bytes that it offers; 0 if it stores no blocks. */
+  capacity: number
+  /** The bytes that it uses. Members do not tell each other, so this is null for all others. */
+  used: number | null
+}
+
+/** The bytes on the disk of this node, each counted once, in this order. */
+export interface SpaceHere {
+  /** Blocks that the present files need and that this node owes. */
+  live: number
+  /** Blocks that only earlier versions and deleted files need. */
+  versions: number
+  /** Blocks that this node does not owe. They go once the members that owe them prove their copies. */
+  surplus: number
+  /** Blocks of puts that are under way, here or on other members. */
+  puts: number
+  /** Blocks that nothing needs, and that are freed soon. */
+  cache: number
+  /** Statements, claims and the index. */
+  catalog: number
+  /** The bytes that this node can still take. */
+  free: number
+}
+
+/** How much a file or directory takes up. */
+export interface Usage {
+  path: string
+  files: number
+  /** The bytes of all files. */
+  size: number
+  /** The sealed bytes of them on this node. Content that files share counts for each. Files up to 1 KiB have none. */
+  here: number
+  /** The bytes of earlier versions that are kept, and of the last content of deleted files. */
+  versions: number
+}
