@@ -110,7 +110,7 @@ async function catchUp(
     console.log(
       `${records} records: ${s.toFixed(1)} s, ${(records / s).toFixed(0)} records/s; ` +
         `CPU a ${used.a.toFixed(1)} s, b ${used.b.toFixed(1)} s (${((used.b / records) * 1e6).toFixed(0)} µs a record); ` +
-        `peak RSS a ${mib(await a.peakRss())}, b ${mib(await b.peakRss())}; ` +
+        `peak RSS a ${mib(await a.peakRss())}, b ${mib(await b.peakRss())}; at the end ${await memoryOf(a)}, ${await memoryOf(b)}; ` +
         `${(bytes / records).toFixed(0)} bytes a record on the wire; ${found.join('; ')}`
     )
   } finally {
@@ -231,6 +231,15 @@ async function startAlone(dataDir: string, networkKey: Uint8Array): Promise<Stac
 async function loopbackBytes(): Promise<number> {
   const line = (await readFile('/proc/net/dev', 'utf8')).split('\n').find(text => text.trim().startsWith('lo:')) ?? ''
   return Number(line.trim().split(/\s+/)[9] ?? 0)
+}
+
+/** What a process has in memory now. LevelDB maps its files, and their pages count too, though the system may drop them. */
+async function memoryOf({ name, pid }: Daemon): Promise<string> {
+  const text = await readFile(`/proc/${pid}/status`, 'utf8')
+  const [own, files] = ['RssAnon', 'RssFile'].map(
+    field => Number(new RegExp(`${field}:\\s+(\\d+)`).exec(text)?.[1]) * 1024
+  )
+  return `${name} ${mib(own as number)} of its own and ${mib(files as number)} of files`
 }
 
 function mib(bytes: number): string {
