@@ -28,7 +28,7 @@ export interface FreeingOptions {
 /** The most runs that callers may have under way at once. Runs take turns in any case. */
 const RUNS_MAX = 8
 
-/** The ways in which other rooms get space back. Only the `Freer` removes blocks in the end. */
+/** The ways in which other rooms get space back. Only the `Freer` removes blocks. */
 export class Freeing {
   readonly #options: FreeingOptions
   readonly #stopped = new AbortController()

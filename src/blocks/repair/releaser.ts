@@ -62,9 +62,9 @@ export interface Released {
 /**
  * Frees what released records no longer need. It works from the top down, by rows of the index, so that its memory does
  * not grow with the size of a file, and so that it goes on after a restart where it stopped. It looks at the root of
- * each released record, and frees it if nothing claims it. If the block is a manifest node, its claims on the blocks
- * below it end first, and the releaser looks at these blocks too. A block that something else claims stays, with
- * everything below it.
+ * each released record. It frees a block that it looks at if nothing claims the block. If the block is a manifest node,
+ * its claims on the blocks below it end first, and the releaser looks at these blocks too. A block that something else
+ * claims stays, with everything below it.
  */
 export class Releaser {
   readonly worker: Worker
