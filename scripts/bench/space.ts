@@ -1,7 +1,7 @@
 /**
  * Measures how much of the disk comes back: `node scripts/bench/space.ts [COUNT]`. Three nodes have 300 MiB. Then COUNT
  * files of 20 KiB are written, written again, and removed with a purge, and each node is watched until its folder has
- * stopped to shrink.
+ * stopped shrinking.
  */
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'

@@ -26,7 +26,7 @@ test('a deletion names the members that are away, however long, and says when ea
   assert.deepEqual(waitingFor, [{ peerId, name: 'vm', since }])
 })
 
-test('of two members, one that stays away is out only by an admin´s word, which status asks for', async t => {
+test('in a network of two, a member that stays away is out only by an admin’s word, which status asks for', async t => {
   const networkKey = generateNetworkKey()
   let hours = 0
   const clock = { ...systemClock, now: () => systemClock.now() + hours * 3_600_000 }

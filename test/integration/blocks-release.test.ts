@@ -61,7 +61,7 @@ async function blocksOf(records: readonly RecordRef[], readers: readonly BlockMe
   return [...keys].sort()
 }
 
-test('what a record needed goes on every member that releases it, and stays on the others', async t => {
+test('the blocks of a record go on every member that releases it, and stay on the others', async t => {
   const { clock, members } = await start(t, 3)
   const [a, b, c] = members
   const { record } = await whileTimePasses(clock, a.put(bytesOf(4), { replicas: ALL }))
@@ -154,7 +154,7 @@ test('a full disk makes room by freeing what was released', async t => {
   assert.deepEqual(member.errors, [])
 })
 
-test('a plan says what a run frees, by the reason', async t => {
+test('a plan says how much a run frees, for each reason', async t => {
   const { clock, members } = await start(t, 2)
   const [a, b] = members
   const shared = bytesOf(3)
@@ -199,7 +199,7 @@ test('a run of gc frees surplus before its time, once its owners prove their cop
   assert.deepEqual(freed, plan.surplus)
 })
 
-test('a check puts right claims that are missing, and ends those of nothing', async t => {
+test('a check restores claims that are missing, and ends those that nothing needs', async t => {
   const { clock, members } = await start(t, 2)
   const [a, b] = members
   const { record } = await whileTimePasses(clock, a.put(bytesOf(4), { replicas: ALL }))
@@ -305,7 +305,7 @@ test('an upload that takes two days keeps all its blocks on every member, whatev
   for (const member of [writer, keeper]) assert.deepEqual(await keysHere(member), await blocksOf([record], [writer]))
 })
 
-test('what a writer left that died before its record is freed on every member, and nothing else', async t => {
+test('the blocks of a writer that died before its record are freed on every member, and nothing else is', async t => {
   const { clock, members } = await start(t, 2)
   const [writer, keeper] = members
   const { record } = await whileTimePasses(clock, writer.put(bytesOf(2), { replicas: ALL }))

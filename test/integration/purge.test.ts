@@ -37,7 +37,7 @@ test('a removal says when the space returns: after a month, at once for what an 
   assert.deepEqual(removedOn, [admin.peerId, writer.peerId])
 })
 
-test('what is deleted already can be purged, alone and below its directory, and only once', async t => {
+test('a deleted file can be purged, alone and with its directory, and only once', async t => {
   const { admin, writer } = await startBoth(t)
   await put(admin, writer, '/f', '/d/one', '/d/e/two', '/d/kept')
   await writer.remove('/f')

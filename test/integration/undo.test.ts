@@ -141,7 +141,7 @@ test('restoring one file of a removed directory shows the directory again, and t
   assert.equal((await versionsOf(node, '/d/e/a')).filter(({ deleted }) => !deleted).length, 2)
 })
 
-test('a removed directory of which a new one has the name is restored into it', async t => {
+test('a removed directory is restored into a new one that has its name', async t => {
   const { node } = await startNode(t)
   await node.put('/d/old', 'old')
   await node.put('/d/both', 'old')

@@ -74,7 +74,7 @@ async function threeMachines(t: TestContext): Promise<{ folder: string; machines
   return { folder, machines: [attic, laptop, pi] }
 }
 
-test('what was overwritten or removed on one machine is seen and brought back on another', TIMEOUT, async t => {
+test('a file overwritten or removed on one machine is brought back on another', TIMEOUT, async t => {
   const { folder, machines } = await threeMachines(t)
   const [attic, laptop, pi] = machines
   const large = randomBytes(2_500_000)

@@ -104,7 +104,7 @@ test('a directory that two members moved is where the later move put it, with ev
   )
 })
 
-test('of two files that were put under one name at the same time the later one has it, and the other is a conflict', async () => {
+test('two files that were put under one name at the same time both show, the later one under the name and the other as a conflict', async () => {
   const shown = async (...acts: Act[]) => plain(await apart(async () => {}, ...acts))
   const [one, two]: [Act, Act] = [hand => hand.put('/f.txt', 'one'), hand => hand.put('/f.txt', 'two')]
   assert.deepEqual(await shown(one, two), ['/f (conflict).txt one', '/f.txt two'])
@@ -150,7 +150,7 @@ test('files that were moved to one name at the same time both show', async () =>
   assert.deepEqual(plain(shown), ['/n (conflict) /a', '/n /b'])
 })
 
-test('what is put into a directory while others remove or purge it stays, and nothing else of it', async () => {
+test('a file that is put into a directory while others remove or purge it stays, and nothing else in it does', async () => {
   const before: Act = async hand => {
     await hand.put('/d/old')
     await hand.put('/d/e/old')
@@ -177,7 +177,7 @@ test('a file that is moved into a directory while others remove that directory s
   )
 })
 
-test('what is moved out of a directory while others remove the directory is removed, as it was when they did so', async () => {
+test('an entry that is moved out of a directory while others remove the directory is removed, as it was when they did so', async () => {
   const before: Act = hand => hand.put('/d/f', 'old')
   await bothWays(
     before,

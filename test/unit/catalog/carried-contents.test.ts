@@ -75,7 +75,7 @@ test('a write covers the content that is shown, and a record can be covered whil
   for (const order of ordersOf([wrote, moved, over])) assert.equal(await shownAfter(order), '/f over')
 })
 
-test('of two records under one stamp the one with the smaller id counts, and whatever the other has seen is covered too', async () => {
+test('the smaller id counts if two records have one stamp, and whatever the other has seen is covered too', async () => {
   const chance = seededChance(3)
   const left = sign({ entry: ENTRY, ...fileWith('left', { name: 'left' }), incarnation: chance.bytes(8), hlc: T })
   const right = sign({ entry: ENTRY, ...fileWith('right', { name: 'right' }), incarnation: chance.bytes(8), hlc: T })

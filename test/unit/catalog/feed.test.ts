@@ -78,7 +78,7 @@ test('creating, writing, moving and removing files and directories are told as s
   assert.deepEqual(await watch.read(), ['removed /x/y', 'removed /x'])
 })
 
-test('what several batches did to a path is told with the content that is there now, and nothing is invented', async () => {
+test('changes of a path in several batches are told with the content that is there now, and nothing is invented', async () => {
   const setup = await Setup.open()
   const { catalog } = setup
   const watch = await watching(setup)
@@ -94,7 +94,7 @@ test('what several batches did to a path is told with the content that is there 
   assert.deepEqual(await watch.read(), ['removed /b'], 'the file was gone before anybody was told of it')
 })
 
-test('what was below a directory before it was moved is told under the former path', async () => {
+test('a change below a directory before its move is told under the former path', async () => {
   const setup = await Setup.open()
   const { catalog } = setup
   await catalog.link(['d', 'a'], contentOf('1'), { replicas: 1 })
@@ -132,7 +132,7 @@ test('two files of one name are told as a conflict, and the older one has its na
   assert.deepEqual(await watch.read(), ['removed /f (conflict e0e0e0e0)', 'changed /f'])
 })
 
-test('a file that a directory takes the name of, and gives it back, is told each time', async () => {
+test('a file is told each time that a directory takes its name or gives it back', async () => {
   const setup = await Setup.open()
   const watch = await watching(setup)
   await setup.add(sign({ entry: F, ...fileWith('1', { name: 'n' }) }))

@@ -96,7 +96,7 @@ test('a deleted file is where it was last, whichever of its records comes first'
   }
 })
 
-test('what two members removed at the same time comes back as a whole', async () => {
+test('a directory that two members removed at the same time comes back as a whole', async () => {
   const setup = await Setup.open()
   const { catalog, author } = setup
   for (const path of ['/d/a', '/d/e/b', '/d/e/c']) await catalog.link(parsePath(path), contentOf(path), { replicas: 1 })

@@ -107,7 +107,7 @@ class Member {
   }
 }
 
-test('a version that was overwritten is kept for 30 days, and its record is released after that', async () => {
+test('an overwritten version is kept for 30 days, and its record is released after that', async () => {
   const member = await Member.open()
   const one = member.write('one', writer)
   await member.add(one)
@@ -190,7 +190,7 @@ test('a version that arrives after the record which ended it is kept for 30 days
   assert.deepEqual(await member.released(one), [true])
 })
 
-test('of the versions that their author ended within an hour, only the last ten of a file are kept', async () => {
+test('a file keeps only the last ten of the versions that their author ended within an hour', async () => {
   const member = await Member.open()
   const all: Signed[] = []
   for (let i = 0; i < SHORT_LIVED_MAX + 4; i++) {
@@ -424,7 +424,7 @@ test('a move that meets a delete is released with the version that it carries', 
   assert.deepEqual(await member.released(one, moved), [true, true])
 })
 
-test('a content that was sealed again is released at once, and what shows is not', async () => {
+test('content that was sealed again is released at once, and content that shows is not', async () => {
   const member = await Member.open()
   const one = member.write('one', writer)
   await member.add(one)

@@ -77,7 +77,7 @@ test('a forgotten statement leaves the log and the disk, and is not asked for ag
   assert.equal((await a.log.list(REST, undefined, 10)).length, 1, 'a member that sends it gets a yes')
 })
 
-test('what a forgotten statement leaves in its segment is not taken for a row that the index has lost', async t => {
+test('the dead row of a forgotten statement is not taken for a row that the index has lost', async t => {
   const { a, chain } = await chained(t)
   await forget(a, [chain[0]!.id])
   assert.ok((await a.store.checkLeaf()) > 0)

@@ -106,7 +106,7 @@ test('members that an admin has declared out are not counted among those that de
   assert.deepEqual(world.outIn(statuses), [2, 3], 'of the three that are left, one lags')
 })
 
-test('an admin´s word that is stamped too far ahead does not count before its time', () => {
+test('an admin’s word that is stamped too far ahead does not count before its time', () => {
   const world = new World(2)
   const { statuses, outs, clock, now } = world
   statuses.load([world.status(0, hlcAt(now)), world.status(1, hlcAt(now))])
@@ -120,7 +120,7 @@ test('an admin´s word that is stamped too far ahead does not count before its t
   assert.deepEqual(world.outIn(statuses), [1])
 })
 
-test('a status that is stamped too far ahead does not end an admin´s word', () => {
+test('a status that is stamped too far ahead does not end an admin’s word', () => {
   const world = new World(2)
   const { statuses, outs, now } = world
   const peer = world.members[1]?.peerId as PeerId
@@ -130,7 +130,7 @@ test('a status that is stamped too far ahead does not end an admin´s word', () 
   assert.deepEqual([world.outIn(statuses), statuses.stampsAbout(peer)], [[1], [hlcAt(now)]])
 })
 
-test('undecided are the members that stay away and that only an admin can declare out', () => {
+test('a member that stays away and that only an admin can declare out is undecided', () => {
   const world = new World(2)
   const { statuses, outs, clock, now } = world
   const peer = world.members[1]?.peerId as PeerId

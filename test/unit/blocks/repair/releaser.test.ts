@@ -117,7 +117,7 @@ test('a released file goes with all its nodes, claims and notes', async () => {
   assert.deepEqual([freer.freed, isStopped, unreadableNodes], [{ blocks: file.blocks.size, bytes }, false, 0])
 })
 
-test('what another record needs stays, with everything below it, and goes with that record', async () => {
+test('a block that another record needs stays, with everything below it, and goes with that record', async () => {
   // The last chunk differs, and so do the last node and the root. The first node is the same.
   const [a, b] = [await fileOf(1_030), await fileOf(1_030, 10)]
   const [first, second] = [recordOf(1, a), recordOf(2, b)]
