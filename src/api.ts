@@ -116,8 +116,8 @@ export interface DfsVerbs {
   removing(path: string, options?: RemoveOptions): AsyncGenerator<RemoveResult>
   /**
    * Cancels a purge that waits, of a deleted file or of everything below a deleted directory. It stays deleted, and its
-   * versions can be restored as if it had only been removed. Throws `invalid` if no purge waits, which is always so for
-   * an admin's and for what is not deleted.
+   * versions can be restored as if it had only been removed. Throws `invalid` if no purge waits. A purge by an admin
+   * never waits, and neither does one of something that is not deleted.
    */
   cancelPurge(path: string, options?: AbortOptions): Promise<RemoveResult>
   /**

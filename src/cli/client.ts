@@ -42,7 +42,7 @@ export interface ByteRange {
   to: number | undefined
 }
 
-/** What to receive of a file; by default all of its current content. */
+/** Which part of a file to receive, and of which version; by default all of its current content. */
 export interface GetFields {
   range?: ByteRange | undefined
   version?: string | undefined

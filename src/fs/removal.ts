@@ -37,8 +37,8 @@ export class Removal {
   }
 
   /**
-   * Yields the result once the connected members have acknowledged the deletes, or have not in time. Yields it again each
-   * time that fewer members are left to wait for, and ends when none is. Nothing may be appended any more.
+   * Yields the result once the connected members have acknowledged the deletes, or the time for that is over. Yields it
+   * again each time that fewer members are left to wait for, and ends when none is. Nothing may be appended any more.
    */
   async *results(): AsyncGenerator<RemoveResult> {
     const acknowledged = new Set(await this.#pushes.settle())

@@ -97,7 +97,7 @@ export const SEARCHES_MAX = 1_024
 export const QUOTA_OWN = 9 / 8
 export const QUOTA_OF_OTHERS = 5 / 4
 /**
- * What a member may sign about membership beyond that, so that one whose quota is used up by files can still let machines
- * in and hand keys over.
+ * The statements about membership that a member may sign beyond that, and their bytes. So a member whose quota is used
+ * up by files can still let machines in and hand keys over.
  */
 export const QUOTA_OF_MEMBERSHIP = { statements: 4_096, bytes: 4_096 * 1_024 }

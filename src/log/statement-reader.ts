@@ -41,8 +41,8 @@ export class StatementReader {
   }
 
   /**
-   * Returns the bytes of statements, in the order of the ids, and undefined for those that the log does not have or that
-   * cannot be read. Stops before the statement with which they would have more than `bytesMax` bytes.
+   * Returns the bytes of statements, in the order of the ids, and undefined for those that the log does not have or
+   * that cannot be read. Stops before the statement that would bring them above `bytesMax` bytes.
    */
   async bytesOf(ids: readonly Uint8Array[], bytesMax: number): Promise<Array<Uint8Array | undefined>> {
     const found = await this.#find(ids)

@@ -7,7 +7,7 @@ import { beforeHlc, DEEDS, hasPurgesKey, seenByKey, stampOfPurge } from './keys.
 
 /** What the records of an entry say about the end of one version. It follows from the records and their arrivals. */
 export interface Fate {
-  /** When the first record that covers the version had reached this member, and the version too; null if none has. */
+  /** When both the version and the first record that covers it had reached this member; null if none covers it. */
   endedAtMs: number | null
   /** True if its own author ended it soon after it had been written. */
   isShortLived: boolean

@@ -98,7 +98,7 @@ export class VersionNotes {
     const heads = new Set(this.#state.heads.map(({ id }) => toHex(id)))
     const versions = new Map<string, Stamp>()
     const note = (written: Stamp): unknown => versions.set(textOf(newsKey(this.#entry, written)), written)
-    // A delete too may have a twin that wrote.
+    // A delete may also have a twin that wrote a version.
     for (const { id, written } of this.#headsBefore)
       if (!heads.has(toHex(id)) || raised.has(seenKey(written.author, written.incarnation))) note(written)
     for (const { record } of admitted)

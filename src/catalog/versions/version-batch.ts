@@ -46,7 +46,7 @@ interface Heads {
   all: ReadonlySet<string>
   live: ReadonlySet<string>
   hasOlder: boolean
-  /** What all heads together have seen, but for the older ones. */
+  /** What all heads together have seen, except the older ones. */
   past: Past
 }
 
@@ -138,7 +138,7 @@ export class VersionBatch {
     return this.#options.mayExpire && atMs <= this.#options.nowMs
   }
 
-  /** Adds a version to the short-lived ones of its entry. If they are too many, the oldest is dropped. */
+  /** Adds a version to the short-lived ones of its entry. If there are too many, the oldest is dropped. */
   async #limitShortLived(entry: Uint8Array, written: Stamp): Promise<void> {
     const stamps = await this.#shortLived(entry)
     if (stamps.some(stamp => compareStamps(stamp, written) === 0)) return
