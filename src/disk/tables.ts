@@ -12,6 +12,8 @@ export const TABLES = {
   forgotten: 'G',
   /** The statements that name a grant. */
   signedUnder: 'f',
+  /** How many statements were signed under each grant, and their bytes. */
+  signedCounts: 'J',
   /** The place of each small block. */
   blocks: 'b',
   /** The reasons for which each block is kept. */
