@@ -1,10 +1,12 @@
+import { hash } from 'node:crypto'
 import { SEEN_MAX, SEEN_OF_DELETE_MAX } from '../format/constants.ts'
 import { type EntryBody, type EntryRecord, type RecordInit, signRecord } from '../format/entry.ts'
-import { INCARNATION_BYTES } from '../format/stamp.ts'
+import { compareStamps, INCARNATION_BYTES } from '../format/stamp.ts'
 import type { Statement } from '../format/statement.ts'
 import { NotAllowedError } from '../members/errors.ts'
 import type { Epoch, KeyRing } from '../members/key-ring.ts'
 import type { LocalMember } from '../members/local-member.ts'
+import { concatBytes, equalBytes } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Bodies } from './bodies.ts'
 import { NO_KEY, NoKeyError } from './errors.ts'
@@ -179,6 +181,20 @@ export class Author {
   /** Draws an incarnation for the deletes of one recursive removal. */
   newRemoval(): Uint8Array {
     return this.#options.chance.bytes(INCARNATION_BYTES)
+  }
+
+  /**
+   * Returns the incarnation for a delete that takes the place of other deletes. What one recursive removal took must
+   * still have one author and one incarnation, so that it can be restored as a whole. So this member keeps the
+   * incarnation of its own removal, and has one that follows from it for that of another member.
+   */
+  removalAfter(heads: readonly EntryRecord[]): Uint8Array | undefined {
+    const { publicKey } = this.#options.self
+    const deletes = heads.filter(({ op }) => op === 'delete').map(({ stamp }) => stamp)
+    const own = deletes.find(({ author }) => equalBytes(author, publicKey))
+    const last = own ?? deletes.sort(compareStamps).at(-1)
+    if (last === undefined || last === own) return own?.incarnation
+    return hash('sha256', concatBytes(last.author, last.incarnation), 'buffer').subarray(0, INCARNATION_BYTES)
   }
 
   /**

@@ -8,11 +8,12 @@ import { shortHex } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
-import type { Author, Content } from './author.ts'
+import type { Author, Content, VersionEnd } from './author.ts'
 import type { Bodies } from './bodies.ts'
 import type { Change, DeletedFile, LinkChange, Records } from './change.ts'
 import type { TargetOptions } from './changes/checks.ts'
 import type { ChangeContext } from './changes/context.ts'
+import { endVersions } from './changes/end-versions.ts'
 import { checkLink, type LinkOptions, link } from './changes/link.ts'
 import { TreeLocks } from './changes/locks.ts'
 import { mkdir } from './changes/mkdir.ts'
@@ -103,6 +104,12 @@ export class Catalog {
   async remove(path: Path, options: RemoveOptions): Promise<Statement<'entry'>> {
     this.#options.assertMayWrite()
     return remove(this.#context, path, options)
+  }
+
+  /** Ends the versions of deleted entries, or cancels a purge of them. Returns the records. */
+  async endVersions(ids: readonly Uint8Array[], ends: VersionEnd): Promise<Records> {
+    this.#options.assertMayWrite()
+    return endVersions(this.#context, ids, ends)
   }
 
   /** Writes content to a deleted file, so that it is at its place again. */

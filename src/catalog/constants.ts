@@ -69,6 +69,17 @@ export const DRAWN_FROM_MAX = 1_024
 export const TAG_DIGITS = 8
 /** The number of digits if the name with fewer is taken. If this one is taken too, the name has the whole id. */
 export const TAG_DIGITS_MORE = 16
+/**
+ * The most bytes of the feed: about 100,000 changes of files with short paths. A watcher that is further behind has to list again.
+ */
+export const FEED_BYTES_MAX = 16 << 20
+/**
+ * The most files of one name in a directory whose conflicts the feed tells one by one. If there are more, it says that
+ * the directory has to be listed again, since each change would cost a look at all of them.
+ */
+export const FEED_CONFLICTS_MAX = 16
+/** How often a watcher looks for entries that show at `/` because their parent has not arrived in time. */
+export const FEED_ORPHANS_EVERY_MS = 60_000
 /** A version that its own author ended within this time is short-lived. */
 export const SHORT_LIVED_MS = 60 * 60_000
 /** The most short-lived versions of one entry that are kept: the last ones. */

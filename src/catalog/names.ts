@@ -4,12 +4,14 @@ import { PATH_PART_BYTES_MAX } from '../format/constants.ts'
 import type { EntryBody } from '../format/entry.ts'
 import { nameFault } from '../format/path.ts'
 import { hmac, secretKey } from '../format/seal.ts'
-import { toHex, utf8 } from '../util/bytes.ts'
+import { concatBytes, toHex, utf8 } from '../util/bytes.ts'
 import { NAME_HASH_BYTES, NAME_HASHES_MAX, TAG_DIGITS, TAG_DIGITS_MORE } from './constants.ts'
 
 /** Sealed names have a multiple of this many bytes, so that a stolen index says little about their lengths. */
 const PADDING_BYTES = 32
 const CIPHER = 'aes-256-ctr'
+/** The hash of what is no name begins with this, so that it is never that of a name. */
+const SEALED_BYTES = utf8('bytes')
 
 /**
  * Hashes and seals names for the index with a key from the keystore, so that a stolen index does not reveal any names.
@@ -49,6 +51,18 @@ export class Names {
     const padded = Buffer.alloc(Math.ceil(text.byteLength / PADDING_BYTES) * PADDING_BYTES)
     padded.set(text)
     return createCipheriv(CIPHER, this.#cipherKey, hash).update(padded)
+  }
+
+  /** Seals bytes of any length. As for a name, the nonce is a hash of what is sealed, and precedes it. */
+  sealBytes(bytes: Uint8Array): Uint8Array {
+    const nonce = hmac(this.#key, SEALED_BYTES, bytes).subarray(0, NAME_HASH_BYTES)
+    return concatBytes(nonce, createCipheriv(CIPHER, this.#cipherKey, nonce).update(bytes))
+  }
+
+  /** Opens what `sealBytes` returned. The index has verified its checksum. */
+  openBytes(sealed: Uint8Array): Uint8Array {
+    const nonce = sealed.subarray(0, NAME_HASH_BYTES)
+    return createDecipheriv(CIPHER, this.#cipherKey, nonce).update(sealed.subarray(NAME_HASH_BYTES))
   }
 
   /** Opens a sealed name. The index has verified its checksum. */

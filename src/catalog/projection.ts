@@ -13,7 +13,9 @@ import type { ComponentLogger, Logger } from '../util/logger.ts'
 import type { Bodies } from './bodies.ts'
 import { isEntitled, keyOfWaiting } from './carried-contents.ts'
 import { byStampAndId, EntryStates } from './entry-states.ts'
-import { placeOf, placingRecords } from './heads.ts'
+import { FeedRecorder } from './feed/feed-recorder.ts'
+import { type EntryFacts, factsOf } from './feed/look.ts'
+import { liveHeads, placeOf, placingRecords } from './heads.ts'
 import type { Names } from './names.ts'
 import { type EntryPlace, Places } from './places.ts'
 import { type NewRecord, RecordReader } from './record-reader.ts'
@@ -48,6 +50,7 @@ export interface CatalogProjectionOptions {
 interface EntryUpdate extends PendingRow, Pick<EntryPlace, 'value'> {
   /** When the first record that the batch has of it reached this member, in ms since the Unix epoch. */
   arrivedAtMs: number
+  facts: EntryFacts
 }
 
 /** New records of one entry. */
@@ -71,10 +74,12 @@ export class CatalogProjection implements Projection {
   readonly #log: Logger
   readonly #reader: RecordReader
   readonly #states: EntryStates
+  readonly #feed: FeedRecorder
   readonly #places: Places
 
   constructor(options: CatalogProjectionOptions) {
     const { index, logger, nodeCodecs } = options
+    this.#feed = new FeedRecorder(options)
     this.#options = options
     this.#log = logger.forComponent('dfs:catalog:projection')
     this.#reader = new RecordReader(nodeCodecs)
@@ -194,9 +199,10 @@ export class CatalogProjection implements Projection {
     const { entry, added, again, arrivedAtMs } = group
     const old = value === undefined ? undefined : await readEntryRow(this.#options.index, entry, value)
     if (added.length === 0 && !isPlacedBy(old, again)) return undefined
-    // Both must come first, since the state is changed in place.
+    // All three must come first, since the state is changed in place.
     if (old?.isSealed === true) for (const { epoch } of placingRecords(old.state)) sink.del(sealedKey(epoch, entry))
     const before = old?.name === undefined || old.isDeleted || old.isDamaged ? undefined : placeOf(old.state).id
+    const liveBefore = old === undefined ? [] : liveHeads(old.state)
     const state = await this.#states.add(entry, old?.state, added, sink)
     for (const { record } of added) writeClaim(sink, record)
     const place = await this.#places.of(entry, state, [...added, ...again], { old, before })
@@ -205,7 +211,8 @@ export class CatalogProjection implements Projection {
     // Until it is known what is below it, a deleted directory shows if it did so before.
     const wasShown = old?.name !== undefined && old.isDeleted && !old.isHidden
     const isHidden = row.isDeleted && row.name !== undefined && !(row.kind === 'directory' && wasShown)
-    return { entry, old, row: { ...row, isHidden }, state: encodeState(state), value: listed, arrivedAtMs }
+    const facts = factsOf(added.at(-1)?.record, liveBefore, liveHeads(state))
+    return { entry, old, row: { ...row, isHidden }, state: encodeState(state), value: listed, arrivedAtMs, facts }
   }
 
   /** Writes the rows of the tree that a batch changes. */
@@ -224,9 +231,11 @@ export class CatalogProjection implements Projection {
     await cycles.find()
     await showAgain({ rows, changes, cycles })
     await writeWaiting({ index, rows, changes, sink, arrivals })
-    await changes.write(sink)
+    const names = await changes.write(sink)
     cycles.write(sink)
     rows.write(sink)
+    const facts = new Map(updates.map(({ entry, facts }) => [toHex(entry), facts]))
+    await this.#feed.record({ rows, changes, cycles, names, facts, arrivals }, sink)
   }
 }
 

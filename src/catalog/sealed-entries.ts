@@ -21,6 +21,8 @@ export interface SealedEntriesOptions {
   clock: Clock
   chance: Chance
   logger: ComponentLogger
+  /** Called when entries have been opened, so that they may show. */
+  onOpened?: (() => void) | undefined
 }
 
 /**
@@ -83,7 +85,10 @@ export class SealedEntries {
         after = key
       }
       isEnd = entries.length < OPEN_AT_ONCE
-      if (entries.length > 0) await this.#options.log.again(await this.#placesOf(entries))
+      if (entries.length > 0) {
+        await this.#options.log.again(await this.#placesOf(entries))
+        this.#options.onOpened?.()
+      }
       opened += entries.length
       // Let other work run: nearly all reads of the index resolve in the same turn of the event loop.
       await new Promise(resolve => setImmediate(resolve))

@@ -4,7 +4,6 @@ import { type Example, examplesText } from '../terminal/examples.ts'
 import { EXIT, EXIT_NAMES, exitLine } from '../terminal/exit.ts'
 import { addHelpBelow, newProgram, runProgram } from '../terminal/program.ts'
 import { hideProgress } from '../terminal/progress.ts'
-import { refuseUnbuiltFlags } from '../terminal/unbuilt.ts'
 import { addCommand, type DfsCommand } from './command.ts'
 import { cat } from './commands/cat.ts'
 import { config } from './commands/config.ts'
@@ -56,8 +55,6 @@ const UNBUILT_COMMANDS = [
   ...['sync', 'replicas', 'share', 'unshare', 'fetch', 'export', 'import'],
   ...['drain', 'repair', 'reencrypt', 'access', 'console', 'doctor', 'completion']
 ]
-/** Flags of commands that are promised but not built yet. */
-const UNBUILT_FLAGS = ['watch', 'cancel']
 
 /** Runs the command line. Resolves with the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -94,7 +91,6 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<void> 
   program.commandsGroup('Help:').helpCommand('help [command]', 'print this help, or that of a command')
   addHelpBelow(program, `\n${examplesText(EXAMPLES)}\n\n${exitLine(EXIT_NAMES)}\n${VARIABLES}`)
   program.on('command:*', ([name]: string[]) => refuseCommand(name as string))
-  if (start >= 0) refuseUnbuiltFlags(args.slice(start), UNBUILT_FLAGS)
   await program.parseAsync(args, { from: 'user' })
 }
 

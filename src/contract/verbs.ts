@@ -30,6 +30,13 @@ export const VERBS = {
     run: (node, { path, recursive, here, deleted }, options) =>
       node.list(path, { recursive, here, deleted, ...options })
   }),
+  /** Asked with `Accept: text/event-stream`, the server answers with server-sent events instead of lines. */
+  watch: stream({
+    method: 'GET',
+    route: '/v1/watch/*',
+    fields: z.object({ path: z.string(), recursive: flag, list: flagIfGiven, since: z.string().optional() }),
+    run: (node, { path, recursive, list, since }, options) => node.watch(path, { recursive, list, since, ...options })
+  }),
   copies: stream({
     method: 'GET',
     route: '/v1/copies/*',
@@ -67,6 +74,12 @@ export const VERBS = {
       ...{ path: z.string(), recursive: flag, purge: flagIfGiven, wait: flagIfGiven, ifTag: z.string().optional() }
     }),
     run: (node, { path, ...given }, options) => node.remove(path, { ...given, ...options })
+  }),
+  cancelPurge: call({
+    method: 'POST',
+    route: '/v1/cancel-purge/*',
+    fields: onePath,
+    run: (node, { path }, options) => node.cancelPurge(path, options)
   }),
   removing: stream({
     method: 'POST',

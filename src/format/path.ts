@@ -57,3 +57,12 @@ export function pathBytes(path: Path): number {
 export function checkPathLength(parts: Path): void {
   if (pathBytes(parts) > PATH_BYTES_MAX) throw new PathError(`a path must have at most ${PATH_BYTES_MAX} bytes`)
 }
+
+/** Returns true if a path is below another one, or the same. */
+export function isBelow(path: Path, above: Path): boolean {
+  return path.length >= above.length && above.every((part, i) => part === path[i])
+}
+
+export function isSamePath(a: Path, b: Path | undefined): boolean {
+  return b !== undefined && a.length === b.length && isBelow(a, b)
+}

@@ -9,6 +9,8 @@ import { REPLICAS_MAX } from '../format/constants.ts'
 export const SMALL_FILE_BYTES_MAX = 48 << 10
 /** The number of files of a tree that are copied concurrently. */
 export const TREE_AT_ONCE = 8
+/** The most deleted entries that one append of a purge deletes once more. */
+export const ENDED_AT_ONCE = 256
 /** The most directories that one append restores. */
 export const DIRECTORIES_AT_ONCE = 256
 /** The largest number of copies that a caller may ask for; a caller that wants more asks for `all`. */
@@ -27,3 +29,8 @@ export const ACKNOWLEDGED_MAX = 1_000_000
 export const ACKNOWLEDGED_AT_ONCE = 4_096
 /** How long a caller that waits for members pauses before they are asked again. */
 export const ACKNOWLEDGED_POLL_MS = 500
+/**
+ * A watcher that has been told nothing during this many batches of changes, because they were all about other paths, is
+ * told the newest cursor, so that its own does not become too old.
+ */
+export const UNTOLD_MAX = 256

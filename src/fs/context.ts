@@ -1,6 +1,7 @@
 import type { Blocks } from '../blocks/blocks.ts'
 import type { Author } from '../catalog/author.ts'
 import type { Catalog } from '../catalog/catalog.ts'
+import type { ChangeFeed } from '../catalog/feed/change-feed.ts'
 import type { Past } from '../catalog/past/past.ts'
 import type { Tree } from '../catalog/tree.ts'
 import type { NodeCodec } from '../format/manifest.ts'
@@ -17,6 +18,7 @@ import type { AwaitedMember, Copies, PutOptions } from './types.ts'
 export interface FsContext {
   catalog: Catalog
   tree: Tree
+  feed: ChangeFeed
   past: Past
   author: Author
   blocks: Blocks

@@ -1,29 +1,23 @@
-import type { Records } from '../catalog/change.ts'
-import { formatPath, type Path } from '../format/path.ts'
-import type { PeerId } from '../format/peer-id.ts'
-import { idOf } from '../format/statement.ts'
-import { Acknowledgements } from './acknowledgements.ts'
-import { awaited, type FsContext } from './context.ts'
+import { IsADirectoryError, NotFoundError } from '../catalog/errors.ts'
+import type { PastPlace } from '../catalog/past/past.ts'
+import type { Path } from '../format/path.ts'
+import type { FsContext } from './context.ts'
+import { endPast } from './end-versions.ts'
 import { partlyDone } from './partly-done.ts'
-import { MemberPushes } from './push-to-members.ts'
+import { Removal } from './removal.ts'
 import type { RemoveOptions, RemoveResult } from './types.ts'
 
 /**
  * Deletes a file, or a directory with everything below it. Members that are offline learn of the deletion when they
  * come back. Entries that were deleted before a failure or an abort stay deleted. If there are any, a failure throws a
- * `PartlyDoneError`.
+ * `PartlyDoneError`. A purge also ends the versions of what was deleted at this path before, and below it.
  */
 export async function removePath(
   fs: FsContext,
   path: Path,
   { wait = false, ...options }: RemoveOptions & { wait?: boolean | undefined } = {}
 ): Promise<RemoveResult> {
-  const states = removingPath(fs, path, options)
-  const first = await states.next()
-  let last = first.value as RemoveResult
-  if (wait) for await (const state of states) last = state
-  else await states.return(undefined)
-  return last
+  return lastOf(removingPath(fs, path, options), wait)
 }
 
 /**
@@ -37,43 +31,47 @@ export async function* removingPath(
   { signal, ...options }: RemoveOptions = {}
 ): AsyncGenerator<RemoveResult> {
   signal?.throwIfAborted()
-  const pushes = new MemberPushes(fs, signal)
-  const acknowledgements = new Acknowledgements(fs)
-  let deleted = 0
-  const onAppended = async (records: Records, entries: number): Promise<void> => {
-    deleted += entries
-    acknowledgements.add(records)
-    await pushes.push(records)
+  const removal = new Removal(fs, path, signal)
+  const { onAppended } = removal
+  try {
+    if (options.purge === true) await purge(fs, path, { ...options, signal }, removal)
+    else await fs.catalog.remove(path, { ...options, signal, onAppended })
+  } catch (error) {
+    const { count } = removal
+    throw partlyDone(error, count, `${count} of the entries below it have been removed, repeat this for the rest`)
   }
-  const record = await fs.catalog.remove(path, { ...options, signal, onAppended }).catch(error => {
-    throw partlyDone(error, deleted, `${deleted} of the entries below it have been removed, repeat this for the rest`)
-  })
-  const version = idOf(record)
-  const resultFor = (acknowledged: ReadonlySet<PeerId>): RemoveResult => {
-    return { path: formatPath(path), version, ...reached(fs, acknowledged), freesAt: null }
-  }
-  const acknowledged = new Set(await pushes.settle())
-  yield resultFor(acknowledged)
-  for await (const more of acknowledgements.follow(acknowledged, signal)) yield resultFor(more)
+  yield* removal.results()
 }
 
-/** Says which members have acknowledged a deletion, which are still waited for, and which are out. */
-function reached(
-  fs: FsContext,
-  acknowledged: ReadonlySet<PeerId>
-): Pick<RemoveResult, 'removedOn' | 'waitingFor' | 'out'> {
-  const { all, self, view } = fs.members
-  const isOut = new Set(view.members.flatMap(member => (member.isOut ? [member.peer] : [])))
-  const left = all.map(({ peer }) => peer).filter(peer => peer !== self.peerId && !acknowledged.has(peer))
-  return {
-    removedOn: [self.peerId, ...acknowledged],
-    waitingFor: awaited(
-      fs,
-      left.filter(peer => !isOut.has(peer))
-    ),
-    out: awaited(
-      fs,
-      left.filter(peer => isOut.has(peer))
-    )
+/** Returns the first result, or the last one if the caller wants to wait. */
+export async function lastOf(results: AsyncGenerator<RemoveResult>, wait: boolean): Promise<RemoveResult> {
+  let last = (await results.next()).value as RemoveResult
+  if (wait) for await (const result of results) last = result
+  else await results.return(undefined)
+  return last
+}
+
+async function purge(fs: FsContext, path: Path, options: RemoveOptions, removal: Removal): Promise<void> {
+  const { recursive = false, ifTag, signal } = options
+  const { onAppended } = removal
+  let missing: unknown
+  try {
+    await fs.catalog.remove(path, { ...options, onAppended })
+  } catch (error) {
+    if (!(error instanceof NotFoundError) || ifTag !== undefined) throw error
+    missing = error
   }
+  const place = await fs.past.tree.place(path)
+  if (place !== undefined) await endPast(fs, { place, ends: 'purge', recursive, signal, onAppended })
+  if (missing === undefined || removal.count > 0) return
+  throw place === undefined ? missing : await nothingToPurge(fs, place, recursive)
+}
+
+async function nothingToPurge({ past }: FsContext, place: PastPlace, recursive: boolean): Promise<Error> {
+  for await (const { kind } of past.tree.deletedAt(place)) {
+    if (kind === 'directory' && !recursive)
+      return new IsADirectoryError('this was a directory: purge what was in it recursively (rm -r --purge)')
+    return new NotFoundError('nothing is at this path, and no version of what was here is kept')
+  }
+  return new NotFoundError('nothing is at this path')
 }

@@ -26,5 +26,20 @@ export const CLOSE_MS = 2_000
 /** The longest socket path that every operating system accepts. */
 export const SOCKET_PATH_BYTES_MAX = 100
 
+/**
+ * How often an answer of server-sent events has a comment, so that proxies do not take it for dead, and the server finds
+ * out that a client is gone.
+ */
+export const HEARTBEAT_MS = 15_000
+/** How long a client should wait before it asks again, if server-sent events break off. */
+export const EVENTS_RETRY_MS = 1_000
+
+export const EVENTS_TYPE = 'text/event-stream'
+/** The headers of an answer of server-sent events. */
+export const EVENTS_HEADERS = {
+  'content-type': EVENTS_TYPE,
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff'
+}
 /** The headers of an answer that is a stream of lines. */
 export const NDJSON_HEADERS = { 'content-type': NDJSON_TYPE, 'x-content-type-options': 'nosniff' }

@@ -11,5 +11,7 @@ export type LogError = (what: string, error: unknown) => void
 export interface RouteContext {
   node: DfsVerbs
   transfers: Transfers
+  /** Fires when the API closes, and ends answers that have no end of their own. */
+  closing: AbortSignal
   log: LogError
 }

@@ -60,22 +60,25 @@ export async function serveApi(node: DfsVerbs, options: ApiOptions): Promise<Api
   const dataDir = resolve(options.dataDir)
   const token = randomBytes(TOKEN_BYTES).toString('base64url')
   const hosts = new Set<string>()
-  const handler = await handlerFor({ node, transfers: new Transfers(), log }, token, hosts)
+  const closing = new AbortController()
+  const context = { node, transfers: new Transfers(), closing: closing.signal, log }
+  const handler = await handlerFor(context, token, hosts)
   const tcp = newServer(handler, log)
   const unix = newServer((request, response) => {
     onSocket.add(request)
     handler(request, response)
   }, log)
-  const closing: Array<() => Promise<void>> = [() => closeServer(tcp)]
+  const ends: Array<() => Promise<void>> = [() => closeServer(tcp)]
   const close = async (): Promise<void> => {
-    await Promise.all(closing.map(end => end()))
+    closing.abort(new HttpError(503, 'unreachable', 'the node is stopping'))
+    await Promise.all(ends.map(end => end()))
   }
   try {
     const { host, port } = await listenOnLoopback(tcp, dataDir, listen, log)
     for (const name of ['127.0.0.1', 'localhost', '[::1]']) hosts.add(`${name}:${port}`)
     const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}`
     const socket = await listenOnSocket(unix, dataDir)
-    closing.push(async () => {
+    ends.push(async () => {
       await closeServer(unix)
       await removeSocket(socket, dataDir)
     })
@@ -83,7 +86,7 @@ export async function serveApi(node: DfsVerbs, options: ApiOptions): Promise<Api
     const directory = await directoryId(dataDir)
     const facts: ApiFile = { url, socket, token, directory, ...(keyFile === undefined ? {} : { keyFile }) }
     await writePrivately(file, `${JSON.stringify(facts)}\n`)
-    closing.unshift(() => rm(file, { force: true }))
+    ends.unshift(() => rm(file, { force: true }))
     return { url, close }
   } catch (error) {
     await close()

@@ -11,6 +11,7 @@ import { errorOf, HttpError } from './errors.ts'
 import { tagIn } from './request.ts'
 import type { RouteContext } from './route-context.ts'
 import { pathOf, queryOf } from './target.ts'
+import { answerEvents, wantsEvents } from './watch-events.ts'
 
 const ALL_VERBS: readonly Verb[] = Object.values(VERBS)
 
@@ -20,8 +21,11 @@ export function serveVerbs(app: FastifyInstance, context: RouteContext): void {
     app.route({
       method: verb.method,
       url: verb.route,
-      handler: (request, reply) =>
-        verb.kind === 'call' ? answerCall(verb, context, request, reply) : answerStream(verb, context, request, reply)
+      handler: (request, reply) => {
+        if (verb.kind === 'call') return answerCall(verb, context, request, reply)
+        if (verb === VERBS.watch && wantsEvents(request)) return answerEvents(context, request, reply)
+        return answerStream(verb, context, request, reply)
+      }
     })
   }
 }
@@ -40,11 +44,12 @@ async function answerCall(
 /** Sends one item per line. If the stream breaks off, the last line has an `error`. */
 async function answerStream(
   verb: StreamVerb,
-  { node, log }: RouteContext,
+  { node, closing, log }: RouteContext,
   request: FastifyRequest,
   reply: FastifyReply
 ): Promise<FastifyReply> {
-  const signal = goneSignal(reply.raw)
+  const gone = goneSignal(reply.raw)
+  const signal = verb === VERBS.watch ? AbortSignal.any([gone, closing]) : gone
   const work = verb.bind(await fieldsOf(verb, request, log)) ?? refuseFields(verb)
   // If the verb fails before the first item, for example because a path is missing, the answer can still have the
   // status of that failure.

@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream'
 import { TypedEventEmitter } from 'main-event'
 import type { DfsNodeEvents } from '../api.ts'
 import { parsePath } from '../format/path.ts'
+import { cancelPurge } from '../fs/cancel-purge.ts'
 import type { FsContext } from '../fs/context.ts'
 import { copiesBelow } from '../fs/copies.ts'
 import { copyPath } from '../fs/copy.ts'
@@ -38,6 +39,8 @@ import type {
 } from '../fs/types.ts'
 import type { RestoreOptions, RestoreResult, VersionItem } from '../fs/version-types.ts'
 import { versionsOf } from '../fs/versions.ts'
+import { watchPath } from '../fs/watch.ts'
+import type { WatchEvent, WatchOptions } from '../fs/watch-types.ts'
 import { PutStream, readStreamOf } from './file-streams.ts'
 
 /** The verbs of a node that act on files and directories. Each is passed to the rooms that are running. */
@@ -56,6 +59,17 @@ export abstract class FileVerbs extends TypedEventEmitter<DfsNodeEvents> {
   async *list(path: string, options: ListOptions = {}): AsyncGenerator<ListItem> {
     const list = options.deleted === true ? listDeleted : listPath
     yield* list(await this.fs(), parsePath(path), options)
+  }
+
+  async *watch(path: string, options: WatchOptions = {}): AsyncGenerator<WatchEvent> {
+    const watched = parsePath(path)
+    let { since } = options
+    // A watch ends when its rooms stop. Those that replace them have another history, so the next event is a reset.
+    for (;;)
+      for await (const event of watchPath(await this.fs(), watched, { ...options, since })) {
+        yield event
+        since = event.cursor
+      }
   }
 
   async *copies(path: string, options: AbortOptions = {}): AsyncGenerator<CopiesItem> {
@@ -88,6 +102,10 @@ export abstract class FileVerbs extends TypedEventEmitter<DfsNodeEvents> {
 
   async remove(path: string, options: RemoveOptions & { wait?: boolean | undefined } = {}): Promise<RemoveResult> {
     return removePath(await this.fs(), parsePath(path), options)
+  }
+
+  async cancelPurge(path: string, options: AbortOptions = {}): Promise<RemoveResult> {
+    return cancelPurge(await this.fs(), parsePath(path), options)
   }
 
   async *removing(path: string, options: RemoveOptions = {}): AsyncGenerator<RemoveResult> {

@@ -60,7 +60,7 @@ export async function startStack({ isNew, copies, ...options }: StackOptions): P
     const init: RoomOptions = { ...options, onEvent, mayFree: () => mayFree(rooms, comparison) }
     const rooms: Rooms = await buildRooms(init)
     const comparison = comparisonOf(init, rooms)
-    const { disk, membership, blocks, workers } = rooms
+    const { disk, membership, blocks, catalog, workers } = rooms
     const { host, members, sync } = membership
     const verbs = membershipVerbsOf(init, rooms)
 
@@ -85,6 +85,7 @@ export async function startStack({ isNew, copies, ...options }: StackOptions): P
       worker.start()
       stops.push(() => worker.stop())
     }
+    stops.push(() => catalog.feed.close())
     const { capacity, monitor } = disk
     const fs = fsContextOf(init, rooms, { copies, lastSeen: peer => verbs.lastSeen(peer) })
     const all = [...members.workers, ...blocks.workers, ...workers]

@@ -51,7 +51,8 @@ function normalized(line: string): string {
     .replace(/^(.* founded a new network: |\s{4}(?=[a-z]+( [a-z]+){5}$))[a-z ]+$/, '$1WORDS')
     .replace(/\b(code|approve|approval of) [0-9A-HJKMNP-TV-Z]{6}\b/, '$1 CODE_')
     .replace(/\d+ min( \d+ s)? left/, 'TIME left')
-    .replace(/\d{4}-\d\d-\d\d \d\d:\d\d/, 'MOMENT')
+    .replace(/\d{4}-\d\d-\d\d \d\d:\d\d/g, 'MOMENT')
+    .replace(/^[0-9a-f]{8}(?= )|(?<=restored version )[0-9a-f]{8}/, 'VERSION')
     .replace(/…\w{8}$/, '…ID')
     .replace(/^(\s*data in ).*/, '$1FOLDER')
     .trim()
@@ -162,7 +163,7 @@ async function replay(machines: Machines, session: readonly Shown[], facts: Map<
       assert.equal(missing(lines, printed), undefined, `${command} printed\n${printed}`)
     }
     const printed = soFar()
-    for (const pattern of [/--bootstrap (\S+)/, /members approve ([0-9A-Z]{6}) /]) {
+    for (const pattern of [/--bootstrap (\S+)/, /members approve ([0-9A-Z]{6}) /, /^([0-9a-f]{8}) .* kept until/m]) {
       const shown = pattern.exec(lines.join('\n'))?.[1]
       const actual = pattern.exec(printed)?.[1]
       if (shown !== undefined && actual !== undefined) facts.set(shown, actual)
@@ -171,8 +172,8 @@ async function replay(machines: Machines, session: readonly Shown[], facts: Map<
 }
 
 test('the sessions that the README shows happen as it shows them', { skip, timeout: 300_000 }, async t => {
-  const [first, second, invite, automation, ...others] = await sessions()
-  assert.ok(first && second && invite && automation)
+  const [first, second, invite, automation, undo, ...others] = await sessions()
+  assert.ok(first && second && invite && automation && undo)
   assert.ok(
     others.every(session => session.length === 0),
     'every session is tried'
@@ -186,6 +187,8 @@ test('the sessions that the README shows happen as it shows them', { skip, timeo
   const joined = (): boolean =>
     /^\d\d:\d\d:\d\d laptop joined \(…\w{8}\)$/m.test(machines.screens.get('attic')?.() ?? '')
   await until('attic says that laptop joined', joined, START_MS_MAX)
+
+  await replay(machines, undo, facts)
 
   const [make, ...later] = invite
   await replay(machines, [make as Shown], facts)

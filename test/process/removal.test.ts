@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { cp, rm, writeFile } from 'node:fs/promises'
+import { cp, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { connected, type Daemon, startDaemon, until } from '../../scripts/lib/daemon.ts'
@@ -50,6 +50,18 @@ class Network {
     return runProgram('dfs', ['--data-dir', dataDir, ...args], { cwd: this.folder })
   }
 
+  /** Copies the data directory of a member that does not run. */
+  async backUp(name: string): Promise<void> {
+    // A node that was killed leaves its socket behind, and sockets cannot be copied.
+    const filter = (path: string): boolean => !path.endsWith('.sock')
+    await cp(join(this.folder, name), join(this.folder, `${name}.backup`), { recursive: true, filter })
+  }
+
+  async restore(name: string): Promise<void> {
+    await rm(join(this.folder, name), { recursive: true })
+    await cp(join(this.folder, `${name}.backup`), join(this.folder, name), { recursive: true })
+  }
+
   /** Puts a file that is too large for its record, so that all of some members have it. */
   async put(daemon: Daemon, path: string, all: readonly Daemon[]): Promise<void> {
     await daemon.client.put(path, randomBytes(2 * MIB), { size: 2 * MIB, replicas: 'all', ack: String(all.length) })
@@ -93,13 +105,13 @@ test(
     for (const path of ['/f', '/g', '/d/e', '/kept']) await network.put(attic, path, all())
 
     await laptop.stop()
-    await cp(join(network.folder, 'laptop'), join(network.folder, 'backup'), { recursive: true })
+    await network.backUp('laptop')
     await until('it is gone', async () => (await attic.client.call('status', {})).peersConnected === 1)
     const removed = await network.dfs(attic, 'rm', '/f')
     assert.equal(removed.code, 0, removed.stderr)
     assert.match(
       removed.stdout.toString(),
-      /^removed on 2 of 3 members; laptop \(…\w{8}, last seen .*\) will remove it when it is back\n$/
+      /^removed on 2 of 3 members; laptop \(…\w{8}, last seen .*\) will remove it when it is back; its space returns on .*\n$/
     )
     // A wait ends once the member that was away says that it has the delete.
     const waiting = network.dfs(attic, '--json', 'rm', '-r', '--wait', '/d')
@@ -118,12 +130,14 @@ test(
 
     // The laptop is restored from the backup, and knows nothing of the deletes.
     await laptop.stop()
-    await rm(join(network.folder, 'laptop'), { recursive: true })
-    await cp(join(network.folder, 'backup'), join(network.folder, 'laptop'), { recursive: true })
+    await network.restore('laptop')
     laptop = await network.start('laptop')
     await until('/f is gone again', () => isGone('/f'))
     await until('/d is gone again', () => isGone('/d'))
-    assert.match((await network.dfs(attic, 'rm', '--wait', '/g')).stdout.toString(), /^removed on 3 of 3 members\n$/)
+    assert.match(
+      (await network.dfs(attic, 'rm', '--wait', '/g')).stdout.toString(),
+      /^removed on 3 of 3 members; its space returns on .*\n$/
+    )
     await until('/g is gone', () => isGone('/g'))
 
     // A member sends the old records once more.
@@ -144,5 +158,51 @@ test(
       ...deletes.filter(({ fields }) => fields.body === undefined).map(one => one.bytes.byteLength)
     )
     assert.ok(largest <= TOMBSTONE_BYTES_MAX, `${largest} bytes`)
+  }
+)
+
+/** The names of the large blocks in a data directory. */
+async function blocksIn(dataDir: string): Promise<string[]> {
+  const items = await readdir(join(dataDir, 'blocks'), { recursive: true, withFileTypes: true })
+  return items.filter(item => item.isFile()).map(({ name }) => name)
+}
+
+test(
+  'a member that was killed before a purge, or is restored from a backup of that time, ends without the blocks of the file',
+  TIMEOUT,
+  async t => {
+    const network = await Network.open(t)
+    const attic = await network.start('attic')
+    const others = await Promise.all(['box', 'cellar', 'laptop'].map(name => network.start(name)))
+    const all = [attic, ...others]
+    const laptop = all[3] as Daemon
+    await connected(all)
+    await network.put(attic, '/kept', all)
+    await until('the laptop has it', async () => (await blocksIn(laptop.dataDir)).length >= 2)
+    const kept = await blocksIn(laptop.dataDir)
+    await network.put(attic, '/f', all)
+    const purged = (await blocksIn(laptop.dataDir)).filter(name => !kept.includes(name))
+    assert.ok(purged.length >= 2, 'the file has more than one block')
+    await laptop.kill()
+    await network.backUp('laptop')
+    const removed = await network.dfs(attic, 'rm', '--purge', '/f')
+    assert.match(removed.stdout.toString(), /^removed on 3 of 4 members; laptop .* when it is back; .* now\n$/)
+    const left = async ({ dataDir }: Daemon): Promise<string[]> =>
+      (await blocksIn(dataDir)).filter(name => purged.includes(name))
+    for (const daemon of all.slice(0, 3))
+      await until(`${daemon.name} frees the blocks`, async () => (await left(daemon)).length === 0)
+    assert.deepEqual(await left(laptop), purged, 'nobody has told it')
+    for (const isRestored of [false, true]) {
+      if (isRestored) await network.restore('laptop')
+      const again = await network.start('laptop')
+      await until('the laptop frees the blocks', async () => (await left(again)).length === 0)
+      assert.deepEqual((await blocksIn(again.dataDir)).sort(), kept.sort())
+      for (const daemon of [again, ...all.slice(0, 3)]) {
+        assert.ok(!(await shows(daemon, '/f')))
+        assert.ok(await shows(daemon, '/kept'))
+        assert.deepEqual(await left(daemon), [])
+      }
+      await again.stop()
+    }
   }
 )

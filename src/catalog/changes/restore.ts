@@ -17,7 +17,7 @@ export async function restoreFile(
   content: Content,
   { replicas }: { replicas: number }
 ): Promise<LinkChange> {
-  const { author } = context
+  const { author, bodies } = context
   const { records } = await transact(context, async tx => {
     if ((await tx.child(parent, name)) !== undefined) throw new ExistsError('something is at this path already')
     const found = await deletedEntry(tx, id)
@@ -26,7 +26,11 @@ export async function restoreFile(
       throw new ChangedError('the entry at this path has changed: try again')
     const at = { parent: found.row.parent, name }
     if (isPastTooLong(state.heads)) tx.createFile(at, { ...content, continues: id }, replicas)
-    else tx.change(found, () => [author.restoreFile({ state, at, content, replicas })])
+    else {
+      const last = state.lastPut === undefined ? undefined : await bodies.open(state.lastPut)
+      const written = { ...content, continues: last?.continues }
+      tx.change(found, () => [author.restoreFile({ state, at, content: written, replicas })])
+    }
   })
   const path: Path = [...parent.path, name]
   return { path, record: records.at(-1) as Records[number], statements: records, isSameContent: false }

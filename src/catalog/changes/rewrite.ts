@@ -26,8 +26,8 @@ export async function rewrite(
   const { row, shown } = file
   const { state } = row
   const at = placementOf(file, await bodies.open(shown.place), name)
-  const props = content.props ?? (await bodies.open(shown.content ?? shown.place))?.props
-  const written = { ...content, props }
+  const known = await bodies.open(shown.content ?? shown.place)
+  const written = { ...content, props: content.props ?? known?.props, continues: known?.continues }
   if (isPastTooLong(state.heads)) {
     await tx.remove(foundIn(file))
     tx.createFile(at, { ...written, continues: file.id }, replicas)

@@ -222,8 +222,8 @@ export class FileVersions {
     return { body, expiresAtMs }
   }
 
-  #endOf({ entry, stamp, arrivedAtMs }: VersionRow): ReturnType<Versions['endOf']> {
-    return this.#options.kept.endOf(entry, { written: stamp, arrivedAtMs })
+  #endOf({ entry, stamp, arrivedAtMs, isDropped }: VersionRow): ReturnType<Versions['endOf']> {
+    return this.#options.kept.endOf(entry, { written: stamp, arrivedAtMs, isReleased: isDropped })
   }
 
   async #bodyOf(row: VersionRow): Promise<EntryBody | undefined> {

@@ -5,6 +5,7 @@ import type { Names } from '../names.ts'
 import type { Tree } from '../tree.ts'
 import type { Versions } from '../versions/versions.ts'
 import { FileVersions } from './file-versions.ts'
+import { PastEntries } from './past-entries.ts'
 import { PastListing } from './past-listing.ts'
 import { PastRows } from './past-rows.ts'
 import { PastTree } from './past-tree.ts'
@@ -31,6 +32,7 @@ export class Past {
   readonly tree: PastTree
   readonly listing: PastListing
   readonly removed: RemovedTree
+  readonly entries: PastEntries
   readonly versions: FileVersions
 
   constructor({ index, tree, bodies, names, log, kept, nodeCodecs }: PastOptions) {
@@ -39,6 +41,7 @@ export class Past {
     this.tree = past
     this.listing = new PastListing({ tree, past, rows })
     this.removed = new RemovedTree({ tree, past, rows })
+    this.entries = new PastEntries({ tree, past, bodies })
     this.versions = new FileVersions({ index, tree, past, bodies, log, kept, nodeCodecs })
   }
 }

@@ -19,6 +19,9 @@ export type RemovedEntry =
   | { kind: 'directory'; id: Uint8Array }
   | { kind: 'file'; id: Uint8Array; parent: DirectoryNode; name: string }
 
+/** Says of a deleted entry whether a search is about it. */
+type IsTaken = (id: Uint8Array) => Promise<boolean>
+
 /**
  * Finds what one recursive removal has deleted: its deletes share an incarnation (`changes/remove-tree.ts`). If several
  * members removed a directory at the same time, their removals count as one.
@@ -36,7 +39,12 @@ export class RemovedTree {
    */
   async *of(directory: PastDirectory, id: Uint8Array): AsyncGenerator<RemovedEntry> {
     const removals = await this.#removalsOf(id)
-    if (removals.size > 0) yield* this.#below(directory, removals)
+    if (removals.size > 0) yield* this.#below(directory, id => this.#isOf(id, removals))
+  }
+
+  /** Yields everything deleted at and below a directory, whatever removal took it, in the same order. */
+  all(directory: PastDirectory): AsyncGenerator<RemovedEntry> {
+    return this.#below(directory, async id => (await this.#options.tree.entry(id))?.shown.isDeleted === true)
   }
 
   /**
@@ -60,21 +68,21 @@ export class RemovedTree {
     return last?.id
   }
 
-  async *#below(top: PastDirectory, removals: ReadonlySet<string>): AsyncGenerator<RemovedEntry> {
+  async *#below(top: PastDirectory, isTaken: IsTaken): AsyncGenerator<RemovedEntry> {
     const { rows, past } = this.#options
     const way: Array<{ directory: PastDirectory; names: AsyncGenerator<string> }> = []
     const enter = (directory: PastDirectory): void => {
       way.push({ directory, names: rows.directoryNames(directory.ids) })
     }
     try {
-      yield* this.#in(top, removals)
+      yield* this.#in(top, isTaken)
       enter(top)
       for (let level = way.at(-1); level !== undefined; level = way.at(-1)) {
         const { done, value: name } = await level.names.next()
         const child = done === true ? undefined : await past.childDirectory(level.directory, name)
         if (done === true) way.pop()
         else if (child !== undefined && !isOnWay(child, way)) {
-          yield* this.#in(child, removals)
+          yield* this.#in(child, isTaken)
           enter(child)
         }
       }
@@ -83,11 +91,11 @@ export class RemovedTree {
     }
   }
 
-  /** Yields the directory itself, if the removal took it, and the files that it took from it. */
-  async *#in(directory: PastDirectory, removals: ReadonlySet<string>): AsyncGenerator<RemovedEntry> {
-    for (const id of directory.ids) if (await this.#isOf(id, removals)) yield { kind: 'directory', id }
+  /** Yields the directory itself and the deleted files in it, those of them that were taken. */
+  async *#in(directory: PastDirectory, isTaken: IsTaken): AsyncGenerator<RemovedEntry> {
+    for (const id of directory.ids) if (await isTaken(id)) yield { kind: 'directory', id }
     for await (const { id, name } of this.#options.rows.deleted(directory.ids, [TABLES.deletedFiles]))
-      if (await this.#isOf(id, removals)) yield { kind: 'file', id, parent: directory, name }
+      if (await isTaken(id)) yield { kind: 'file', id, parent: directory, name }
   }
 
   async #isOf(id: Uint8Array, removals: ReadonlySet<string>): Promise<boolean> {

@@ -5,6 +5,12 @@ import { toHex } from '../../util/bytes.ts'
 import { DIRECTORY_TABLES, type DirectoryTable, directoryKey, entryOfKey, nameKeyOf, parentOfKey } from './keys.ts'
 import { type ChildChange, nameAfter, writeRow } from './name-rows.ts'
 
+/** The value of a row of the table of names before and after a batch. */
+export interface NameChange {
+  before: Uint8Array | undefined
+  after: Uint8Array | undefined
+}
+
 const IN_CHILDREN = TABLES.children.charCodeAt(0)
 
 /**
@@ -32,23 +38,35 @@ export class DirectoryChanges {
 
   /** Returns the value that a row will have. Throws an `IndexCorruptError` if there is no such row. */
   async get(key: Uint8Array): Promise<Uint8Array> {
-    const change = this.#byKey.get(toHex(key))
-    const value = change === undefined ? await this.#index.get(key) : change.value
+    const value = await this.find(key)
     if (value === undefined) throw this.#index.reportCorrupt('the index lacks the row of an entry in its directory')
     return value
   }
 
-  /** Writes the changed rows, and those of the table of names that follow from them. */
-  async write(sink: IndexSink): Promise<void> {
+  /**
+   * Writes the changed rows, and those of the table of names that follow from them. Returns how the rows of names
+   * change, by the hex digits of their keys.
+   */
+  async write(sink: IndexSink): Promise<ReadonlyMap<string, NameChange>> {
     for (const change of this.#byKey.values()) writeRow(sink, change)
     const shown = [...this.#byKey.values()].filter(({ key }) => key[0] === IN_CHILDREN)
     const byName = [...Map.groupBy(shown, ({ key }) => toHex(nameKeyOf(key))).values()]
     const keys = byName.map(([first]) => nameKeyOf((first as ChildChange).key))
     const before = await this.#index.getMany(keys)
+    const names = new Map<string, NameChange>()
     for (const [i, changes] of byName.entries()) {
       const key = keys[i] as Uint8Array
-      writeRow(sink, { key, value: await nameAfter(this.#index, key, before[i], changes) })
+      const after = await nameAfter(this.#index, key, before[i], changes)
+      writeRow(sink, { key, value: after })
+      names.set(toHex(key), { before: before[i], after })
     }
+    return names
+  }
+
+  /** Returns the value that a row will have, or undefined if there is no such row. */
+  async find(key: Uint8Array): Promise<Uint8Array | undefined> {
+    const change = this.#byKey.get(toHex(key))
+    return change === undefined ? this.#index.get(key) : change.value
   }
 
   /** Returns true if a directory will have at least one row in one of its tables. */

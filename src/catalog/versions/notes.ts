@@ -98,12 +98,12 @@ export class VersionNotes {
     const heads = new Set(this.#state.heads.map(({ id }) => toHex(id)))
     const versions = new Map<string, Stamp>()
     const note = (written: Stamp): unknown => versions.set(textOf(newsKey(this.#entry, written)), written)
-    for (const { op, id, written } of this.#headsBefore)
-      if (op === 'put' && (!heads.has(toHex(id)) || raised.has(seenKey(written.author, written.incarnation))))
-        note(written)
+    // A delete too may have a twin that wrote.
+    for (const { id, written } of this.#headsBefore)
+      if (!heads.has(toHex(id)) || raised.has(seenKey(written.author, written.incarnation))) note(written)
     for (const { record } of admitted)
       if (record.op === 'put' && isIn(this.#state.covered, record.written)) note(record.written)
-    for (const { op, written } of await this.#olderHeads(olderGone)) if (op === 'put') note(written)
+    for (const { written } of await this.#olderHeads(olderGone)) note(written)
     for (const written of versions.values()) sink.put(newsKey(this.#entry, written), NO_BYTES)
   }
 

@@ -1,5 +1,6 @@
 import type { IndexDb } from '../../disk/index-db.ts'
 import type { Stamp } from '../../format/stamp.ts'
+import type { Clock } from '../../util/clock.ts'
 import type { EntryState } from '../heads.ts'
 import { recordsOf, stampOfRecord } from '../rows/keys.ts'
 import { decodeRecordRow } from '../rows/record-rows.ts'
@@ -16,8 +17,13 @@ export interface Version {
   arrivedAtMs: number
   /** When it was replaced or deleted, as far as this member knows; null while nothing has done so. */
   endedAtMs: number | null
-  /** From when on it is no longer kept, or since when; null while it has not ended. */
+  /**
+   * From when on it is no longer kept, or since when. Null while it has not ended, and if it is not known since when it is
+   * no longer kept.
+   */
   expiresAtMs: number | null
+  /** When a purge ends it, or did; null if none does. */
+  purgedAtMs: number | null
   /** True once it is no longer kept: it cannot be restored, and its space returns. */
   isReleased: boolean
 }
@@ -26,6 +32,7 @@ export interface VersionsOptions {
   index: Pick<IndexDb, 'get' | 'has' | 'range'>
   /** How long a version is kept after its end, in ms. */
   keptMs: () => number
+  clock: Pick<Clock, 'now'>
 }
 
 /** Says which versions there are, and how long they are kept here. */
@@ -49,18 +56,22 @@ export class Versions {
       if (isTwin) continue
       const { id, wrote, arrivedAtMs, isDropped } = decodeRecordRow(value)
       if (wrote === undefined) continue
-      const end = await this.endOf(entry, { written, arrivedAtMs })
+      const end = await this.endOf(entry, { written, arrivedAtMs, isReleased: isDropped })
       yield { record: id, written, arrivedAtMs, ...end, isReleased: isDropped }
     }
   }
 
-  /** Returns when a version ended, and from when on it is no longer kept. */
+  /** Returns when a version ended, from when on it is no longer kept, and when a purge ends it. */
   async endOf(
     entry: Uint8Array,
-    version: Pick<Version, 'written' | 'arrivedAtMs'>
-  ): Promise<Pick<Version, 'endedAtMs' | 'expiresAtMs'>> {
+    version: Pick<Version, 'written' | 'arrivedAtMs' | 'isReleased'>
+  ): Promise<Pick<Version, 'endedAtMs' | 'expiresAtMs' | 'purgedAtMs'>> {
     const fate = await fateOf(this.#options.index, entry, version)
-    return { endedAtMs: fate.endedAtMs, expiresAtMs: this.#expiryOf(fate) }
+    const { endedAtMs, purgedAtMs } = fate
+    const expiresAtMs = this.#expiryOf(fate)
+    // It was one of too many short-lived versions, or was kept for fewer days then.
+    const isUnknown = version.isReleased && expiresAtMs !== null && expiresAtMs > this.#options.clock.now()
+    return { endedAtMs, expiresAtMs: isUnknown ? null : expiresAtMs, purgedAtMs }
   }
 
   /**

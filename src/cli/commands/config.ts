@@ -2,7 +2,7 @@ import type { AnswerOf } from '../../contract/verbs.ts'
 import { CliError } from '../../terminal/errors.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
 import { tableLines } from '../../terminal/table.ts'
-import { parseCopies, parseTime, timeText } from '../../terminal/units.ts'
+import { parseCopies, parseSize, parseTime, timeText } from '../../terminal/units.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
 import type { Session } from '../session.ts'
 import { localTime } from '../times.ts'
@@ -14,7 +14,10 @@ Settings of the network, which hold for all members. Only an admin may change th
   replicas     copies of each file: a number, or all. A node may be started with --replicas of its own
   ack          copies for which a put waits: a number, or all. A node may be started with --ack of its own
   outAfter     time after which a member that is away is out, so that the others make its copies: 10m, 24h
-  versionDays  days for which a version is kept after it was replaced or removed: 0 to 36500`
+  versionDays  days for which a version is kept after it was replaced or removed: 0 to 36500
+  quotaStatements, quotaBytes
+               what one member may sign: every write, move and removal of a file is one statement. Protects the disks of
+               all others from a machine that was taken over`
 
 export const config: DfsCommand = {
   name: 'config',
@@ -54,6 +57,7 @@ export const config: DfsCommand = {
 function parseValue(key: string, text: string): number | 'all' {
   if (key === 'replicas' || key === 'ack') return parseCopies(key, text)
   if (key === 'outAfter') return parseTime(key, text)
+  if (key === 'quotaBytes') return parseSize(key, text)
   return text === 'all' ? 'all' : Number(text)
 }
 

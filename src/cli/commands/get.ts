@@ -28,9 +28,9 @@ export const get: DfsCommand = {
   summary: 'fetch a file or a directory; - is stdout',
   exits: ['notFound', 'integrity', 'noSpace'],
   examples: [
-    ['dfs get /photos', 'fetch a directory into this folder, as photos'],
+    ['dfs get /photos', 'fetch a directory into ./photos'],
     ['dfs get /notes.txt -', 'write a file to stdout'],
-    ['dfs get /notes.txt old.txt --version 3f9a2c1b', 'fetch an earlier version (see dfs versions)']
+    ['dfs get /notes.txt --version 3f9a2c1b', 'fetch an earlier version']
   ],
   declare(command) {
     command

@@ -1,4 +1,5 @@
 import type { AnswerOf } from '../../contract/verbs.ts'
+import { usage } from '../../terminal/errors.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
 import { ProgressLine } from '../../terminal/progress.ts'
 import { type DfsCommand, eachNonEmpty } from '../command.ts'
@@ -10,6 +11,7 @@ interface Flags {
   recursive: boolean
   purge: boolean
   wait: boolean
+  cancel: boolean
 }
 
 export const rm: DfsCommand = {
@@ -18,27 +20,38 @@ export const rm: DfsCommand = {
   exits: ['notFound', 'noSpace'],
   examples: [
     ['dfs rm -r /photos', 'remove a directory and everything below it'],
-    ['dfs rm --wait /photos/x.png', 'remove a file, and wait until every member has done so']
+    ['dfs rm --wait /x.png', 'remove a file, and wait for all members'],
+    ['dfs rm --purge /x.png', 'end its versions too, also of a removed file'],
+    ['dfs rm --cancel /x.png', 'keep the versions that a purge is to end']
   ],
   declare(command) {
     command
       .argument('<path...>', 'files or directories', eachNonEmpty)
       .option('-r, --recursive', 'remove a directory and everything below it', false)
-      .option('--purge', 'remove older versions too: at once if this machine is an admin, else after 7 days', false)
+      .option('--purge', 'remove the versions too: at once if this machine is an admin, else after 7 days', false)
       .option('--wait', 'wait until every member has acknowledged it, but for those that are out', false)
+      .option('--cancel', 'cancel a purge that still waits; what is removed stays removed', false)
   },
   async run(session: Session, paths: readonly string[], flags: Flags) {
-    await forEachPath(session, paths, 'removed', async path => {
-      const result = await (flags.wait ? removeAndWait(session, path, flags) : remove(session, path, flags))
+    const { purge, wait, cancel } = flags
+    if (cancel && (purge || wait)) throw usage('--cancel goes with neither --purge nor --wait')
+    const verb = cancel ? 'cancelled' : 'removed'
+    await forEachPath(session, paths, verb, async path => {
+      const result = await resultOf(session, path, flags)
       if (session.isJson) printJson(result)
-      else printLine(`${paths.length > 1 ? `${result.path}: ` : ''}${removedText(result, Date.now())}`)
+      else
+        printLine(`${paths.length > 1 ? `${result.path}: ` : ''}${removedText(result, { purge, cancel }, Date.now())}`)
     })
   }
 }
 
 type Result = AnswerOf<'remove'>
 
-function remove({ client }: Session, path: string, { recursive, purge }: Flags): Promise<Result> {
+async function resultOf(session: Session, path: string, flags: Flags): Promise<Result> {
+  const { client } = session
+  const { recursive, purge, wait, cancel } = flags
+  if (cancel) return client.call('cancelPurge', { path })
+  if (wait) return removeAndWait(session, path, flags)
   return client.call('remove', { path, recursive, ...(purge ? { purge } : {}) })
 }
 

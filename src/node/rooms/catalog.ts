@@ -2,6 +2,7 @@ import type { Blocks } from '../../blocks/blocks.ts'
 import { Author } from '../../catalog/author.ts'
 import { Bodies } from '../../catalog/bodies.ts'
 import { Catalog } from '../../catalog/catalog.ts'
+import { ChangeFeed } from '../../catalog/feed/change-feed.ts'
 import { Names } from '../../catalog/names.ts'
 import { Past } from '../../catalog/past/past.ts'
 import { CatalogProjection } from '../../catalog/projection.ts'
@@ -18,6 +19,7 @@ import { refOf } from './records.ts'
 /** The files and directories that exist according to the records. */
 export interface CatalogRoom {
   tree: Tree
+  feed: ChangeFeed
   past: Past
   author: Author
   catalog: Catalog
@@ -40,21 +42,28 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
   const names = new Names(secrets.names)
   // An epoch whose place is not known counts as the first.
   const depthOf = (epoch: Uint8Array): number => epochs.depthOf(epoch) ?? 0
+  const feed = new ChangeFeed({ index, names, bodies, clock, depthOf })
   const projection = new CatalogProjection({
     index,
     bodies,
     names,
     logger,
     nodeCodecs,
-    onRecords: records => blocks.enqueue(records.flatMap(refOf)),
+    onRecords: records => {
+      feed.wake()
+      blocks.enqueue(records.flatMap(refOf))
+    },
     onVersionNews: () => retention.noteNews()
   })
   log.register(projection)
   const tree = new Tree({ index, bodies, names, clock, depthOf })
-  const sealed = new SealedEntries({ index, log, keys, clock, chance, logger })
+  const sealed = new SealedEntries({ index, log, keys, clock, chance, logger, onOpened: () => feed.wake() })
   const author = new Author({ self, keys, chance, bodies, nodeCodecs })
   const assertMayWrite = (): void => members.assertMayWrite()
-  const assertRoom = (): Promise<void> => blocks.withRoom(() => disk.capacity.assertRoom())
+  const assertRoom = async (): Promise<void> => {
+    await log.quotas.assertMayGrow(self.grant.id)
+    await blocks.withRoom(() => disk.capacity.assertRoom())
+  }
   const keptMs = (): number => settings.versionsKeptMs
   const retention = new Retention({
     index,
@@ -67,8 +76,8 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
     onReleased: () => blocks.freeing.wake(),
     onError: failureReporter('file versions', disk.monitor, init.onEvent)
   })
-  const versions = new Versions({ index, keptMs })
+  const versions = new Versions({ index, keptMs, clock })
   const past = new Past({ index, tree, bodies, names, log, kept: versions, nodeCodecs })
   const parts = { assertRoom, log, tree, bodies, author, self, clock, chance, logger, assertMayWrite, versions }
-  return { tree, past, author, catalog: new Catalog(parts), sealed, retention }
+  return { tree, feed, past, author, catalog: new Catalog(parts), sealed, retention }
 }

@@ -54,7 +54,7 @@ export function fsContextOf(
 ): FsContext {
   const { disk: diskRoom, membership, blocks, catalog: room } = rooms
   const { members, sync, settings } = membership
-  const { catalog, tree, past, author } = room
+  const { catalog, tree, feed, past, author } = room
   const { clock, logger } = init
   // The settings of the network may change while this node runs.
   const defaults: FsContext['defaults'] = {
@@ -73,6 +73,6 @@ export function fsContextOf(
     const { usedBytes: used, capacityBytes: capacity, roomBytes: free } = diskRoom.capacity
     return { used, capacity, free }
   }
-  const parts = { catalog, tree, past, author, blocks, members, sync, codec: codecOf(init), clock, logger }
+  const parts = { catalog, tree, feed, past, author, blocks, members, sync, codec: codecOf(init), clock, logger }
   return { ...parts, entryOf, disk, defaults, lastSeen }
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { Author, type Content } from '../../../src/catalog/author.ts'
 import { Bodies } from '../../../src/catalog/bodies.ts'
 import { Catalog } from '../../../src/catalog/catalog.ts'
+import { ChangeFeed } from '../../../src/catalog/feed/change-feed.ts'
 import { pastOf } from '../../../src/catalog/heads.ts'
 import { Names } from '../../../src/catalog/names.ts'
 import { CatalogProjection } from '../../../src/catalog/projection.ts'
@@ -210,6 +211,7 @@ export class Setup {
   readonly bodies: Bodies
   readonly projection: CatalogProjection
   readonly tree: Tree
+  readonly feed: ChangeFeed
   readonly sealed: SealedEntries
   readonly author: Author
   readonly catalog: Catalog
@@ -230,13 +232,14 @@ export class Setup {
       ...rest,
       logger,
       nodeCodecs: [0x71],
-      onRecords: () => {},
+      onRecords: () => this.feed.wake(),
       onVersionNews: () => {}
     })
+    this.feed = new ChangeFeed({ ...rest, clock, depthOf: () => 0 })
     this.tree = new Tree({ ...rest, clock, depthOf: () => 0 })
-    this.sealed = new SealedEntries({ index, log, keys: ring, clock, chance, logger })
+    this.sealed = new SealedEntries({ index, log, keys: ring, clock, chance, logger, onOpened: () => this.feed.wake() })
     const keptMs = (): number => this.keptMs
-    this.versions = new Versions({ index, keptMs })
+    this.versions = new Versions({ index, keptMs, clock })
     this.retention = new Retention({
       index,
       log,
@@ -287,14 +290,33 @@ export class Setup {
   /** The ids (hex) of the puts that the projection has called covered. */
   readonly covered = new Set<string>()
 
-  /** All rows of the index, but those about the index itself, once it has been decided which versions are kept. */
+  /**
+   * All rows of the index, once it has been decided which versions are kept; without those about the index itself, and
+   * without the feed, which depends on the order of arrival.
+   */
   async rows(): Promise<string[]> {
     await this.retention.look()
     const rows: string[] = []
     for await (const { key, value } of this.index.range(new Uint8Array(0)))
-      if (key[0] !== TABLES.meta.charCodeAt(0))
+      if (key[0] !== TABLES.meta.charCodeAt(0) && key[0] !== TABLES.feed.charCodeAt(0))
         rows.push(`${String.fromCharCode(key[0]!)} ${toHex(key)} ${toHex(value)}`)
     return rows
+  }
+
+  /** The rows of the feed. */
+  async rowsOfFeed(): Promise<Array<{ key: Uint8Array; value: Uint8Array }>> {
+    const rows: Array<{ key: Uint8Array; value: Uint8Array }> = []
+    for await (const row of this.index.range(indexKey(TABLES.feed))) rows.push(row)
+    return rows
+  }
+
+  /** Brings the feed back to an earlier state. */
+  async restoreFeed(rows: ReadonlyArray<{ key: Uint8Array; value: Uint8Array }>): Promise<void> {
+    const now = await this.rowsOfFeed()
+    await this.index.batch([
+      ...now.map(({ key }) => ({ type: 'del' as const, key })),
+      ...rows.map(row => ({ type: 'put' as const, ...row }))
+    ])
   }
 
   /** Everything that the tree shows below a directory: the path, kind and record of each node. */
@@ -371,6 +393,7 @@ export class Setup {
     for (const id of this.projection.coveredIn(ops)) this.covered.add(toHex(id))
     await this.index.batch(ops.all)
     for (const item of items) this.#accepted.set(idOf(item.statement), item)
+    this.projection.applied({ added: items, removed: [] })
     this.onProjected?.(items)
   }
 }

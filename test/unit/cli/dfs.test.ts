@@ -320,7 +320,6 @@ test('wrong usage exits with 2 and one line; a command or flag that is not built
     [['lst'], /dfs lst: there is no such command: did you mean dfs ls\?/],
     [['stauts'], /did you mean dfs status\?/],
     [['doctor'], /dfs doctor is not built yet/],
-    [['rm', '--cancel', '/f'], /--cancel is not built yet/],
     [['get', '/f', '/g', '.', '--version', '2'], /--version is for one file/],
     [['ls', '--nonsense'], /--nonsense: dfs ls has no such flag/],
     [['ls', '/a', '/b'], /dfs ls takes one argument, and was given 2/],
@@ -429,7 +428,7 @@ test('every help text fits into 80 columns, and no example of it is wrapped', as
   // The default of --data-dir has the length of the home folder, and one long word is not broken.
   const env = { HOME: '/home/ann', XDG_DATA_HOME: '' }
   const texts = [(await runProgram('dfs-node', ['--help'], { env })).stdout.toString()]
-  for (const args of [[], ['put'], ['get'], ['members'], ['invite'], ['network', 'recovery'], ['service']])
+  for (const args of [[], ['put'], ['get'], ['members'], ['invite'], ['network', 'recovery'], ['rm'], ['service']])
     texts.push((await dfs([...args, '--help'], { env })).stdout.toString())
   for (const text of texts) {
     for (const line of text.split('\n')) assert.ok(line.length <= 80, line)

@@ -35,6 +35,28 @@ test('rm says on how many members it has removed a file, and who will follow', a
   assert.equal(purge, true)
 })
 
+test('rm says when the space returns, and with --purge whether the versions go at once or can still be kept', async t => {
+  const { node, dfs } = await setUpDfs(t)
+  const later = new Date(Date.now() + 7 * 86_400_000)
+  const cases: Array<[args: string[], freesAt: Date | null, text: RegExp]> = [
+    [[], later, /^removed; its space returns on \d{4}-\d\d-\d\d \d\d:\d\d\n$/],
+    [[], null, /^removed\n$/],
+    [['--purge'], new Date(0), /^removed; its versions are gone, and its space returns now\n$/],
+    [['--purge'], null, /^removed; its versions are gone, and its space returns now\n$/],
+    [['--purge'], later, /^removed; .*, on \d{4}.*, unless somebody runs "dfs rm --cancel" before\n$/],
+    [['--cancel'], later, /^purge cancelled; its versions can be restored, and its space returns on \d{4}.*\n$/]
+  ]
+  for (const [args, freesAt, text] of cases) {
+    node.hooks.remove = async path => ({ path, version: '00', removedOn: ['a'], waitingFor: [], out: [], freesAt })
+    node.hooks.cancelPurge = node.hooks.remove
+    const printed = await dfs(['rm', ...args, '/f'])
+    assert.deepEqual([printed.code, printed.stderr], [0, ''])
+    assert.match(printed.stdout.toString(), text)
+  }
+  const wrong = await dfs(['rm', '--cancel', '--purge', '/f'])
+  assert.deepEqual([wrong.code, wrong.stderr], [2, '--cancel goes with neither --purge nor --wait\n'])
+})
+
 const laptop = { peerId: '12D3KooWlaptop0', name: 'laptop', since: null }
 const states = [
   { path: '/f', version: '00', removedOn: ['a'], waitingFor: [laptop], out: [], freesAt: null },

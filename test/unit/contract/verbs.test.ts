@@ -53,6 +53,18 @@ test('every verb calls its method of the node with the fields that the client ga
     [VERBS.versions, { path: ODD }, `versions ${ODD}`, {}],
     [VERBS.restore, { path: ODD }, `restore ${ODD}`, { version: undefined }],
     [VERBS.restore, { path: ODD, version: 'abcd' }, `restore ${ODD}`, { version: 'abcd' }],
+    [
+      VERBS.watch,
+      { path: ODD, recursive: true, list: true, since: 'x' },
+      `watch ${ODD}`,
+      { recursive: true, list: true, since: 'x' }
+    ],
+    [
+      VERBS.watch,
+      { path: ODD, recursive: false },
+      `watch ${ODD}`,
+      { recursive: false, list: undefined, since: undefined }
+    ],
     [VERBS.copies, { path: ODD }, `copies ${ODD}`, {}],
     [VERBS.stat, { path: ODD }, `stat ${ODD}`, {}],
     [VERBS.mkdir, { path: ODD }, `mkdir ${ODD}`, {}],
@@ -65,6 +77,7 @@ test('every verb calls its method of the node with the fields that the client ga
       `remove ${ODD}`,
       { recursive: false, purge: true, wait: true }
     ],
+    [VERBS.cancelPurge, { path: ODD }, `cancelPurge ${ODD}`, {}],
     [
       VERBS.removing,
       { path: ODD, recursive: true, purge: false },

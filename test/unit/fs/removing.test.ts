@@ -18,7 +18,7 @@ function fakeFs(count = 1) {
   const asked: string[] = []
   const clock = new ManualClock()
   const members = ['self', 'near', 'far'].map(peer => ({ peer, name: `${peer}'s name` }))
-  const records = Array.from({ length: count }, (_, i) => ({ id: Buffer.alloc(32, i) }))
+  const records = Array.from({ length: count }, (_, i) => ({ id: Buffer.alloc(32, i), fields: { op: 'put' } }))
   const fs = {
     clock,
     logger: silentLogger,
