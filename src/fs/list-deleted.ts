@@ -18,6 +18,7 @@ export async function* listDeleted(
   signal?.throwIfAborted()
   fs.members.standing.assertReads()
   const directory = await fs.past.tree.directory(path)
+  signal?.throwIfAborted()
   if (directory === undefined) throw new NotFoundError('no directory is at this path, and none that is known was')
   for await (const listed of fs.past.listing.list(directory, { recursive, signal })) {
     const item = await itemOf(fs, listed)
