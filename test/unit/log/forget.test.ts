@@ -97,6 +97,13 @@ test('a member that has forgotten a statement and one that has not are not in do
   )
 })
 
+test('a forgotten statement whose row is still on the disk is no sign of damage', async t => {
+  const { a, chain } = await chained(t)
+  await forget(a, [chain[0]!.id])
+  await a.store.checkLeaf()
+  assert.equal(await a.log.get(chain[0]!.id), undefined)
+})
+
 test('a covered statement that is lost by damage stays out of the totals when it comes back', async t => {
   const { a, chain } = await chained(t)
   const before = await a.log.positions.totals(REST)
