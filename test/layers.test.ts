@@ -15,6 +15,7 @@ const COLUMN: string[][] = [
   ['index'],
   ['node'],
   ['api'],
+  ['options'],
   ['events', 'status'],
   ['fs'],
   ['catalog'],

@@ -31,6 +31,8 @@ export interface FileNode extends Node {
   isSealed: boolean
   /** Other files with the same name, which are shown beside it as conflicts. */
   rivals: Uint8Array[]
+  /** Other files with the same name and the same content, which are not shown. */
+  twins: Uint8Array[]
 }
 
 export type TreeNode = DirectoryNode | FileNode

@@ -98,7 +98,7 @@ export class StatementRows implements RowProjection {
     if (projection?.isReplaced?.(item.statement, item.author) === true) return true
     const { index } = this.#options.store
     const keys = [keyOf(statement), signedUnderKey(statement)]
-    // A statement that was forgotten has no rows, though its bytes stay in the segment until that is compacted.
+    // The row of a statement that was forgotten is dead, but stays in its segment until that is rewritten.
     if ((await index.getMany(keys)).includes(undefined)) return (await this.areForgotten([id])).includes(true)
     return (await isProjected(projection, item)) || (await this.asides.placeOf(id)) !== undefined
   }

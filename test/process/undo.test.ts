@@ -147,12 +147,12 @@ test(
     await until('all have them', async () => (await laptop.dfs('ls')) === (await pi.dfs('ls')))
     await laptop.stop()
     for (const path of ['/kept.txt', '/taken.txt']) await put(attic, path, 'by attic')
-    await put(attic, '/same.txt', 'the same')
+    for (const path of ['/same.txt', '/new.txt']) await put(attic, path, 'the same')
     // The laptop has seen nothing of this, because no other machine runs.
     await Promise.all([attic.stop(), pi.stop()])
     await laptop.start()
     for (const path of ['/kept.txt', '/taken.txt']) await put(laptop, path, 'by laptop')
-    await put(laptop, '/same.txt', 'the same')
+    for (const path of ['/same.txt', '/new.txt']) await put(laptop, path, 'the same')
     await attic.start('--bootstrap', laptop.daemon.multiaddrs[0] as string)
     await pi.start('--bootstrap', laptop.daemon.multiaddrs[0] as string)
     const conflicts = async (): Promise<Json[]> =>

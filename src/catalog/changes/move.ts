@@ -10,6 +10,7 @@ import { checkReplace, refuseVersion } from './checks.ts'
 import type { ChangeContext } from './context.ts'
 import { assertMoveFits, assertPathFits } from './path-room.ts'
 import { type FoundEntry, foundIn, type Parent, parentIn, type Transaction, transact } from './transaction.ts'
+import { removeTwins } from './twins.ts'
 
 export interface MoveOptions extends ChangeOptions {
   signal?: AbortSignal | undefined
@@ -77,6 +78,7 @@ async function moveNode(
   if (node.kind === 'directory') await assertMoveFits(context, node, target)
   const at = { parent: parent.id, name: target.at(-1) as string }
   const moved = node.kind === 'file' ? [foundIn(node)] : await tx.entriesOf(node, found.parent)
+  if (node.kind === 'file') await removeTwins(tx, node, found.parent)
   const continued: Continued[] = []
   for (const entry of moved) await moveEntry(context, tx, { entry, at, continued })
   if (there?.kind === 'file') {

@@ -12,6 +12,7 @@ import type { ChangeContext } from './context.ts'
 import { removeRest, removeTree } from './remove-tree.ts'
 import { rewrite } from './rewrite.ts'
 import { foundIn, type Transaction, transact } from './transaction.ts'
+import { removeTwins } from './twins.ts'
 
 export interface RemoveOptions extends ChangeOptions {
   /** Remove a directory with everything below it. */
@@ -79,7 +80,9 @@ async function removeNode(
     await removeVersion(context, tx, node)
     return undefined
   }
-  await tx.remove(foundIn(node), { ends: purge ? 'purge' : undefined })
+  const init = { ends: purge ? ('purge' as const) : undefined }
+  await removeTwins(tx, node, found.parent, init)
+  await tx.remove(foundIn(node), init)
   return node.row.state.older > 0 ? node : undefined
 }
 
@@ -89,7 +92,9 @@ async function removeNode(
  */
 async function removeVersion(context: ChangeContext, tx: Transaction, file: FileNode): Promise<void> {
   if (file.shown.conflicts.length > 1) {
-    throw new InvalidInputError('this file has several conflict versions: put the one to keep at its own path')
+    throw new InvalidInputError(
+      'this file has several conflict versions: restore the one to keep (dfs versions shows them)'
+    )
   }
   const carried = file.shown.content ?? file.record
   const { root, rootEpoch } = carried

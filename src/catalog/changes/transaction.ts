@@ -189,10 +189,14 @@ export class Transaction {
     return entries
   }
 
-  /** Returns those of the rivals of a file that still have its name in its directory. */
-  async rivalsOf(node: FileNode, parent: DirectoryNode): Promise<FoundEntry[]> {
+  /** Returns those of the rivals and twins of a file that still have its name in its directory. */
+  async rivalsOf(
+    node: FileNode,
+    parent: DirectoryNode,
+    ids: readonly Uint8Array[] = [...node.rivals, ...node.twins]
+  ): Promise<FoundEntry[]> {
     const files: FoundEntry[] = []
-    for (const id of node.rivals) {
+    for (const id of ids) {
       const found = await this.entry(id)
       if (found !== undefined && isAt(parent, node, found)) files.push(found)
     }

@@ -4,7 +4,9 @@ import { pushAll } from '../../util/push-all.ts'
 import type { Bodies } from '../bodies.ts'
 import { TAG_DIGITS, TAG_DIGITS_MORE } from '../constants.ts'
 import type { Entries } from '../entries.ts'
+import type { Shown } from '../heads.ts'
 import { conflictNames } from '../names.ts'
+import { contentOf } from '../rows/record-rows.ts'
 import type { DirectoryNode, FileNode, ListedNode, TreeNode } from '../tree-node.ts'
 import type { Child, NameGroup, NameGroups } from './name-groups.ts'
 
@@ -18,14 +20,12 @@ export interface NodeBuilderOptions {
 interface Precedence {
   /** True if the file keeps the name, because no other file or directory with the name comes before it. */
   isFirst: boolean
-  /** The other files with this name if this file keeps the name; otherwise empty. */
-  rivals: Uint8Array[]
   /** The hash of the name; undefined if no directory shows the file. */
   nameHash: Uint8Array | undefined
 }
 
 /** A file that no directory shows is always a conflict. */
-const UNREACHABLE: Precedence = { isFirst: false, rivals: [], nameHash: undefined }
+const UNREACHABLE: Precedence = { isFirst: false, nameHash: undefined }
 
 /** A node whose name is not known yet. */
 interface Unnamed {
@@ -51,10 +51,13 @@ export class NodeBuilder {
     const unnamed: Unnamed[] = []
     files.sort(byPrecedence)
     if (directories.length > 0) unnamed.push({ node: directoryOf(group), tag: undefined })
+    let first: TreeNode | undefined
     for (const [i, { entry }] of files.entries()) {
       const isFirst = i === 0 && directories.length === 0
-      const rivals = isFirst ? files.slice(1).map(other => other.entry) : []
-      pushAll(unnamed, await this.#file(entry, { isFirst, rivals, nameHash }))
+      if (first !== undefined && (await this.#addOther(first as FileNode, entry)) === 'twin') continue
+      const shown = await this.#file(entry, { isFirst, nameHash })
+      if (isFirst) first = shown[0]?.node
+      pushAll(unnamed, shown)
     }
     const isShared = sharedDigits(unnamed.flatMap(({ tag }) => tag ?? []))
     const nodes: TreeNode[] = []
@@ -74,9 +77,10 @@ export class NodeBuilder {
     if (directories.length > 0) return { ...directoryOf(group), ...named }
     files.sort(byPrecedence)
     for (const [i, { entry }] of files.entries()) {
-      const rivals = i === 0 ? files.slice(1).map(other => other.entry) : []
-      const [first] = await this.#file(entry, { isFirst: true, rivals, nameHash })
-      if (first !== undefined) return { ...first.node, ...named }
+      const [first] = await this.#file(entry, { isFirst: true, nameHash })
+      if (first === undefined) continue
+      if (i === 0) for (const other of files.slice(1)) await this.#addOther(first.node as FileNode, other.entry)
+      return { ...first.node, ...named }
     }
     return undefined
   }
@@ -91,7 +95,7 @@ export class NodeBuilder {
 
   /** Returns a file with the content that shows, as if it alone had its name; undefined if it is deleted. */
   async file(id: Uint8Array): Promise<FileNode | undefined> {
-    const [first] = await this.#file(id, { isFirst: true, rivals: [], nameHash: undefined })
+    const [first] = await this.#file(id, { isFirst: true, nameHash: undefined })
     return first?.node.kind === 'file' ? first.node : undefined
   }
 
@@ -112,8 +116,19 @@ export class NodeBuilder {
     return { ...node, mtime: bodies.reduce((latest, body) => Math.max(latest, body?.mtime ?? 0), 0) }
   }
 
+  /**
+   * Adds another file of the same name to the file that keeps the name: as a twin if its whole content is the same, so
+   * that nobody has to choose between them, and otherwise as a rival.
+   */
+  async #addOther(file: FileNode, id: Uint8Array): Promise<'twin' | 'rival'> {
+    const other = await this.#options.entries.get(id)
+    const isTwin = other !== undefined && !other.row.isDamaged && !file.isConflict && isSameContent(file, other.shown)
+    ;(isTwin ? file.twins : file.rivals).push(id)
+    return isTwin ? 'twin' : 'rival'
+  }
+
   /** Returns a file and its conflict versions. */
-  async #file(id: Uint8Array, { isFirst, rivals, nameHash }: Precedence): Promise<Unnamed[]> {
+  async #file(id: Uint8Array, { isFirst, nameHash }: Precedence): Promise<Unnamed[]> {
     const { entries, bodies } = this.#options
     const found = await entries.get(id)
     if (found === undefined) return []
@@ -125,10 +140,9 @@ export class NodeBuilder {
         const body = await bodies.open(record)
         const isConflict = i > 0 || !isFirst || row.isDamaged || body === undefined
         const isSealed = body === undefined && bodies.isSealed(record)
-        const own = { path: [], nameHash, isConflict, isSealed, rivals: [] }
+        const own = { path: [], nameHash, isConflict, isSealed, rivals: [], twins: [] }
         const node: FileNode = { kind: 'file', id, row, shown, record, body, ...own }
-        if (i === 0) return { node: { ...node, rivals }, tag: isFirst ? undefined : id }
-        return { node, tag: record.id }
+        return { node, tag: i > 0 ? record.id : isFirst ? undefined : id }
       })
     )
   }
@@ -151,6 +165,11 @@ export async function freeName(
 function directoryOf({ hash: nameHash, directories }: NameGroup): DirectoryNode {
   const ids = directories.map(({ entry }) => entry).sort(compareBytes)
   return { kind: 'directory', path: [], nameHash, ids, isConflict: false }
+}
+
+function isSameContent({ record }: FileNode, { content, conflicts }: Shown): boolean {
+  if (content === undefined || conflicts.length > 0 || record.root === null) return false
+  return equalBytes(contentOf(record), contentOf(content))
 }
 
 /** Returns a function that says whether several ids begin with some digits. */

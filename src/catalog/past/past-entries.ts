@@ -21,6 +21,9 @@ export interface PastEntry {
   conflicts: ReadonlySet<string>
 }
 
+/** What an entry is to the path: the file that it shows, one that shows as its conflict, or one with the same content. */
+type Role = 'file' | 'rival' | 'twin'
+
 /** Finds the entries whose versions belong to a path. */
 export class PastEntries {
   readonly #options: PastEntriesOptions
@@ -32,43 +35,44 @@ export class PastEntries {
   /** Yields the entries whose versions belong to a path. */
   async *at(place: PastPlace): AsyncGenerator<PastEntry> {
     const { shown } = place
-    const ids = shown?.kind === 'file' ? [shown.id, ...shown.rivals] : []
+    const file = shown?.kind === 'file' ? shown : undefined
+    const ids = file === undefined ? [] : [file.id, ...file.rivals, ...file.twins]
     // Those that went on under a new id. They are found both by their names and from the id that replaced them.
     const continued = new Set(ids.map(toHex))
-    for (const [i, id] of ids.entries()) yield* this.#withPredecessors(id, { isRival: i > 0, continued })
+    for (const id of ids) {
+      const role = id === file?.id ? 'file' : file?.rivals.includes(id) === true ? 'rival' : 'twin'
+      yield* this.#withPredecessors(id, { role, continued })
+    }
     for await (const { id, kind } of this.#options.past.deletedAt(place))
-      if (kind === 'file' && !continued.has(toHex(id))) yield* this.#withPredecessors(id, { isRival: false, continued })
+      if (kind === 'file' && !continued.has(toHex(id))) yield* this.#withPredecessors(id, { role: 'file', continued })
   }
 
   /** Yields the id of a file, and those under which it was known before. */
   async *idsOf(file: Uint8Array): AsyncGenerator<Uint8Array> {
     const continued = new Set([toHex(file)])
-    for await (const { id } of this.#withPredecessors(file, { isRival: false, continued })) yield id
+    for await (const { id } of this.#withPredecessors(file, { role: 'file', continued })) yield id
   }
 
   /** Yields an entry, and those that it continues. */
   async *#withPredecessors(
     first: Uint8Array,
-    { isRival, continued }: { isRival: boolean; continued: Set<string> }
+    { role, continued }: { role: Role; continued: Set<string> }
   ): AsyncGenerator<PastEntry> {
     let id: Uint8Array | undefined = first
     for (let isContinued = false; id !== undefined; isContinued = true) {
-      yield await this.one(id, { file: first, isRival: isRival && !isContinued })
+      yield await this.one(id, { file: first, role: isContinued ? 'file' : role })
       id = await this.#predecessorOf(id)
       if (id === undefined || continued.has(toHex(id))) return
       continued.add(toHex(id))
     }
   }
 
-  async one(
-    id: Uint8Array,
-    { file = id, isRival = false }: { file?: Uint8Array; isRival?: boolean } = {}
-  ): Promise<PastEntry> {
+  async one(id: Uint8Array, { file = id, role = 'file' }: { file?: Uint8Array; role?: Role } = {}): Promise<PastEntry> {
     const shown = (await this.#options.tree.entry(id))?.shown
     const content = shown?.content === undefined ? undefined : stampKey(shown.content.written)
     const conflicts = new Set(shown?.conflicts.map(({ written }) => stampKey(written)))
-    if (isRival && content !== undefined) conflicts.add(content)
-    return { id, file, isContinued: file !== id, current: isRival ? undefined : content, conflicts }
+    if (role === 'rival' && content !== undefined) conflicts.add(content)
+    return { id, file, isContinued: file !== id, current: role === 'file' ? content : undefined, conflicts }
   }
 
   /**

@@ -225,8 +225,8 @@ test('twice as many files of one name take about twice as many reads of the inde
     const setup = await Setup.open()
     const chance = seededChance(count)
     await setup.add(
-      ...Array.from({ length: count }, () =>
-        sign({ entry: Buffer.from(chance.bytes(16)), ...fileWith('x', { name: 'same' }) })
+      ...Array.from({ length: count }, (_, i) =>
+        sign({ entry: Buffer.from(chance.bytes(16)), ...fileWith(`${i}`, { name: 'same' }) })
       )
     )
     let reads = 0

@@ -150,3 +150,37 @@ test('a name that was used very often has all of its deleted files, the last fir
   )
   assert.deepEqual(await deletedPaths(setup, '/'), ['/log'])
 })
+
+test('files of one name with the same content are no conflict, and are removed and moved as one', async () => {
+  const entries = [1, 2, 3].map(fill => Buffer.alloc(16, fill))
+  const make = async (): Promise<Setup> => {
+    const setup = await Setup.open()
+    for (const entry of entries) await setup.add(sign({ entry, ...fileWith('same', { name: 'f' }) }))
+    assert.deepEqual(await setup.contents(), ['/f same'])
+    assert.deepEqual(await textsAt(setup, '/f'), ['same*', 'same', 'same'])
+    return setup
+  }
+  const removed = await make()
+  await removed.catalog.remove(parsePath('/f'), {})
+  assert.deepEqual(await removed.paths(), [])
+  const moved = await make()
+  await moved.catalog.move(parsePath('/f'), parsePath('/g'), { replicas: 1 })
+  assert.deepEqual(await moved.contents(), ['/g same'])
+  const written = await make()
+  await written.catalog.link(parsePath('/f'), contentOf('new'), { replicas: 1 })
+  assert.deepEqual(await written.contents(), ['/f new'])
+  await written.catalog.remove(parsePath('/f'), {})
+  assert.deepEqual(await written.paths(), [])
+  // A twin that somebody writes to is a conflict, and stays when the file is removed.
+  const apart = await make()
+  const shown = await apart.at('/f')
+  assert.ok(shown?.kind === 'file')
+  const [twin] = shown.twins
+  const row = (await apart.tree.entry(twin!))!.row
+  const seen = row.state.heads.map(({ stamp }) => ({ ...stamp }))
+  const { placed } = row.state.heads[0]!
+  await apart.add(sign({ entry: twin!, ...fileWith('other', { name: 'f' }), seen, placed }))
+  assert.equal((await apart.paths()).length, 2)
+  await apart.catalog.remove(parsePath('/f'), {})
+  assert.deepEqual(await apart.contents(), ['/f other'])
+})
