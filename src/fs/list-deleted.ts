@@ -19,7 +19,8 @@ export async function* listDeleted(
   fs.members.standing.assertReads()
   const directory = await fs.past.tree.directory(path)
   signal?.throwIfAborted()
-  if (directory === undefined) throw new NotFoundError('no directory is at this path, and none that is known was')
+  if (directory === undefined)
+    throw new NotFoundError('no directory is or was at this path, as far as this member knows')
   for await (const listed of fs.past.listing.list(directory, { recursive, signal })) {
     const item = await itemOf(fs, listed)
     if (item !== undefined) yield item

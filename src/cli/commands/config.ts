@@ -10,14 +10,18 @@ import { localTime } from '../times.ts'
 type Item = AnswerOf<'settings'>[number]
 
 const HELP = `
-Settings of the network, which hold for all members. Only an admin may change them.
-  replicas     copies of each file: a number, or all. A node may be started with --replicas of its own
-  ack          copies for which a put waits: a number, or all. A node may be started with --ack of its own
-  outAfter     time after which a member that is away is out, so that the others make its copies: 10m, 24h
-  versionDays  days for which a version is kept after it was replaced or removed: 0 to 36500
-  quotaStatements, quotaBytes
-               what one member may sign: every write, move and removal of a file is one statement. Protects the disks of
-               all others from a machine that was taken over`
+The settings hold for all members. Only an admin may change them.
+  replicas         copies of each file: a number, or all. A node that is started
+                   with --replicas uses its own number
+  ack              copies that a put waits for: a number, or all. A node that is
+                   started with --ack uses its own number
+  outAfter         how long a member may be away before the others make its
+                   copies: a time such as 10m or 24h
+  versionDays      days for which a version is kept after it was replaced or
+                   removed: 0 to 36500
+  quotaStatements  the most changes of files that one member may sign. A machine
+                   that was taken over cannot fill the disks of all others
+  quotaBytes       the bytes that these may take in all: a size such as 16GiB`
 
 export const config: DfsCommand = {
   name: 'config',
@@ -44,9 +48,13 @@ export const config: DfsCommand = {
     if (key !== undefined) {
       const item = items.find(item => item.key === key)
       if (item === undefined)
-        throw new CliError('not-found', `there is no such setting: ${items.map(({ key }) => key).join(', ')}`, {
-          about: key
-        })
+        throw new CliError(
+          'not-found',
+          `there is no such setting: the settings are ${items.map(({ key }) => key).join(', ')}`,
+          {
+            about: key
+          }
+        )
       if (isJson) printJson(item)
       else printLine(valueText(item))
     } else if (isJson) printJson(Object.fromEntries(items.map(({ key, ...rest }) => [key, rest])))

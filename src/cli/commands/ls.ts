@@ -21,8 +21,9 @@ export const ls: DfsCommand = {
   exits: ['notFound'],
   examples: [
     ['dfs ls -lR /photos', 'list everything below a directory'],
-    ['dfs ls --deleted /photos', 'list what was removed from it; dfs restore brings it back'],
-    ['dfs ls -R --watch /photos', 'list, then say what changes, until Ctrl-C']
+    ['dfs ls --deleted /photos', 'list what was removed from it'],
+    ['dfs ls -R --watch /photos', 'list, then show changes until Ctrl-C'],
+    ['dfs ls --watch --json --since CURSOR', 'go on after an earlier line']
   ],
   declare(command) {
     command
@@ -30,8 +31,8 @@ export const ls: DfsCommand = {
       .option('-l, --long', 'with sizes, times, and which files are on this machine', false)
       .option('-R, --recursive', 'with everything below it', false)
       .option('--deleted', 'list what was removed, instead of what is there', false)
-      .option('--watch', 'then say what changes there, whoever changes it', false)
-      .option('--since <cursor>', 'with --watch: list nothing, say what has changed since', nonEmpty)
+      .option('--watch', 'then show each change, whoever makes it', false)
+      .option('--since <cursor>', 'with --watch: no list, but all changes since this cursor', nonEmpty)
   },
   async run(session: Session, path: string, flags: Flags) {
     if (flags.since !== undefined && !flags.watch) throw usage('--since needs --watch')
