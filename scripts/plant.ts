@@ -1,6 +1,6 @@
 /**
  * Puts known faults back into the source, one at a time, and counts the seeds in which the simulator of whole nodes, or
- * the model of membership, finds each: `node scripts/plant.ts [--seeds N] [--first] [WORD]…`, with words, only the
+ * the model of membership, or that of histories, finds each: `node scripts/plant.ts [--seeds N] [--first] [WORD]…`, with words, only the
  * faults whose names contain one of them; with `--first`, only until each is found once. It works on a copy of the
  * sources in a temporary folder.
  */
@@ -8,6 +8,7 @@ import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { HISTORY_PLANTS } from '../test/simulation/history/plants.ts'
 import { MEMBERSHIP_PLANTS } from '../test/simulation/membership-plants.ts'
 import { type Edit, PLANTS, type Plant } from '../test/simulation/whole/plants.ts'
 
@@ -32,12 +33,12 @@ try {
   console.log(`| fault | found in, of ${seeds} seeds | first | as |`)
   console.log('| --- | --- | --- | --- |')
   const none: Plant = { name: 'none', edits: [] }
-  for (const { name, edits, model } of [none, ...PLANTS, ...MEMBERSHIP_PLANTS]) {
+  for (const { name, edits, model } of [none, ...PLANTS, ...MEMBERSHIP_PLANTS, ...HISTORY_PLANTS]) {
     if (words.length > 0 && !words.some(word => name.includes(word))) continue
     const before = new Map(edits.map(({ file }) => [file, readFileSync(join(folder, file))]))
     const isApplied = edits.every(apply)
     console.log(
-      `| ${name} | ${isApplied ? (model === 'membership' ? countOfMembership() : count()) : 'does not fit the sources any more | | '} |`
+      `| ${name} | ${isApplied ? (model === 'membership' ? countOfMembership() : count(model === 'history')) : 'does not fit the sources any more | | '} |`
     )
     for (const [file, bytes] of before) writeFileSync(join(folder, file), bytes)
   }
@@ -53,12 +54,13 @@ function apply({ file, find, replace }: Edit): boolean {
   return true
 }
 
-function count(): string {
+function count(isHistory: boolean): string {
   const command = [
     join(folder, 'scripts/simulate.ts'),
     '1',
     String(seeds),
     '--json',
+    ...(isHistory ? ['--history'] : []),
     ...(args.includes('--first') ? ['--first'] : [])
   ]
   const { stdout, status, stderr, error } = spawnSync(process.execPath, command, {

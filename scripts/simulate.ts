@@ -1,15 +1,17 @@
 /**
- * Runs seeds of the simulator of whole nodes: `node scripts/simulate.ts FROM [TO] [--json] [--first] [--log FILE]`. A
- * single seed prints its trace; with `--log`, the trace and what its nodes logged go to a file, in the order in which
+ * Runs seeds of the simulator of whole nodes: `node scripts/simulate.ts FROM [TO] [--history] [--json] [--first]
+ * [--log FILE]`. With `--history`, files are overwritten, removed, purged and restored while days pass. A single seed prints its trace; with `--log`, the trace and what its nodes logged go to a file, in the order in which
  * they happened. `--json` prints one object a seed; `--first` ends with the first seed that finds something.
  */
 import { writeFileSync } from 'node:fs'
+import { runHistory } from '../test/simulation/history/schedule.ts'
 import { runSeed } from '../test/simulation/whole/schedule.ts'
 
 const args = process.argv.slice(2)
 const logAt = args.indexOf('--log')
 const logFile = logAt < 0 ? undefined : args[logAt + 1]
 const isJson = args.includes('--json')
+const isHistory = args.includes('--history')
 const [from = 1, to = from] = args.filter(arg => /^\d+$/.test(arg)).map(Number)
 const rejections: unknown[] = []
 process.on('unhandledRejection', reason => rejections.push(reason))
@@ -18,7 +20,7 @@ const found = new Map<string, number[]>()
 const startedAtMs = performance.now()
 for (let seed = from; seed <= to; seed++) {
   const before = process.cpuUsage()
-  const { world, fault, hash } = await runSeed({ seed, isLogging: logFile !== undefined })
+  const { world, fault, hash } = await (isHistory ? runHistory : runSeed)({ seed, isLogging: logFile !== undefined })
   const [rejection] = rejections.splice(0)
   const error = fault ?? rejection
   const kind = error === undefined ? null : ((error as { kind?: string }).kind ?? 'unhandled')

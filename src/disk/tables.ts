@@ -27,7 +27,7 @@ export const TABLES = {
   /** The state that results from the records of an entry. */
   entries: 'e',
   /** What batches changed in what the tree shows, for programs that watch it. */
-  feed: 'J',
+  feed: 'O',
   /** Entries whose place is sealed in an epoch whose key is not here, by epoch. */
   sealedEntries: 'E',
   /** The number of dead bytes in each segment. */

@@ -2,7 +2,7 @@ import type { AnswerOf } from '../../contract/verbs.ts'
 import { CliError } from '../../terminal/errors.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
 import { tableLines } from '../../terminal/table.ts'
-import { parseCopies, parseSize, parseTime, timeText } from '../../terminal/units.ts'
+import { parseCopies, parseSize, parseTime, sizeText, timeText } from '../../terminal/units.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
 import type { Session } from '../session.ts'
 import { localTime } from '../times.ts'
@@ -78,5 +78,6 @@ function rowOf(item: Item): string[] {
 /** Returns a value as it can be given to this command. */
 function valueText({ key, value }: Pick<Item, 'key' | 'value'>): string {
   if (value === null) return '2 if possible'
+  if (key === 'quotaBytes') return sizeText(value as number)
   return key === 'outAfter' ? timeText(value as number) : String(value)
 }

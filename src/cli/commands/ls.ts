@@ -28,7 +28,7 @@ export const ls: DfsCommand = {
   declare(command) {
     command
       .argument('[path]', 'directory (default /)', nonEmpty, '/')
-      .option('-l, --long', 'with sizes, times, and (without --watch) which files are on this machine', false)
+      .option('-l, --long', 'with sizes, times, and which files are on this machine', false)
       .option('-R, --recursive', 'with everything below it', false)
       .option('--deleted', 'list what was removed, instead of what is there', false)
       .option('--watch', 'then show each change, whoever makes it', false)

@@ -14,6 +14,7 @@ export interface BlockOfContent {
   /** The name of its file, if it has one of its own. */
   path: string | undefined
   bytes: Uint8Array
+  multihash: Uint8Array
 }
 
 /** Something to put. No two contents are equal, so the tag of a file says which put it comes from. */
@@ -55,7 +56,9 @@ export class Contents {
     let tag = ''
     for await (const block of pipe([bytes], chunk, sealFile({ subkey: this.#subkey }))) {
       const copy = Uint8Array.from(block.bytes)
-      blocks.push({ path: copy.byteLength < OWN_FILE_BYTES_MIN ? undefined : pathOf(block.cid.multihash), bytes: copy })
+      const { multihash } = block.cid
+      const path = copy.byteLength < OWN_FILE_BYTES_MIN ? undefined : pathOf(multihash)
+      blocks.push({ path, bytes: copy, multihash: multihash.bytes })
       if (block.root) tag = tagOfContent({ root: block.cid.bytes }) as string
     }
     return { tag, blocks }

@@ -8,6 +8,8 @@ import { keystoreOf, secretsOf } from '../../../src/node/identity.ts'
 import { Node } from '../../../src/node/node.ts'
 import type { Platform } from '../../../src/node/platform.ts'
 import { type Stack, startStack } from '../../../src/node/stack.ts'
+import type { Chance } from '../../../src/util/chance.ts'
+import type { Clock } from '../../../src/util/clock.ts'
 import type { ComponentLogger } from '../../../src/util/logger.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 import { SimDatabase } from './sim-database.ts'
@@ -24,6 +26,8 @@ export interface MachineInit {
   /** The names of all machines. */
   names: readonly string[]
   options?: Partial<NodeOptions>
+  /** Makes the secrets with which this machine starts for the first time. By default it is an admin. */
+  secrets?: ((clock: Clock, chance: Chance) => Secrets) | undefined
   logger: ComponentLogger
   onEvent: (machine: Machine, event: NodeEvent) => void
 }
@@ -86,6 +90,8 @@ export class Machine {
       ...this.#init.options
     }
     const { storeId, capacityBytes: measuredBytes, isNew } = await openFormat(files, chance, logger)
+    if (isNew && this.#init.secrets !== undefined)
+      await keystoreOf(options, files).save(this.#init.secrets(process, chance))
     const secrets = await secretsOf(options, files)
     this.secrets = secrets
     const onEvent = (event: NodeEvent): void => this.#init.onEvent(this, event)
@@ -132,6 +138,12 @@ export class Machine {
     await node.start()
     this.node = node
     this.peerId = node.peerId
+  }
+
+  /** Sets the wall clock of this machine, also that of a process that runs. */
+  setClock(skewMs: number): void {
+    this.skewMs = skewMs
+    this.process.skewMs = skewMs
   }
 
   /** Stops the node cleanly. */

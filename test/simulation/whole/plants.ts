@@ -10,7 +10,7 @@ export interface Plant {
   name: string
   edits: readonly Edit[]
   /** The model that must find it; by default that of whole nodes. */
-  model?: 'membership'
+  model?: 'membership' | 'history'
 }
 
 /**

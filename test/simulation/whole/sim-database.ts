@@ -11,7 +11,7 @@ interface Range {
   reverse?: boolean
 }
 
-interface Row {
+export interface Row {
   key: Uint8Array
   value: Uint8Array
 }
@@ -65,6 +65,19 @@ export class SimRows {
     for (const [i, { ops }] of lost.entries())
       if (i < end && (i < holeFrom || i >= holeUntil))
         for (const op of ops) this.#set(op.key, op.type === 'put' ? op : undefined)
+  }
+
+  /** Returns a copy of all rows, as a backup has them. */
+  copy(): SimRows {
+    const rows = new SimRows()
+    for (const [text, row] of this.#rows) rows.#rows.set(text, row)
+    rows.#keys = [...this.#keys]
+    return rows
+  }
+
+  /** Returns the rows of a table, by the letter of the table. */
+  table(letter: string): Row[] {
+    return this.between({ gte: Buffer.from(letter, 'latin1'), lt: Buffer.from([letter.charCodeAt(0) + 1]) })
   }
 
   clear(): void {

@@ -17,9 +17,15 @@ const DELAY_MS_MAX = 6
 /** True in all code that runs because the test itself asks a node. */
 export const observing = new AsyncLocalStorage<boolean>()
 
+/** What was on a disk at some moment. */
+export interface DiskBackup {
+  files: FakeFiles
+  rows: SimRows
+}
+
 /** The disk of a machine, which outlives the processes that use it. */
 export class SimDisk {
-  readonly rows = new SimRows()
+  rows = new SimRows()
   readonly chance: Chance
   readonly #options: FakeFilesOptions = { totalBytes: DISK_BYTES, othersBytes: 0 }
   files: FakeFiles
@@ -67,6 +73,17 @@ export class SimDisk {
   /** Kills the process: everything that was written survives. */
   killed(): void {
     this.files = this.files.reopen(this.#options)
+  }
+
+  /** Returns a copy of everything on this disk, as a backup of a running machine has it. */
+  backup(): DiskBackup {
+    return { files: this.files.copy(), rows: this.rows.copy() }
+  }
+
+  /** Replaces everything on this disk by a backup, while no process uses it. */
+  restore({ files, rows }: DiskBackup): void {
+    this.files = files.copy().reopen(this.#options)
+    this.rows = rows.copy()
   }
 
   powerCut(): void {

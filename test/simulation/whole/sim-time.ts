@@ -26,6 +26,7 @@ const verified = new Map<string, boolean>()
  */
 export class SimTime {
   #nowMs = 0
+  #sleptMs = 0
   #order = 0
   readonly #heap: Event[] = []
   readonly #immediates: Array<() => void> = []
@@ -34,6 +35,26 @@ export class SimTime {
   /** Milliseconds since the world began. */
   get nowMs(): number {
     return this.#nowMs
+  }
+
+  /** How far the wall clocks of all machines have gone on while their processes slept. */
+  get sleptMs(): number {
+    return this.#sleptMs
+  }
+
+  /** The time that has passed for people: with the time during which all machines slept. */
+  get calendarMs(): number {
+    return this.#nowMs + this.#sleptMs
+  }
+
+  /** Lets all machines sleep: their wall clocks go on, and nothing else does. */
+  sleep(ms: number): void {
+    this.#sleptMs += ms
+  }
+
+  /** Lets much time pass in which no process gets a turn. Whatever waits for a time before the end of it is late. */
+  leap(ms: number): void {
+    this.#nowMs = ticksOf(this.#nowMs + ms)
   }
 
   /** The number of turns of the event loop so far. */
@@ -119,7 +140,7 @@ export class SimTime {
       }
       pop(this.#heap)
       if (event.run === undefined) continue
-      this.#nowMs = event.atMs
+      this.#nowMs = Math.max(this.#nowMs, event.atMs)
       event.run()
     }
   }
@@ -150,7 +171,7 @@ export class SimProcess implements Clock {
   }
 
   now(): number {
-    return Math.floor(START_MS + this.#time.nowMs + this.skewMs)
+    return Math.floor(START_MS + this.#time.calendarMs + this.skewMs)
   }
 
   monotonic(): number {

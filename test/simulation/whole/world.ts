@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import type { DfsNode, NodeEvent, PutOptions } from '../../../src/api.ts'
+import type { DfsNode, GetOptions, NodeEvent, PutOptions } from '../../../src/api.ts'
 import { idOf } from '../../../src/format/statement.ts'
 import type { Log } from '../../../src/log/log.ts'
 import type { Chance } from '../../../src/util/chance.ts'
@@ -9,13 +9,13 @@ import { loggerTo, silentLogger } from '../../fixtures/logger.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 import { type BlockOfContent, type Content, Contents } from './contents.ts'
 import { Hostile } from './hostile.ts'
-import { Machine } from './machine.ts'
+import { Machine, type MachineInit } from './machine.ts'
 import { hasConflict, Model, nameOf, plain, type Verb } from './model.ts'
 import { observing } from './sim-files.ts'
 import { type SimHost, SimNetwork } from './sim-network.ts'
 import { SimTime } from './sim-time.ts'
 
-const NETWORK_KEY = Buffer.alloc(32, 7)
+export const NETWORK_KEY = Buffer.alloc(32, 7)
 /**
  * How often background work may fail within `FAILURES_MS` on a machine that is hindered. More means a loop without a
  * pause.
@@ -33,7 +33,7 @@ const HINDERED_MS = 70_000
 /** How long an unhindered put may take, even if one of the members that it asks does not answer. */
 const PUT_MS_MAX = 15_000
 /** The answers with which a verb says that it has done nothing. */
-const REFUSALS: ReadonlySet<string> = new Set(
+export const REFUSALS: ReadonlySet<string> = new Set(
   'exists changed not-found is-a-directory not-a-directory invalid not-allowed clock-off'.split(' ')
 )
 
@@ -54,6 +54,8 @@ export interface WorldOptions {
   machines: number
   /** Whether to remember what the nodes log, in `logged`. */
   isLogging?: boolean | undefined
+  /** Makes the secrets with which a machine starts for the first time. By default it is an admin. */
+  secretsOf?: ((machine: string) => MachineInit['secrets']) | undefined
 }
 
 /** How many ms a put may take until its first block is on the disk of its machine. */
@@ -76,9 +78,9 @@ export class World {
   /** Machines on whose disks the test has changed bytes. Their errors are no faults. */
   readonly hurt = new Set<Machine>()
   /** True if a machine has lost the only copy of a block, and its put has failed. */
-  #hasLostBlocks = false
+  hasLostBlocks = false
 
-  constructor({ seed, machines, isLogging = false }: WorldOptions) {
+  constructor({ seed, machines, isLogging = false, secretsOf }: WorldOptions) {
     this.contents = new Contents(NETWORK_KEY, seed)
     this.network = new SimNetwork(this.time, seededChance(seed ^ 0x2f0c))
     const names = 'abcdefgh'.slice(0, machines).split('')
@@ -91,6 +93,7 @@ export class World {
           network: this.network,
           networkKey: NETWORK_KEY,
           names,
+          secrets: secretsOf?.(name),
           logger: isLogging ? this.#loggerOf(name) : silentLogger,
           onEvent: (machine, event) => this.#onEvent(machine, event)
         })
@@ -363,7 +366,7 @@ export class World {
       (error: unknown) => {
         if (process.isDead) end('unknown', 'died')
         else {
-          this.#checkError(machine, error)
+          this.checkError(machine, error)
           end(REFUSALS.has((error as DfsError).code) ? 'refused' : 'unknown', describe(error))
         }
       }
@@ -383,7 +386,7 @@ export class World {
       },
       (error: unknown) => {
         if (process.isDead) return
-        this.#checkError(machine, error)
+        this.checkError(machine, error)
         this.say(`${machine.name} ${what}: ${describe(error)}`)
       }
     )
@@ -391,7 +394,7 @@ export class World {
   }
 
   /** Every error of a verb is one of those that the library documents. */
-  #checkError(machine: Machine, error: unknown): void {
+  checkError(machine: Machine, error: unknown): void {
     if (!(error instanceof DfsError) && !isAbort(error))
       this.fault('undocumented error', `${machine.name}: ${(error as Error).stack}`)
     else if (
@@ -420,7 +423,7 @@ export class World {
     const shown = await this.shownAt(machine, [path])
     const lost = blocks.find(block => block.path !== undefined && files.contents().has(block.path))?.path
     if (lost === undefined || shown === undefined || [...shown.values()].includes(tag)) return
-    this.#hasLostBlocks = true
+    this.hasLostBlocks = true
     this.hurt.add(machine)
     this.disturb(machine)
     this.say(`${machine.name} loses ${lost}`)
@@ -482,7 +485,7 @@ export class World {
    * have been among them. Then nobody has to have it.
    */
   async unrest(isPatient: boolean): Promise<string | undefined> {
-    const mayLack = isPatient && (this.model.destroyed.size > 0 || this.hostile !== undefined || this.#hasLostBlocks)
+    const mayLack = isPatient && (this.model.destroyed.size > 0 || this.hostile !== undefined || this.hasLostBlocks)
     if (this.underWay.size > 0) return `${this.underWay.size} are under way`
     const totals = new Set<string>()
     for (const machine of this.machines) {
@@ -549,7 +552,7 @@ export class World {
         'double yes',
         `${first2.kind} ${first2.n} and ${second.kind} ${second.n} of ${first2.path} are both ok`
       )
-    await this.#checkWorkers(survivors)
+    await this.checkWorkers(survivors)
     await this.#checkBytes(survivors, shown)
     await this.#checkUse(survivors, shown)
   }
@@ -571,7 +574,7 @@ export class World {
   }
 
   /** Background work that failed while something hindered it is repeated. */
-  async #checkWorkers(machines: readonly Machine[]): Promise<void> {
+  async checkWorkers(machines: readonly Machine[]): Promise<void> {
     for (const machine of machines) {
       const status = await this.glance(machine, node => node.status())
       if (status === undefined) this.fault('no status', machine.name)
@@ -677,7 +680,7 @@ export function describe(error: unknown): string {
   return `${error.name}${code === undefined ? '' : ` (${code})`}: ${error.message}`
 }
 
-function holds({ disk }: Machine, { path, bytes: { buffer, byteOffset, byteLength } }: BlockOfContent): boolean {
+export function holds({ disk }: Machine, { path, bytes: { buffer, byteOffset, byteLength } }: BlockOfContent): boolean {
   const bytes = Buffer.from(buffer, byteOffset, byteLength)
   const files = disk.files.durable()
   if (path !== undefined) return files.get(path)?.equals(bytes) === true
@@ -699,15 +702,19 @@ async function tagAt(node: DfsNode, path: string): Promise<string> {
   return (await node.get(path)).tag
 }
 
-async function treeOf(node: DfsNode): Promise<Array<{ path: string; tag: string }>> {
+export async function treeOf(node: DfsNode): Promise<Array<{ path: string; tag: string }>> {
   const tree = []
   for (const { path, kind } of await list(node, '/', true))
     tree.push({ path, tag: kind === 'file' ? await tagAt(node, path) : '' })
   return tree
 }
 
-async function readFile(node: DfsNode, path: string): Promise<{ tag: string; bytes: Uint8Array }> {
-  const file = await node.get(path)
+export async function readFile(
+  node: DfsNode,
+  path: string,
+  options: GetOptions = {}
+): Promise<{ tag: string; bytes: Uint8Array }> {
+  const file = await node.get(path, options)
   const parts: Uint8Array[] = []
   for await (const part of file) parts.push(Uint8Array.from(part))
   return { tag: file.tag, bytes: Buffer.concat(parts) }
