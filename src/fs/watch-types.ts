@@ -23,8 +23,8 @@ export type WatchChange = 'created' | 'changed' | 'moved' | 'removed' | 'conflic
  *   `created`, and what leaves it is `removed`.
  * - `removed`: nothing is at the path any more, nor below it.
  * - `conflict`: another version, or a damaged file, shows under this name beside the others.
- * - `reset`: forget what is at and below this path. What is there now is told next. The cursor was none of this node's,
- *   or is too old, or the change is one that no sequence of the others describes.
+ * - `reset`: forget what is at and below this path. What is there now is told next. The cursor is not from this node,
+ *   or is too old, or the other kinds of events cannot describe the change.
  * - `current`: everything up to the cursor has been told. It is also told now and then when nothing else is, so that a
  *   program has a newer cursor.
  */

@@ -21,8 +21,8 @@ export interface FeedRecorderOptions {
 }
 
 /**
- * Writes down, in the batch that changes the tree, what it changes for somebody who looks at paths. A program that
- * watches is told from these rows, so nothing is missed over a restart, and nothing waits in memory for a slow reader.
+ * Notes how a batch changes what paths show, in the same batch that changes the tree. A program that watches is told
+ * from these rows, so nothing is missed over a restart, and nothing waits in memory for a slow reader.
  *
  * Only changes of paths are exact here. The content of a file is looked up when the change is told, and may be newer
  * than the change. An entry that has no simple path, for example because its parents are in a cycle, is told as a
