@@ -104,7 +104,7 @@ export function composeRepair(
       await repair.start({ wasClean })
       await atRisk.start()
       surplus.worker.start()
-      // What was released before the last stop is looked at soon.
+      // Look soon at what was released before the last stop.
       releaser.worker.wake()
       releaser.worker.start()
     },

@@ -184,9 +184,9 @@ export class Author {
   }
 
   /**
-   * Returns the incarnation for a delete that takes the place of other deletes. What one recursive removal took must
-   * still have one author and one incarnation, so that it can be restored as a whole. So this member keeps the
-   * incarnation of its own removal, and has one that follows from it for that of another member.
+   * Returns the incarnation for a delete that takes the place of other deletes. Everything that one recursive removal
+   * took must still have one author and one incarnation, so that it can be restored as a whole. For a removal of this
+   * member, the incarnation stays the same. For a removal of another member, a new one is computed from it.
    */
   removalAfter(heads: readonly EntryRecord[]): Uint8Array | undefined {
     const { publicKey } = this.#options.self

@@ -10,7 +10,7 @@ import { NAME_HASH_BYTES, NAME_HASHES_MAX, TAG_DIGITS, TAG_DIGITS_MORE } from '.
 /** Sealed names have a multiple of this many bytes, so that a stolen index says little about their lengths. */
 const PADDING_BYTES = 32
 const CIPHER = 'aes-256-ctr'
-/** The hash of what is no name begins with this, so that it is never that of a name. */
+/** The input of every hash that is not of a name begins with this, so that it never equals the hash of a name. */
 const SEALED_BYTES = utf8('bytes')
 
 /**

@@ -107,8 +107,8 @@ export const ROW_CLAIM = 4
 /** A statement that is stamped too far ahead, and waits for its time. */
 export const ROW_EARLY = 5
 /**
- * The types of rows whose order among each other says nothing: the projection of one reads and writes no row of the
- * index that another one does. Rows of any other type stay where they are. A freed row, for example, must stay behind
- * the block that it frees.
+ * The types of rows whose order relative to each other does not matter: the projection of one reads and writes no row
+ * of the index that another one does. Rows of any other type stay where they are. A freed row, for example, must stay
+ * behind the block that it frees.
  */
 export const ROWS_IN_ANY_ORDER: ReadonlySet<number> = new Set([ROW_STATEMENT, ROW_BLOCK, ROW_CLAIM])

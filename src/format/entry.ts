@@ -56,7 +56,7 @@ export interface RecordInit {
   root: Uint8Array | null
   rootEpoch: Uint8Array | null
   replicas: number
-  /** Of a delete only: true to end the versions that it covers too, or to undo a delete that says so. */
+  /** Only in a delete. `purge` also ends the versions that it covers, and `cancel` cancels a purge that it covers. */
   purge?: boolean | undefined
   cancel?: boolean | undefined
   body: EntryBody | null

@@ -186,7 +186,7 @@ export function decodeNode(bytes: Uint8Array, shape?: NodeShape, codec: NodeCode
 
 /**
  * Returns the blocks to which a manifest node links, whatever its place in a manifest. Throws a `FormatError` for bytes
- * that are not a node at any place. It checks no shape: do not walk further down by it.
+ * that are not a node at any place. It does not check the shape of the manifest, so do not use it to walk further down.
  */
 export function decodeLinks(bytes: Uint8Array, codec: NodeCodec = defaultNodeCodec): BlockCid[] {
   if (bytes.byteLength > NODE_BYTES_MAX) throw new FormatError(`a manifest node has more than ${NODE_BYTES_MAX} bytes`)

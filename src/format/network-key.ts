@@ -77,7 +77,7 @@ export function keyWordsMissing(text: string): number {
   return words.some(word => HEX_KEY.test(word)) ? 0 : Math.max(0, RECOVERY_WORDS - words.length)
 }
 
-/** Returns the words of a text in small letters. The screen of `dfs network recovery` has a number before each word. */
+/** Returns the words of a text in lower case. The screen of `dfs network recovery` has a number before each word. */
 function keyWordsIn(text: string): string[] {
   const words = text.trim().toLowerCase().split(/\s+/)
   return words.filter(word => word !== '' && !/^\d{1,2}[.):]?$/.test(word))

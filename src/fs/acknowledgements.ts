@@ -14,7 +14,7 @@ type Context = Pick<FsContext, 'members' | 'sync' | 'clock'>
 export class Acknowledgements {
   readonly #fs: Context
   readonly #ids: Uint8Array[] = []
-  /** How many of the ids, from the first on, each member has said that it has. */
+  /** The number of ids, counted from the first, that each member has said it has. */
   readonly #counts = new Map<PeerId, number>()
   #isTooMany = false
 
@@ -52,7 +52,7 @@ export class Acknowledgements {
     }
   }
 
-  /** The members that keep what the network stores, now or soon again. */
+  /** All other members that are not out, whether or not they are connected. */
   #awaited(): PeerId[] {
     const { all, self, view } = this.#fs.members
     const out = new Set(view.members.filter(({ isOut }) => isOut).map(({ peer }) => peer))

@@ -29,7 +29,7 @@ function membersOf({ members, disk }: Pick<FsContext, 'members' | 'disk'>): Memb
 
 async function spaceHere(fs: FsContext, signal: AbortSignal | undefined): Promise<SpaceHere> {
   const here = { live: 0, versions: 0, surplus: 0, puts: 0, cache: 0 }
-  // One answer for each record, however many chunks its file has.
+  // Remember one answer for each record, however many chunks its file has.
   const current = new Map<string, boolean>()
   const isLive = async (records: readonly string[]): Promise<boolean> => {
     for (const id of records) {

@@ -9,7 +9,7 @@ import { type LinkTo, Upload } from './upload.ts'
 
 /**
  * Writes the content of a version to a path once more: the blocks are kept as a put keeps them, by as many members as
- * that version asked for. `deleted` is the file that goes on, if the path shows none.
+ * that version asked for. If the path shows no file, `deleted` is the deleted one to write to.
  */
 export async function writeVersion(
   fs: FsContext,

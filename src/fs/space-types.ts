@@ -38,14 +38,14 @@ export interface FsckResult {
   checked: number
   /** Blocks here whose bytes have changed, or that the disk cannot read. Looked for only with `readData`. */
   corrupt: number
-  /** What was put right: claims that were missing or of nothing, and blocks that another member delivered. */
+  /** The number of repairs: claims that were missing or not needed, and blocks that another member delivered. */
   repaired: number
   /** Blocks that this node needs, and that no member that can be reached has. At most a thousand are named. */
   lost: LostItem[]
   lostCount: number
   /** Members that store blocks and could not be asked. They may have what is lost. */
   away: string[]
-  /** False if claims of nothing were left alone, because it is not certain which blocks are needed. */
+  /** False if claims that look unneeded were kept, because it is not certain which blocks are needed. */
   certain: boolean
 }
 

@@ -177,7 +177,7 @@ export interface ListItem {
   deletedAt?: Date
   /** The peer id of that member. */
   deletedBy?: string
-  /** From when on it can no longer be restored, as far as this member knows. */
+  /** When it stops being restorable, as far as this member knows. */
   expires?: Date | null
 }
 

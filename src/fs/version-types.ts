@@ -22,7 +22,7 @@ export interface VersionItem {
   conflict: boolean
   /** True if this is a delete. Restoring it restores what it deleted. */
   deleted: boolean
-  /** From when on it is no longer kept here; null while nothing has replaced or deleted it, and for a delete. */
+  /** When it stops being kept here; null while nothing has replaced or deleted it, and for a delete. */
   expires: Date | null
   /** True if it is no longer kept, so that it can be neither read nor restored. */
   expired: boolean

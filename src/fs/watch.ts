@@ -37,7 +37,7 @@ export async function* watchPath(fs: WatchContext, path: Path, options: WatchOpt
   const at = (event: Event, listedUpTo = scope.listedUpTo): WatchEvent => {
     return { ...event, cursor: cursor === undefined ? (since as string) : formatMark({ cursor, listedUpTo }) }
   }
-  // Whoever goes on from here is told the whole batch again, and must not move the same directory twice.
+  // A watcher that goes on from here is told the whole batch again, and must not move the same directory twice.
   const amid = (event: Event): WatchEvent => at(event, Math.max(scope.listedUpTo, scope.row))
   let last: Event | undefined
   let untold = 0
@@ -69,8 +69,8 @@ class Scope {
   /** The number of the row that is told. */
   row = 0
   /**
-   * What was listed to be told contains the changes up to this row. If one of these moved a directory, what has been
-   * told below the former path is not what was there then.
+   * The listings that were told contain the changes up to this row. If one of these moved a directory, they do not show
+   * what was below its former path before the move.
    */
   listedUpTo = 0
   readonly #fs: WatchContext

@@ -24,7 +24,7 @@ export class Arrivals {
     return this.#lastMs
   }
 
-  /** Notes a moment of before the start. */
+  /** Notes a moment from before the start. */
   load(lastMs: number): void {
     this.#lastMs = Math.max(this.#lastMs, lastMs)
   }

@@ -242,7 +242,7 @@ export class Log {
     await this.#rows.again(await this.#reader.get(ids))
   }
 
-  /** Runs `work` while no statement is being projected. New ones wait for it. */
+  /** Runs `work` while no statement is being projected. New statements wait until it has ended. */
   alone<T>(work: () => Promise<T>): Promise<T> {
     return this.#rows.alone(work)
   }

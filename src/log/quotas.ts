@@ -95,7 +95,7 @@ export class Quotas {
     const isWithin = (share: number): boolean =>
       count.statements <= quota.statements * share + extra.statements &&
       count.bytes <= quota.bytes * share + extra.bytes
-    // What one honest member accepted from the author, the others must accept from that member.
+    // The others must accept from an honest member whatever it accepted from the author.
     return isWithin(QUOTA_OF_OTHERS) || (!isFromAuthor && isWithin(QUOTA_OF_OTHERS * members()))
   }
 
@@ -117,7 +117,8 @@ export class Quotas {
 
   /** Returns a function that says what the log keeps of one of these grants, with all that is under way then. */
   async #usedBy(grants: readonly Uint8Array[]): Promise<(grant: string) => SignedCount> {
-    // What ends during the read may be in the index or not. Counted twice, it makes this a little too strict at most.
+    // Work that ends during the read may count twice, here and in the index. At most, this makes the check a little too
+    // strict.
     const before = [...this.#underWay]
     const kept = await this.#options.counts.of(grants)
     return grant =>
@@ -132,7 +133,7 @@ const NOTHING: SignedCount = { statements: 0, bytes: 0 }
 
 /**
  * The root key and admins decide about quotas themselves, so what they sign about membership is never refused for one.
- * Of statuses the log keeps one a member.
+ * The log keeps only one status of each member.
  */
 function isLimited({ kind, grant }: SomeStatement, { role }: Signer): boolean {
   if (grant === null || kind === 'status') return false

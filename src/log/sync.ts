@@ -121,7 +121,10 @@ export class Sync {
     return asked.flat()
   }
 
-  /** Asks a member whether it has all of some statements, at most `IDS_MAX`. If it does not answer in time, it has not. */
+  /**
+   * Asks a member whether it has all of some statements, at most `IDS_MAX`. Returns false if the member does not answer
+   * in time.
+   */
   async hasAll(peer: PeerId, ids: readonly Uint8Array[]): Promise<boolean> {
     try {
       const lacking = await withDeadline(this.#options.clock, HOLDERS_TIMEOUT_MS, undefined, signal =>

@@ -53,7 +53,7 @@ export const VERSION_DAYS = 30
  */
 export const QUOTA_STATEMENTS = 10_000_000
 export const QUOTA_BYTES = 16 * 2 ** 30
-/** The least that an admin may set, so that no slip of the pen makes the network read-only. */
+/** The least that an admin may set, so that a mistyped number cannot make the network read-only. */
 export const QUOTA_STATEMENTS_MIN = 100
 export const QUOTA_BYTES_MIN = 2 ** 20
 export const DAY_MS = 24 * 60 * 60_000

@@ -61,8 +61,8 @@ export class Statuses implements Projection {
   }
 
   /**
-   * Returns true if an admin has said that a member is out, and the member has not signed a status since. What is stamped
-   * too far ahead does not count yet.
+   * Returns true if an admin has said that a member is out, and the member has not signed a status since. Statements
+   * that are stamped too far ahead do not count yet.
    */
   isSaidOut(peer: PeerId): boolean {
     const said = this.#options.outs.hlcOf(peer)

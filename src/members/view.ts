@@ -39,10 +39,10 @@ export interface View {
 }
 
 /**
- * Finds the members that are out, and the median stamp. `saidOut` are those of which an admin has said it. Of the others,
- * a member that lags behind the median by its own `outAfter` is out, and the median is taken again without it. The result
- * depends on replicated data only, so all members agree on it. Without an admin's word, one half of the members can
- * never cause the other half to be out, and in a network of two members neither is ever out.
+ * Finds the members that are out, and the median stamp. `saidOut` are the members that an admin has declared out. Any
+ * other member is out if it lags behind the median by its own `outAfter`. Then the median is taken again without it.
+ * The result depends on replicated data only, so all members agree on it. Without an admin's word, one half of the
+ * members can never cause the other half to be out, and in a network of two members neither is ever out.
  */
 export function findOut(
   statuses: readonly Status[],

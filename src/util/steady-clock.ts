@@ -10,8 +10,8 @@ const CLOCK_JUMP_MS = 5 * 60_000
 
 /**
  * Says whether the wall clock has run evenly for so long that what depends on its time may be decided: a clock that is
- * years off is nearly always so right after a start, and is then set. A machine that sleeps looks the same as a clock
- * that jumps, and waits as well.
+ * years off is nearly always wrong right after a start, and is soon set. A machine that wakes from sleep looks like one
+ * whose clock has jumped, so it waits as well.
  */
 export class SteadyClock {
   readonly #clock: Pick<Clock, 'now' | 'monotonic'>

@@ -25,14 +25,17 @@ export interface ClaimingNodesOptions {
 export type Claimed = readonly BlockCid[] | 'unreadable'
 
 /**
- * The manifest nodes here that claim the blocks to which they link. A row of the index says which they are, so that
- * their claims can be ended with them, and so that nothing is freed under a node that cannot be read: its claims would
- * stay without it for good.
+ * The manifest nodes here that claim the blocks to which they link. A row of the index says which nodes these are, so
+ * that their claims can be ended with them. A node that cannot be read is not freed, because its claims would then stay
+ * for good.
  */
 export class ClaimingNodes {
   readonly #options: ClaimingNodesOptions
   readonly #log: Logger
-  /** Rows of released blocks are written by many, and removed by one who has looked at the claims: one at a time. */
+  /**
+   * Many callers write rows of released blocks, and the one that removes a row looks at the claims first. They take
+   * turns.
+   */
   readonly #turns = new Limiter(1)
   #ended = 0
 
@@ -52,8 +55,8 @@ export class ClaimingNodes {
   }
 
   /**
-   * Returns the blocks that a block may claim, or undefined for one that is no manifest node. A node may have no claims
-   * yet since the index was rebuilt. Then its links are followed if it can be read.
+   * Returns the blocks that a block may claim, or undefined for one that is no manifest node. After a rebuild of the
+   * index, a node may have no claims yet. Then this follows its links, if it can read the node.
    */
   async claimedBy(cid: BlockCid): Promise<Claimed | undefined> {
     const { codec, readNode } = this.#options

@@ -66,7 +66,7 @@ export interface Checked {
   /** At most `LOST_MAX` of the lost blocks, and how many there are. */
   lost: LostBlock[]
   lostCount: number
-  /** False if claims that seem to be of nothing were left alone, because it is not certain which blocks are needed. */
+  /** False if claims that look unneeded were kept, because it is not certain which blocks are needed. */
   isCertain: boolean
 }
 
@@ -81,14 +81,14 @@ interface Findings {
 }
 
 /**
- * Recomputes from the log and the manifests why blocks stay, compares it with the index, and puts right what differs:
+ * Recomputes from the log and the manifests why each block stays, and corrects the index where it differs:
  *
- * 1. each record that needs its content claims its root, and the walk of its manifest claims what is here or owed, and
- *    brings what is missing;
- * 2. claims of records that do not need their content, or that the log does not have, and claims of manifest nodes that
- *    nothing claims, are ended; so are those of released nodes that nobody can read;
- * 3. blocks that nothing claims are left to the releaser. With `readData`, each block is hashed, and one that is not what
- *    was stored is fetched again.
+ * 1. Each record that needs its content claims its root. The walk of its manifest claims what is here or owed, and
+ *    brings what is missing.
+ * 2. It ends the claims of records that do not need their content or that the log does not have, of manifest nodes that
+ *    nothing claims, and of released nodes that nobody can read.
+ * 3. It leaves blocks that nothing claims to the releaser. With `readData`, it hashes each block, and fetches one again
+ *    whose bytes have changed.
  */
 export class BlockCheck {
   readonly #options: BlockCheckOptions
@@ -105,7 +105,7 @@ export class BlockCheck {
     await repair.caughtUp()
     const found: Findings = { checked: done, lost: new Set() }
     await this.#checkRecords(found, signal)
-    // Ends what is still to be ended in the usual way, so that only what nobody can end is left.
+    // The releaser first ends the claims that it can end, so that only the others are left for the steps below.
     await releaser.run(signal)
     done.isCertain = mayFree()
     if (done.isCertain) await this.#checkClaims(found, signal)

@@ -64,9 +64,9 @@ export class FreePlanner {
   }
 
   /**
-   * Follows what was released from the top down. A block would go once all that claims it would. So it is looked at again
-   * for each node above it that would go, and counts with the last of them. Only the nodes are remembered: one for each
-   * thousand chunks.
+   * Follows released content from the top down. A block would go once everything that claims it would go. So this looks
+   * at a block again for each node above it that would go, and counts it with the last of these. It remembers only the
+   * nodes: one for each thousand chunks.
    */
   async #released(signal: AbortSignal | undefined): Promise<Sum> {
     const { index, codec, nodes } = this.#options
@@ -85,7 +85,8 @@ export class FreePlanner {
     }
     for await (const { key, value } of index.range(RELEASED_RECORDS)) {
       const { root } = decodeReleasedRecord(key, value, codec.code)
-      // If it has a row of its own, it is counted there; a chunk is not remembered.
+      // A root with a row of its own is counted below. Counted here too, a chunk would count twice, since it is not
+      // remembered.
       if (!(await index.has(Buffer.concat([RELEASED_BLOCKS, root.multihash.bytes])))) await follow(root)
     }
     for await (const { key, value } of index.range(RELEASED_BLOCKS))

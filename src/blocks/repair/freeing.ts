@@ -25,10 +25,10 @@ export interface FreeingOptions {
   mayFree: () => boolean
 }
 
-/** The most that callers may have running at once. What they run takes turns in any case. */
+/** The most runs that callers may have under way at once. Runs take turns in any case. */
 const RUNS_MAX = 8
 
-/** What other rooms ask for in order to get space back. All of it ends at the `Freer`, which alone removes blocks. */
+/** The ways in which other rooms get space back. Only the `Freer` removes blocks. */
 export class Freeing {
   readonly #options: FreeingOptions
   readonly #stopped = new AbortController()
@@ -91,7 +91,7 @@ export class Freeing {
     return this.#options.inventory(signal)
   }
 
-  /** Runs work that ends with the node too. */
+  /** Runs work, and aborts it when the node stops. */
   async #begin<T>(signal: AbortSignal | undefined, work: (both: AbortSignal) => Promise<T>): Promise<T> {
     const both = AbortSignal.any([this.#stopped.signal, ...(signal === undefined ? [] : [signal])])
     const result = await this.#running.run(() => work(both), both)

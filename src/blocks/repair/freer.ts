@@ -43,11 +43,11 @@ export interface FreerOptions {
   markEvicted: (cid: BlockCid, referrers: Referrers) => Promise<void>
   nodes: ClaimingNodes
   /**
-   * Returns true while a record is being walked that was released meanwhile. Until that walk has ended, it may claim
-   * blocks for nodes whose claims would have been ended.
+   * Returns true while a record that was released during its walk is still being walked. Until that walk has ended, it
+   * may claim blocks for nodes whose claims were ended.
    */
   isWalkingReleased: () => Promise<boolean>
-  /** Forgets what is noted about a block that is not here any more and that nothing claims. */
+  /** Forgets all notes about a block that is gone and that nothing claims. */
   forget: (cid: BlockCid) => Promise<void>
   /** Returns false while it is not certain which blocks are needed. */
   mayFree: () => boolean

@@ -30,7 +30,7 @@ export interface HeldBlock {
 /** Yields every block here. It reads no block, only the index: some rows for each. */
 export async function* inventory(options: InventoryOptions, signal?: AbortSignal): AsyncGenerator<HeldBlock> {
   const { self, codec, local, claims, nodes, ranking } = options
-  // What leads up from a node is remembered, so that a file of a million chunks costs one row for each.
+  // Remember what leads up from a node, so that a file of a million chunks costs only one row for each of them.
   const lookup = new ReferenceLookup(claims)
   const order = ranking()
   for await (const multihash of local.all()) {

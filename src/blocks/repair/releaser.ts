@@ -61,10 +61,10 @@ export interface Released {
 
 /**
  * Frees what released records no longer need. It works from the top down, by rows of the index, so that its memory does
- * not grow with the size of a file, and so that it goes on after a restart where it stopped. A record that was released
- * has its root looked at. Each block that is looked at is freed if nothing claims it. If it is a manifest node, its
- * claims on the blocks below it end first, and those are looked at too. A block that something else claims stays, with
- * everything below it.
+ * not grow with the size of a file, and so that it goes on after a restart where it stopped. It looks at the root of
+ * each released record. It frees a block that it looks at if nothing claims the block. If the block is a manifest node,
+ * its claims on the blocks below it end first, and the releaser looks at these blocks too. A block that something else
+ * claims stays, with everything below it.
  */
 export class Releaser {
   readonly worker: Worker
@@ -142,8 +142,8 @@ export class Releaser {
   }
 
   /**
-   * Lets records that have just arrived claim what they share with the released ones. If that takes long, blocks may go
-   * that a record has to pull again.
+   * Waits until the records that have just arrived have claimed what they share with the released ones. It does not
+   * wait for long. So a record may have to pull a block again that is freed now.
    */
   async #caughtUp(signal: AbortSignal): Promise<void> {
     const { clock, caughtUp } = this.#options

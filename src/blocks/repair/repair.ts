@@ -25,7 +25,7 @@ import { ViewRound } from './view-round.ts'
 import { isMissing, type WalkOutcome } from './walk-outcome.ts'
 import { RecordWalker, type RecordWalkerOptions } from './walker.ts'
 
-/** How often it is looked whether another walk of a record has ended. */
+/** How often to look whether another walk of a record has ended. */
 const WALK_WAIT_MS = 50
 
 /** The needs of the walks, and the facts that decide when records are walked. */
@@ -206,7 +206,10 @@ export class Repair {
     return true
   }
 
-  /** Returns true while a record is being walked that was released meanwhile. Its walk may still claim blocks. */
+  /**
+   * Returns true while a record that was released during its walk is still being walked. The walk may still claim
+   * blocks.
+   */
   async isWalkingReleased(): Promise<boolean> {
     const { claims } = this.#options
     for (const id of this.#unfinished.walking) if (await claims.isReleased({ id: fromHex(id) })) return true
@@ -272,7 +275,7 @@ export class Repair {
     }
   }
 
-  /** Has records claim their roots that the log has set aside. */
+  /** Has the records that the log has set aside claim their roots. */
   async #claimAsides(): Promise<void> {
     const { asides, claims } = this.#options
     for await (const record of asides())

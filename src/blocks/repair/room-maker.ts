@@ -30,8 +30,9 @@ export interface RoomMakerOptions {
 }
 
 /**
- * Makes room on a full disk by freeing what was released, and then what only puts claim that are over. As long as there
- * is room, the latter stays until the claims run out, so that a put that is repeated finds it here.
+ * Makes room on a full disk. It first frees released content, and then the blocks that are claimed only by puts that
+ * are over. As long as there is room, these blocks stay until their claims run out, so that a put that is repeated
+ * finds them here.
  */
 export class RoomMaker {
   readonly worker: Worker

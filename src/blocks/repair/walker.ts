@@ -77,8 +77,8 @@ export class RecordWalker {
   }
 
   /**
-   * Walks a record. If nothing is missing, `endOps` ends the claims of the puts that brought it here. Of a record that
-   * was released, nothing is missing.
+   * Walks a record. If nothing is missing, `endOps` ends the claims of the puts that brought it here. If the record was
+   * released, nothing is missing.
    */
   async walk(record: RecordRef, { from, signal, onHere, onProgress }: WalkRecordOptions): Promise<Walked> {
     const { claims, index, clock } = this.#options

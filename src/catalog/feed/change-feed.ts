@@ -54,7 +54,7 @@ export class ChangeFeed {
     next.resolve()
   }
 
-  /** Ends what all watchers are told. */
+  /** Ends all watches. */
   close(): void {
     this.#isClosed = true
     this.wake()
@@ -71,7 +71,7 @@ export class ChangeFeed {
    */
   async *follow(since: Cursor | undefined, signal?: AbortSignal): AsyncGenerator<FeedItem> {
     const { index, clock } = this.#options
-    // After the reset everything is told anew, so the cursor must not be later than the reset.
+    // After the reset everything is told again, so the cursor must not be later than the reset.
     const start = await newestCursor(index)
     let cursor = since ?? start
     if (!(await isKnown(index, cursor))) {
@@ -116,8 +116,8 @@ export class ChangeFeed {
   }
 
   /**
-   * Returns true if entries began to show at `/` between two moments, because their parent has not arrived for so long.
-   * No record brings this about, so no row of the feed says it.
+   * Returns true if entries began to show at `/` between two moments, because their parent has been missing for too
+   * long. No record causes this, so no row of the feed says it.
    */
   async #hasNewOrphans(afterMs: number, untilMs: number): Promise<boolean> {
     const { index } = this.#options
@@ -125,7 +125,7 @@ export class ChangeFeed {
       const dueMs = Number(Buffer.from(value).readBigUInt64BE()) + ORPHAN_MS
       if (dueMs <= afterMs || dueMs > untilMs) continue
       const row = await index.get(entryKey(entryOfKey(key)))
-      // Entries below what is known to be no directory show at once.
+      // Entries below something that is known and is no directory have shown since they arrived.
       if (row === undefined || decodeTreeRow(row).isSealed) return true
     }
     return false

@@ -24,9 +24,9 @@ export interface FeedRecorderOptions {
  * Writes down, in the batch that changes the tree, what it changes for somebody who looks at paths. A program that
  * watches is told from these rows, so nothing is missed over a restart, and nothing waits in memory for a slow reader.
  *
- * Only a change of paths is exact here. What a file contains is looked up when the change is told, and may be newer
- * than the change. What has no simple path, such as entries whose parents are in a cycle, is told as a reset: the
- * watcher has to list again.
+ * Only changes of paths are exact here. The content of a file is looked up when the change is told, and may be newer
+ * than the change. An entry that has no simple path, for example because its parents are in a cycle, is told as a
+ * reset: the watcher has to list again.
  */
 export class FeedRecorder {
   readonly #options: FeedRecorderOptions & { view: NameView }

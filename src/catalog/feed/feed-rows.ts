@@ -17,7 +17,7 @@ export interface Cursor {
   chain: Uint8Array
 }
 
-/** What the feed says of itself. It is in the row with the number 0. */
+/** Where the feed begins and ends. This is in the row with the number 0. */
 interface Head {
   /** The newest row; if there has been none yet, the number 0 and zeros. */
   newest: Cursor
@@ -84,8 +84,8 @@ export async function readRow(
 }
 
 /**
- * Where a watcher is. What it was told by listing directories contains the changes up to the row `listedUpTo` already,
- * which may be later than the cursor.
+ * Where a watcher is. The listings that it was told already contain the changes up to the row `listedUpTo`, which may
+ * be later than the cursor.
  */
 export interface Mark {
   cursor: Cursor

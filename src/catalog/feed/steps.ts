@@ -12,9 +12,9 @@ export interface Cause {
 export type Kind = 'file' | 'directory'
 
 /**
- * What a batch of the index changed in what the tree shows, as steps to be told one after another. Paths are those
- * that the entry and the directories above it had when the batch was written, so that all steps, told in order, lead
- * from the tree before to the tree after.
+ * The changes that a batch of the index makes to the visible tree, as steps to be told one after another. Paths are
+ * those that the entry and the directories above it had when the batch was written, so that all steps, told in order,
+ * lead from the tree before to the tree after.
  */
 export type Step =
   /** Nothing shows at this path any more, nor below it. */

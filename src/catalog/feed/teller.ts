@@ -36,7 +36,7 @@ export class Teller {
     this.#options = options
   }
 
-  /** Yields what a step tells. A file that is gone meanwhile is not told of, since a later step removes it. */
+  /** Yields what a step tells. Skips a file that is gone meanwhile, since a later step removes it. */
   async *tell(step: Step): AsyncGenerator<Told> {
     if (step.step === 'reset') yield { change: 'reset', path: step.path }
     else if (step.step === 'name') yield* this.#name(step)
@@ -70,8 +70,8 @@ export class Teller {
       yield { change: 'reset', path: directory }
       return
     }
-    // If a directory had the name then, a file can only show under it since that directory has left. That is told later,
-    // and would now be taken for the end of the directory.
+    // If a directory had the name then, a file shows under it only if that directory has left since. A later step tells
+    // this. Told now, it would be taken for the end of the directory.
     const files = (await view.files(ids, name)).filter(file => !(step.isDirectory && nameOf(file) === name))
     const now = new Set(files.map(nameOf))
     if (step.isDirectory) now.add(name)

@@ -56,7 +56,7 @@ export interface VersionRow {
 export interface Version extends VersionRow {
   /** Undefined for a delete, and if the record cannot be read. */
   body: EntryBody | undefined
-  /** From when on it is no longer kept, in ms since the Unix epoch; null while it has not ended, and for a delete. */
+  /** When it stops being kept, in ms since the Unix epoch; null while it has not ended, and for a delete. */
   expiresAtMs: number | null
 }
 
@@ -99,8 +99,8 @@ export class FileVersions {
   }
 
   /**
-   * Yields the versions of a path that an id may name whose first hex digits these are. A record that moved the file
-   * stands for the content that it carried.
+   * Yields the versions of a path that an id with these first hex digits may name. A record that moved the file stands
+   * for the content that it carried.
    */
   async *#named(place: PastPlace, digits: string): AsyncGenerator<VersionRow> {
     for await (const entry of this.#entries.at(place)) yield* this.#namedIn(entry, digits)

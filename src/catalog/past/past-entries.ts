@@ -14,7 +14,7 @@ export interface PastEntriesOptions {
 export interface PastEntry {
   id: Uint8Array
   file: Uint8Array
-  /** True if the file went on under a new id, so that the delete of this one is nobody's doing. */
+  /** True if the file continues under a new id. Then no user asked for the delete of this one. */
   isContinued: boolean
   /** The `written` of the content that shows, as the key of a map. */
   current: string | undefined

@@ -43,8 +43,8 @@ const FILE = 'f'
 
 /**
  * Lists what was deleted from directories, in the order of the names' bytes, in bounded memory: as `Listing` does, it
- * sorts the names of a directory, at most so many at a time. Of several deleted entries of one name it lists the last.
- * A name that shows something now is left out: its versions are those of the file that is there.
+ * sorts the names of a directory, a limited number at a time. If several deleted entries had one name, it lists the
+ * last one. A name that shows something now is left out: its versions are those of the file that is there.
  */
 export class PastListing {
   readonly #options: PastListingOptions

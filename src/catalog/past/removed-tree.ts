@@ -19,7 +19,7 @@ export type RemovedEntry =
   | { kind: 'directory'; id: Uint8Array }
   | { kind: 'file'; id: Uint8Array; parent: DirectoryNode; name: string }
 
-/** Says of a deleted entry whether a search is about it. */
+/** Returns true if a search is about a deleted entry. */
 type IsTaken = (id: Uint8Array) => Promise<boolean>
 
 /**
@@ -34,8 +34,8 @@ export class RemovedTree {
   }
 
   /**
-   * Yields what the removal took that deleted a directory last, each directory before what is in it. It holds a list of
-   * directories for each level of the tree. `directory` is the directory at its path, and `id` that of the entry.
+   * Yields everything that the last removal of a directory took, each directory before what is in it. It holds a list
+   * of directories for each level of the tree. `directory` is the directory at its path, and `id` that of the entry.
    */
   async *of(directory: PastDirectory, id: Uint8Array): AsyncGenerator<RemovedEntry> {
     const removals = await this.#removalsOf(id)
@@ -91,7 +91,7 @@ export class RemovedTree {
     }
   }
 
-  /** Yields the directory itself and the deleted files in it, those of them that were taken. */
+  /** Yields the directory itself and the deleted files in it, but only those that the search is about. */
   async *#in(directory: PastDirectory, isTaken: IsTaken): AsyncGenerator<RemovedEntry> {
     for (const id of directory.ids) if (await isTaken(id)) yield { kind: 'directory', id }
     for await (const { id, name } of this.#options.rows.deleted(directory.ids, [TABLES.deletedFiles]))

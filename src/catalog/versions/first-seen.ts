@@ -27,12 +27,12 @@ interface Step {
 }
 
 /**
- * Which record with some deed was the first to reach this member of those that have seen a stamp, for all stamps of an
- * entry.
+ * Finds, for each stamp of an entry, the first record to reach this member that has seen the stamp and does some deed.
  *
- * The rows of one author and incarnation are steps: the greater the hlc, the later the first record that has seen it. So
- * the first row at or after a stamp is the answer, and a record that another one beats at each stamp has no row. Which
- * rows there are follows from the records and their moments of arrival, in whatever order the index learned of them.
+ * The rows of one author and incarnation are steps: the greater the hlc, the later the first record that has seen it.
+ * So the first row at or after a stamp is the answer, and a record that another one beats at each stamp has no row.
+ * Which rows there are follows from the records and their moments of arrival, in whatever order the index learned of
+ * them.
  */
 export class FirstSeen {
   readonly #index: Reader
@@ -134,7 +134,7 @@ function stepsOf(all: readonly Step[]): Step[] {
 const HLC_AT = 8
 const AUTHOR_AT = HLC_AT + HLC_BYTES
 
-// Of records that arrived at the same moment, the one with the smaller stamp counts as the first.
+// If two records arrived at the same moment, the one with the smaller stamp counts as the first.
 function encodeSeenBy({ arrivedAtMs, hlc, author }: SeenBy): Uint8Array {
   return concatBytes(u64be(arrivedAtMs), encodeHlc(hlc), author)
 }

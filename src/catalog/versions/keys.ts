@@ -19,7 +19,7 @@ export const DEEDS = {
   cancels: 3
 } as const
 export type Deed = (typeof DEEDS)[keyof typeof DEEDS]
-/** Deeds of which only the first that has seen a stamp matters. */
+/** Deeds for which only the first record that has seen a stamp matters. */
 export type FirstDeed = Exclude<Deed, typeof DEEDS.purgesLater>
 
 /** Comes after all deeds. */

@@ -189,7 +189,7 @@ export class VersionBatch {
     this.#rows.put(Blocks.releasedKey(row.id), NO_BYTES)
   }
 
-  /** Of a version that was sealed again, releases the records with the contents that are no longer the best. */
+  /** If a version was sealed again, releases the records whose contents are no longer the best. */
   async #releaseWorse(version: Version): Promise<void> {
     const { depthOf } = this.#options
     const holders = await this.#holdersOf(version)
@@ -218,11 +218,11 @@ export class VersionBatch {
     if (await this.#isOlderHead(entry, heads, stamp)) return
     const named = rootOf(root)
     if (!('cid' in named)) {
-      // It claims nothing. But nobody need wait any more until another member has it.
+      // It claims no block. But no put need wait any more until another member has it.
       this.#rows.put(Blocks.releasedKey(id), NO_BYTES)
       return
     }
-    // How many copies were wanted does not matter any more.
+    // The number of copies that were wanted no longer matters.
     const ref = { id, root: named.cid, replicas: 1, author: peerIdOf(stamp.author) }
     this.#rows.addAll(Blocks.releaseOps(ref))
     this.released++

@@ -17,10 +17,7 @@ export interface Version {
   arrivedAtMs: number
   /** When it was replaced or deleted, as far as this member knows; null while nothing has done so. */
   endedAtMs: number | null
-  /**
-   * From when on it is no longer kept, or since when. Null while it has not ended, and if it is not known since when it is
-   * no longer kept.
-   */
+  /** When it stops being kept, or stopped. Null while it has not ended, and if that moment is not known. */
   expiresAtMs: number | null
   /** When a purge ends it, or did; null if none does. */
   purgedAtMs: number | null

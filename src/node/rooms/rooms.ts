@@ -38,8 +38,8 @@ export async function buildRooms(init: RoomOptions): Promise<Rooms> {
 }
 
 /**
- * The numbers of copies that the owner of this node asks for. What is undefined is as the settings of the network say.
- * `Infinity` means every member.
+ * The numbers of copies that the owner of this node asks for. Where a number is undefined, the settings of the network
+ * decide. `Infinity` means every member.
  */
 export interface OwnCopies {
   replicas: number | undefined
