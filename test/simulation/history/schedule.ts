@@ -25,6 +25,9 @@ const WRITTEN_MS = 200
 /** What was freed is looked for, and what a dead writer left is kept, for this long. */
 const LEFTOVERS_MS = 3 * DAY
 
+/** How far a clock may be off. What arrives meanwhile is kept so much longer. */
+const AHEAD_MS_MAX = 40 * DAY
+
 const PATHS = ['/a', '/b.txt', '/d/a', '/d/b', '/d/e/c', '/g/a']
 const DIRECTORIES = ['/d', '/g', '/d/e', '/x']
 const SIZES = [300, 300, 5_000, 5_000, 30_000, 90_000, 90_000, 1_200_000]
@@ -308,7 +311,9 @@ class HistorySchedule {
   /** Sets a clock wrong, by some minutes for as long as it likes, or by much more for a short time. */
   #skew(machine: Machine): void {
     const isSmall = this.#draw() < 0.7
-    const ms = isSmall ? (this.#draw() - 0.5) * 8 * MINUTE : (this.#draw() - 0.5) * 2 * this.#pick([2 * HOUR, 40 * DAY])
+    const ms = isSmall
+      ? (this.#draw() - 0.5) * 8 * MINUTE
+      : (this.#draw() - 0.5) * 2 * this.#pick([2 * HOUR, AHEAD_MS_MAX])
     if (!isSmall) this.#skewed.add(machine)
     this.#history.world.say(`the clock of ${machine.name} is ${Math.round(ms / SECOND)} s off`)
     machine.setClock(ms)
@@ -449,7 +454,7 @@ class HistorySchedule {
   async #letExpire(): Promise<void> {
     const { world, days } = this.#history
     world.say('all versions expire')
-    world.time.leap(days.most * DAY + PURGE_WAIT_MS)
+    world.time.leap(days.most * DAY + PURGE_WAIT_MS + AHEAD_MS_MAX)
     await this.#pass(LOOK_MS)
     world.time.leap(LEFTOVERS_MS)
     await this.#comeToRest()
