@@ -16,6 +16,8 @@ const DAY = 24 * HOUR
 /** After this long without a fault, everything must be at rest. */
 const REST_MS_MAX = 3 * HOUR
 const REST_STEP_MS = 20 * SECOND
+/** After this long, copies are owed only of versions that other members no longer keep. */
+const OWED_MS_MAX = 30 * MINUTE
 const PATIENCE_MS = 3 * MINUTE
 /** A clock that runs evenly for an hour is believed, also one that leaps. Every ten minutes versions are looked at. */
 const STEADY_MS = 75 * MINUTE
@@ -413,6 +415,8 @@ class HistorySchedule {
       await this.#pass(passed > 10 * MINUTE ? 10 * REST_STEP_MS : REST_STEP_MS)
       if (passed > 10 * MINUTE) passed += 9 * REST_STEP_MS
       why = await world.unrest(passed > PATIENCE_MS)
+      // A member that heard late of the end of a version keeps it longer than others, and waits for their copies.
+      if (why?.includes('owes') === true && passed > OWED_MS_MAX) world.time.leap(DAY)
       why ??= await this.#judge.unrest()
     }
     world.say(`at rest: ${why ?? 'yes'}`)
