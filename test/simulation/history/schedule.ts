@@ -16,6 +16,8 @@ const DAY = 24 * HOUR
 /** After this long without a fault, everything must be at rest. */
 const REST_MS_MAX = 3 * HOUR
 const REST_STEP_MS = 20 * SECOND
+/** After this long, copies are owed only of versions that other members no longer keep. */
+const OWED_MS_MAX = 30 * MINUTE
 const PATIENCE_MS = 3 * MINUTE
 /** A clock that runs evenly for an hour is believed, also one that leaps. Every ten minutes versions are looked at. */
 const STEADY_MS = 75 * MINUTE
@@ -24,6 +26,9 @@ const LOOK_MS = 12 * MINUTE
 const WRITTEN_MS = 200
 /** What was freed is looked for, and what a dead writer left is kept, for this long. */
 const LEFTOVERS_MS = 3 * DAY
+
+/** How far a clock may be off. What arrives meanwhile is kept so much longer. */
+const AHEAD_MS_MAX = 40 * DAY
 
 const PATHS = ['/a', '/b.txt', '/d/a', '/d/b', '/d/e/c', '/g/a']
 const DIRECTORIES = ['/d', '/g', '/d/e', '/x']
@@ -308,7 +313,9 @@ class HistorySchedule {
   /** Sets a clock wrong, by some minutes for as long as it likes, or by much more for a short time. */
   #skew(machine: Machine): void {
     const isSmall = this.#draw() < 0.7
-    const ms = isSmall ? (this.#draw() - 0.5) * 8 * MINUTE : (this.#draw() - 0.5) * 2 * this.#pick([2 * HOUR, 40 * DAY])
+    const ms = isSmall
+      ? (this.#draw() - 0.5) * 8 * MINUTE
+      : (this.#draw() - 0.5) * 2 * this.#pick([2 * HOUR, AHEAD_MS_MAX])
     if (!isSmall) this.#skewed.add(machine)
     this.#history.world.say(`the clock of ${machine.name} is ${Math.round(ms / SECOND)} s off`)
     machine.setClock(ms)
@@ -408,6 +415,8 @@ class HistorySchedule {
       await this.#pass(passed > 10 * MINUTE ? 10 * REST_STEP_MS : REST_STEP_MS)
       if (passed > 10 * MINUTE) passed += 9 * REST_STEP_MS
       why = await world.unrest(passed > PATIENCE_MS)
+      // A member that heard late of the end of a version keeps it longer than others, and waits for their copies.
+      if (why?.includes('owes') === true && passed > OWED_MS_MAX) world.time.leap(DAY)
       why ??= await this.#judge.unrest()
     }
     world.say(`at rest: ${why ?? 'yes'}`)
@@ -449,7 +458,7 @@ class HistorySchedule {
   async #letExpire(): Promise<void> {
     const { world, days } = this.#history
     world.say('all versions expire')
-    world.time.leap(days.most * DAY + PURGE_WAIT_MS)
+    world.time.leap(days.most * DAY + PURGE_WAIT_MS + AHEAD_MS_MAX)
     await this.#pass(LOOK_MS)
     world.time.leap(LEFTOVERS_MS)
     await this.#comeToRest()

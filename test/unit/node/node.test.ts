@@ -45,6 +45,7 @@ class FakeStack {
           owed: { ...nothing, files: 0, by: [] },
           repairing: nothing,
           badBlocks: { found: 0, left: 0 },
+          freeing: { unreadableNodes: 0 },
           inDanger: { blocksAtRisk: 0, incomplete: [] }
         },
         sync: { inDoubt: this.inDoubt },
