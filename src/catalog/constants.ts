@@ -78,6 +78,8 @@ export const FEED_BYTES_MAX = 16 << 20
  * the directory has to be listed again, since each change would cost a look at all of them.
  */
 export const FEED_CONFLICTS_MAX = 16
+/** The number of directories whose paths the feed remembers: more than those in which members write at the same time. */
+export const FEED_PATHS_MAX = 4_096
 /** How often a watcher looks for entries that show at `/` because their parent has not arrived in time. */
 export const FEED_ORPHANS_EVERY_MS = 60_000
 /** A version that its own author ended within this time is short-lived. */

@@ -52,8 +52,7 @@ function spaceText({ freesAt }: Removed, { purge, cancel }: How, nowMs: number):
   const isNow = Date.parse(freesAt) <= nowMs
   if (purge && isNow) return 'its versions are gone, and its space returns now'
   const at = localTime(freesAt)
-  if (purge)
-    return `its versions are gone, and its space returns, on ${at}, unless somebody runs "dfs rm --cancel" before`
+  if (purge) return `its versions end and its space returns on ${at}, unless somebody runs "dfs rm --cancel" before`
   const space = isNow ? 'its space returns now' : `its space returns on ${at}`
   return cancel ? `its versions can be restored, and ${space}` : space
 }

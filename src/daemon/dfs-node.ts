@@ -91,7 +91,7 @@ async function run(flags: DaemonFlags): Promise<void> {
   if (isStillOutside)
     throw new CliError(
       'failed',
-      'nothing was joined: this machine no longer asks; start it again to ask again, or to be in if it has just been approved'
+      'nothing was joined, and this machine no longer asks: start it again to ask again, or to enter if it has just been approved'
     )
   if (isOutside && !json) note('this machine was let in while it stopped: start it again')
 }

@@ -1,5 +1,5 @@
 import type { Logger } from '../util/logger.ts'
-import { MOVE_BYTES_MAX, MOVE_ROWS_MAX } from './constants.ts'
+import { MOVE_BYTES_MAX, MOVE_ROWS_MAX, WASTE_BYTES_MAX } from './constants.ts'
 import type { Damage } from './damage.ts'
 import type { IndexCheck } from './index-check.ts'
 import type { IndexCursor } from './index-cursor.ts'
@@ -41,6 +41,16 @@ export class Compaction {
       .filter(({ live }) => live < below)
       .sort((a, b) => a.live - b.live)
       .map(({ segment }) => segment)
+  }
+
+  /**
+   * Lets another segment begin if the last one has many dead bytes and a live share of less than `below`. Otherwise they
+   * would stay until it is full, which may take months.
+   */
+  endWasteful(below: number): void {
+    const { segments, usage } = this.#options
+    const { segment, bytes } = segments.lastSegment
+    if (usage.deadBytesOf(segment) >= WASTE_BYTES_MAX && usage.liveShare(segment, bytes) < below) segments.endSoon()
   }
 
   /**

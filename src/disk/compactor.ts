@@ -5,7 +5,7 @@ import { COMPACT_BELOW, COMPACT_INTERVAL_MS } from './constants.ts'
 import type { Store } from './store.ts'
 
 export interface CompactorOptions {
-  store: Pick<Store, 'compactable' | 'compact'>
+  store: Pick<Store, 'compactable' | 'compact' | 'endWasteful'>
   clock: Clock
   logger: ComponentLogger
   onError: (error: unknown) => void
@@ -23,6 +23,7 @@ export function compactor({ store, clock, logger, onError }: CompactorOptions): 
     everyMs: COMPACT_INTERVAL_MS,
     onError,
     work: async signal => {
+      store.endWasteful(COMPACT_BELOW)
       const [emptiest] = store.compactable(COMPACT_BELOW)
       if (emptiest !== undefined) await store.compact(emptiest, signal)
     }

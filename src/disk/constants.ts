@@ -45,6 +45,8 @@ export const BLOCK_WRITES_MAX = 16
 export const SIZE_READS_MAX = 64
 /** A segment with a smaller live share than this is compacted. */
 export const COMPACT_BELOW = 0.5
+/** The dead bytes that the last segment may have, if they are most of it, before another one begins. */
+export const WASTE_BYTES_MAX = 4 << 20
 /** The pause between compactions. */
 export const COMPACT_INTERVAL_MS = 30_000
 

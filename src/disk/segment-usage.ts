@@ -59,6 +59,11 @@ export class SegmentUsage {
     return total
   }
 
+  /** The bytes of dead rows in one segment. */
+  deadBytesOf(segment: number): number {
+    return this.#deadBytes.get(segment) ?? 0
+  }
+
   /** The share of a segment's bytes that something still needs. */
   liveShare(segment: number, bytes: number): number {
     const liveBytes = bytes - SEGMENT_OVERHEAD_BYTES - (this.#deadBytes.get(segment) ?? 0)

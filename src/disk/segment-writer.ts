@@ -43,6 +43,8 @@ export class SegmentWriter {
     sizeOf: rows => rows.reduce((sum, row) => sum + row.payload.byteLength + ROW_HEADER_BYTES, 0)
   })
   #current: OpenSegment | undefined
+  /** True if the next commit begins another segment. */
+  #endsSoon = false
 
   constructor(options: SegmentWriterOptions) {
     this.#options = options
@@ -86,6 +88,11 @@ export class SegmentWriter {
     return this.#commits.add(rows)
   }
 
+  /** Lets the next commit begin another segment, although the last one is not full. */
+  endSoon(): void {
+    this.#endsSoon = true
+  }
+
   /** Tries again to undo failed writes that the disk refused to undo before. Does not throw. */
   async retryUndo(): Promise<void> {
     await this.#cutQuietly()
@@ -113,6 +120,11 @@ export class SegmentWriter {
     const { codec, segmentBytes } = this.#options
     const places: Place[][] = []
     let open = await this.#writable()
+    if (this.#endsSoon && open.size > SEGMENT_HEADER_BYTES) {
+      await this.#finish(open)
+      open = await this.#writable()
+    }
+    this.#endsSoon = false
     let staged = new StagedRows(open)
     for (const rows of groups) {
       const group: Place[] = []

@@ -107,6 +107,17 @@ export class Segments {
       .map(segment => ({ segment, bytes: this.#list.sizeOf(segment) }))
   }
 
+  /** The segment to which rows are appended, and its bytes. */
+  get lastSegment(): { segment: number; bytes: number } {
+    const { last } = this.#list
+    return { segment: last, bytes: this.#list.sizeOf(last) }
+  }
+
+  /** Lets the next rows begin another segment, so that the last one can be compacted. */
+  endSoon(): void {
+    this.#writer.endSoon()
+  }
+
   /**
    * Makes rows durable, in this order and next to each other unless a segment ends in between. Returns their places.
    */

@@ -189,6 +189,11 @@ export class Store {
     return this.#compaction.candidates(below)
   }
 
+  /** Lets the last segment end if most of it is dead, so that it can be compacted. */
+  endWasteful(below: number): void {
+    this.#compaction.endWasteful(below)
+  }
+
   /** Frees the space of a segment's dead rows. See `Compaction.compact` for the segments that are not removed. */
   compact(segment: number, signal?: AbortSignal): Promise<void> {
     return this.#compaction.compact(segment, signal)

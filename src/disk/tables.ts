@@ -12,6 +12,8 @@ export const TABLES = {
   forgotten: 'G',
   /** The statements that name a grant. */
   signedUnder: 'f',
+  /** How many statements were signed under each grant, and their bytes. */
+  signedCounts: 'J',
   /** The place of each small block. */
   blocks: 'b',
   /** The reasons for which each block is kept. */
@@ -25,7 +27,7 @@ export const TABLES = {
   /** The state that results from the records of an entry. */
   entries: 'e',
   /** What batches changed in what the tree shows, for programs that watch it. */
-  feed: 'J',
+  feed: 'O',
   /** Entries whose place is sealed in an epoch whose key is not here, by epoch. */
   sealedEntries: 'E',
   /** The number of dead bytes in each segment. */

@@ -18,7 +18,9 @@ export async function* listDeleted(
   signal?.throwIfAborted()
   fs.members.standing.assertReads()
   const directory = await fs.past.tree.directory(path)
-  if (directory === undefined) throw new NotFoundError('no directory is at this path, and none that is known was')
+  signal?.throwIfAborted()
+  if (directory === undefined)
+    throw new NotFoundError('no directory is or was at this path, as far as this member knows')
   for await (const listed of fs.past.listing.list(directory, { recursive, signal })) {
     const item = await itemOf(fs, listed)
     if (item !== undefined) yield item

@@ -70,7 +70,7 @@ async function purge(fs: FsContext, path: Path, options: RemoveOptions, removal:
 async function nothingToPurge({ past }: FsContext, place: PastPlace, recursive: boolean): Promise<Error> {
   for await (const { kind } of past.tree.deletedAt(place)) {
     if (kind === 'directory' && !recursive)
-      return new IsADirectoryError('this was a directory: purge what was in it recursively (rm -r --purge)')
+      return new IsADirectoryError('this was a directory: purge it with everything that was in it (dfs rm -r --purge)')
     return new NotFoundError('nothing is at this path, and no version of what was here is kept')
   }
   return new NotFoundError('nothing is at this path')

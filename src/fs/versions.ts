@@ -47,7 +47,7 @@ export async function noVersions({ past }: Pick<FsContext, 'past'>, place: PastP
   return new NotFoundError(NOTHING)
 }
 
-const NOTHING = 'nothing is at this path, and nothing that is known was'
+const NOTHING = 'nothing is or was at this path, as far as this member knows'
 const NO_VERSIONS =
   'this is a directory, which has no versions: name a file, or see what was removed with "dfs ls --deleted"'
 

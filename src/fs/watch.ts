@@ -30,7 +30,7 @@ export async function* watchPath(fs: WatchContext, path: Path, options: WatchOpt
   fs.members.standing.assertReads()
   const mark = since === undefined ? undefined : parseMark(since)
   if (since !== undefined && mark === undefined)
-    throw new InvalidInputError('this is no cursor: give the one of an event, or none')
+    throw new InvalidInputError('this is not a cursor: pass the cursor of an earlier event, or none')
   const scope = new Scope(fs, path, options)
   scope.listedUpTo = mark?.listedUpTo ?? 0
   let cursor: Cursor | undefined

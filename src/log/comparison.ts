@@ -1,5 +1,6 @@
 import { SUPPORT_STATEMENTS_MAX } from '../format/constants.ts'
 import type { PeerId } from '../format/peer-id.ts'
+import { STATEMENT_ID_BYTES } from '../format/statement.ts'
 import type { Clock } from '../util/clock.ts'
 import { OverLimitError } from '../util/errors.ts'
 import type { Logger } from '../util/logger.ts'
@@ -106,7 +107,7 @@ export class Comparison {
     const { peer, client, cursors, log } = this.#options
     const { standing } = walk
     const cursor = standing.position ?? (await cursors.get(peer, walk.class))
-    if (cursor === undefined) return this.#takeAll(walk)
+    if (cursor === undefined) return this.#takeFromStart(walk)
     const totals = await this.#walkNews(cursor, walk)
     if (totals !== undefined) return totals
     if (standing.position !== undefined) {
@@ -115,10 +116,23 @@ export class Comparison {
       client.blame(peer, 'a member does not know a position that it has named itself')
     }
     log('%s does not know our cursor: its data may have been restored from a backup', peer)
-    return this.#takeAll(walk)
+    return this.#takeFromStart(walk)
   }
 
-  /** Takes everything that the peer has, and returns its totals. */
+  /**
+   * Takes everything that the peer has, in the order in which the peer accepted it, and returns its totals. A directory
+   * then comes before most of what is in it, so files can be used while others are still on their way. The cursor is
+   * noted after each page, so a comparison that breaks off goes on with the page at which it was.
+   */
+  async #takeFromStart(walk: Walk): Promise<Totals> {
+    const { peer, client, signal } = this.#options
+    // No id comes after the last one, so this page is empty. It names the lineage of the peer.
+    const { position } = await client.list(peer, walk.class, LAST_ID, signal)
+    const totals = await this.#walkNews({ ...position, sequence: 0 }, walk)
+    return totals ?? client.blame(peer, 'a member does not know a position that it has named itself')
+  }
+
+  /** Lists everything that the peer has, takes what is lacking here, and returns the totals of the peer. */
   async #takeAll(walk: Walk): Promise<Totals> {
     const { peer, client } = this.#options
     const position = await this.#walkList(walk)
@@ -259,6 +273,8 @@ export class Comparison {
     )
   }
 }
+
+const LAST_ID = new Uint8Array(STATEMENT_ID_BYTES).fill(0xff)
 
 function newWalk(statementClass: StatementClass, standing: Standing): Walk {
   return { class: statementClass, standing, listed: 0, lacking: 0, fetched: 0, gone: 0, verdicts: new Map() }

@@ -15,7 +15,7 @@ export const LISTS_MAX = 8_192
 /** The bytes of a lineage, which is drawn at each start. */
 export const LINEAGE_BYTES = 16
 /**
- * The number of starts that a member remembers. A member whose cursor names an earlier start lists everything again.
+ * The number of starts that a member remembers. A member whose cursor names an earlier start asks for everything again.
  */
 export const LINEAGES_MAX = 256
 /**
@@ -89,3 +89,15 @@ export const ASIDES_NAMED_MAX = 8
 export const LOST_NOTED_MAX = 65_536
 /** The most damaged stretches whose statements are looked for, since each search reads a segment. */
 export const SEARCHES_MAX = 1_024
+
+/**
+ * A member may sign as much as its quota, and an eighth more of what does not make the catalog grow: deletes and moves.
+ * Others accept from it a quarter more than its quota, because they may not have forgotten yet what it has forgotten.
+ */
+export const QUOTA_OWN = 9 / 8
+export const QUOTA_OF_OTHERS = 5 / 4
+/**
+ * What a member may sign about membership beyond that, so that one whose quota is used up by files can still let machines
+ * in and hand keys over.
+ */
+export const QUOTA_OF_MEMBERSHIP = { statements: 4_096, bytes: 4_096 * 1_024 }

@@ -16,12 +16,14 @@ import type { StatementClass } from './keys.ts'
 import { NewestStamps } from './newest-stamps.ts'
 import { Positions } from './positions.ts'
 import type { AcceptedListener, Authorizer, LoggedStatement, Projection, Signer, Verdict } from './projection.ts'
+import { type QuotaRules, Quotas } from './quotas.ts'
 import { type FinalCheck, Receiver } from './receiver.ts'
 import { type NewStatement, StatementRows } from './rows.ts'
 import { StatementReader } from './statement-reader.ts'
 
 export type { AsidesReport } from './asides.ts'
 export { REST } from './keys.ts'
+export { OverQuotaError, type QuotaRules } from './quotas.ts'
 
 export interface LogOptions {
   store: Store
@@ -56,6 +58,9 @@ export class Log {
   readonly #written: Array<{ first: number; count: number }> = []
   /** For each author, the newest stamp that has reached this member. */
   readonly newest: NewestStamps
+  /** How much may be signed under each grant. */
+  readonly quotas: Quotas
+  #quotaRules: () => QuotaRules = () => ({ quota: NO_LIMIT, members: () => 1 })
   #authorizer: Authorizer = { authorize: () => ({ refused: 'unknown-grant' }) }
 
   constructor({ store, clock, chance, logger }: LogOptions) {
@@ -76,7 +81,9 @@ export class Log {
       }
     })
     this.#reader = new StatementReader({ store, lost: this.#rows.lost })
+    this.quotas = new Quotas({ counts: this.#rows.counts, rules: () => this.#quotaRules() })
     this.#receiver = new Receiver({
+      quotas: this.quotas,
       early: this.#early,
       index: store.index,
       areForgotten: ids => this.#rows.areForgotten(ids),
@@ -100,6 +107,11 @@ export class Log {
   /** Decides who may sign what. Set it once, before anything is received. */
   set authorizer(authorizer: Authorizer) {
     this.#authorizer = authorizer
+  }
+
+  /** Says how much may be signed under each grant. Without rules, there is no limit. */
+  set quotaRules(rules: () => QuotaRules) {
+    this.#quotaRules = rules
   }
 
   /** The statements that could not be projected. */
@@ -142,9 +154,15 @@ export class Log {
 
   /**
    * Makes statements that this member signed durable. They are not verified, because this member has just made them.
+   * Throws an `OverQuotaError` if this member may not sign that much.
    */
   async append(statements: readonly Statement[], { author, role }: Signer): Promise<void> {
-    await this.#write(statements.map(statement => ({ statement, author, role, from: null })))
+    const reservation = await this.quotas.reserveOwn(statements, { author, role })
+    try {
+      await this.#write(statements.map(statement => ({ statement, author, role, from: null })))
+    } finally {
+      reservation.end()
+    }
   }
 
   /**
@@ -161,6 +179,14 @@ export class Log {
   async get(id: Uint8Array): Promise<LoggedStatement | undefined> {
     const [statement] = await this.#reader.get([id])
     return statement
+  }
+
+  /**
+   * Returns the bytes of statements, in the order of the ids, and undefined for each that the log does not have or whose
+   * row is damaged. There may be fewer than ids: together they have at most `bytesMax` bytes.
+   */
+  bytesOf(ids: readonly Uint8Array[], bytesMax: number): Promise<Array<Uint8Array | undefined>> {
+    return this.#reader.bytesOf(ids, bytesMax)
   }
 
   /** The number of statements whose rows are damaged and which have not arrived again. */
@@ -269,3 +295,5 @@ export class Log {
     }
   }
 }
+
+const NO_LIMIT = { statements: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY }

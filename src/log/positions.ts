@@ -75,7 +75,7 @@ interface TotalsRow {
  * Each start draws a lineage and notes the sequence with which it begins. A position is known here if its lineage is,
  * and if its sequence is not past the sequence with which the next lineage began: up to there both members saw the same
  * history. A member whose data directory is replaced by an older copy starts a lineage that nobody has seen, and has
- * forgotten the later ones, so others notice and list everything.
+ * forgotten the later ones, so others notice and ask for everything.
  *
  * This class owns the tables `sequences`, `lineages` and `totals`. `addTo` and `removeFrom` keep nothing in memory that
  * outlives their batch, so a batch may fail.

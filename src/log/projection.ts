@@ -16,6 +16,7 @@ export const VERDICTS = [
   'unknown-grant',
   'clock-off',
   'lacking',
+  'over-quota',
   'unsupported'
 ] as const
 
@@ -53,7 +54,9 @@ export interface LoggedStatement extends Omit<AcceptedStatement, 'statement'> {
 
 /**
  * Returns true if a statement that was refused may be accepted later: once the grant that it names has arrived, once
- * there is room for a statement whose stamp is too far ahead, or once this member has the blocks that it needs.
+ * there is room for a statement whose stamp is too far ahead, or once this member has the blocks that it needs. A
+ * statement over a quota is not among them, since there may be any number of those: once the quota is raised, the totals
+ * show that they are missing.
  */
 export function isRetryable(verdict: Verdict): boolean {
   return verdict === 'unknown-grant' || verdict === 'clock-off' || verdict === 'lacking'

@@ -12,6 +12,7 @@ import { VERIFY_AT_ONCE } from './constants.ts'
 import type { EarlyStatements } from './early.ts'
 import { keyOf } from './keys.ts'
 import type { Authorized, Authorizer, Projection, Verdict } from './projection.ts'
+import type { MessageCheck, Quotas } from './quotas.ts'
 import type { NewStatement } from './rows.ts'
 
 /** The last check of a statement that passed all others. `i` is its index in the message. */
@@ -26,6 +27,7 @@ export interface ReceiverOptions {
   log: Logger
   projectionOf: (kind: AnyStatement['kind']) => Projection | undefined
   authorize: Authorizer['authorize']
+  quotas: Pick<Quotas, 'checkOf'>
   /** Resolves once the statements are durable and indexed. */
   write: (items: readonly NewStatement[]) => Promise<void>
 }
@@ -60,6 +62,20 @@ export class Receiver {
   }
 
   async #receiveRun(received: readonly Received[], from: PeerId, finalCheck: FinalCheck): Promise<Verdict[]> {
+    const quota = await this.#options.quotas.checkOf(received.filter(statement => typeof statement !== 'string'))
+    try {
+      return await this.#receiveWithin(quota, received, from, finalCheck)
+    } finally {
+      quota.end()
+    }
+  }
+
+  async #receiveWithin(
+    quota: MessageCheck,
+    received: readonly Received[],
+    from: PeerId,
+    finalCheck: FinalCheck
+  ): Promise<Verdict[]> {
     const known = await this.#known(received)
     // Keyed by id, so that a statement that a peer sends twice is written once.
     const accepted = new Map<string, NewStatement>()
@@ -70,7 +86,7 @@ export class Receiver {
         if (known.has(statement)) return finalCheck(statement, i)
         const { early: waiting } = this.#options
         if (waiting.has(statement) && waiting.isEarly(statement) && (await waiting.waits(statement))) return 'waiting'
-        const checked = await this.#check(statement)
+        const checked = await this.#check(statement, signer => quota.fits(statement, signer, from))
         if ('verdict' in checked) return checked.verdict
         const { author, role } = checked
         const item = { statement, author, role, from }
@@ -114,9 +130,14 @@ export class Receiver {
   }
 
   /** Returns who signed a statement, if it is authorized and its signatures are valid, or else the verdict on it. */
-  async #check(statement: AnyStatement): Promise<Authorized | { verdict: Verdict }> {
+  async #check(
+    statement: AnyStatement,
+    fits: (signer: Authorized) => boolean
+  ): Promise<Authorized | { verdict: Verdict }> {
     const authorized = this.#authorize(statement)
     if ('verdict' in authorized) return authorized
+    // This comes before the signatures, so that a member over its quota cannot keep this one busy.
+    if (!this.#options.isLost(statement.id) && !fits(authorized)) return { verdict: 'over-quota' }
     const isValid = await Promise.all(
       authorized.signatures.map(signature => this.#verifications.run(() => verifySignature(signature)))
     )

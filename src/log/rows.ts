@@ -15,6 +15,7 @@ import { LostStatements, type LostStatementsOptions } from './lost.ts'
 import type { NewestStamps } from './newest-stamps.ts'
 import type { Positions } from './positions.ts'
 import type { AcceptedListener, AcceptedStatement, LoggedStatement, Projection, Signer } from './projection.ts'
+import { SignedCounts } from './signed-counts.ts'
 import { isOfStatement } from './statement-fault.ts'
 import { decodeStatementRow, encodeStatementRow, type RowStatement } from './statement-row.ts'
 import { StatementTable } from './statement-table.ts'
@@ -47,6 +48,7 @@ export interface StatementRowsOptions {
 export class StatementRows implements RowProjection {
   readonly asides: Asides
   readonly lost: LostStatements
+  readonly counts: SignedCounts
   readonly #options: StatementRowsOptions
   readonly #table: StatementTable
   readonly #projections: Projection[] = []
@@ -60,7 +62,14 @@ export class StatementRows implements RowProjection {
     this.#options = options
     const { store, positions } = options
     this.asides = new Asides(store.index)
-    this.#table = new StatementTable({ store, positions, wasCovered: id => this.lost.wasCovered(id) })
+    this.counts = new SignedCounts(store.index)
+    this.#table = new StatementTable({
+      store,
+      positions,
+      counts: this.counts,
+      isLost: id => this.lost.has(id),
+      wasCovered: id => this.lost.wasCovered(id)
+    })
     this.lost = new LostStatements({ ...options, alone: work => this.alone(work) })
   }
 

@@ -4,7 +4,7 @@ import type { Store } from '../disk/store.ts'
 import { decodeEntry, MEMBERSHIP, REST, type StatementClass, statementIdOf, statementKey } from './keys.ts'
 import type { LostStatements } from './lost.ts'
 import type { LoggedStatement } from './projection.ts'
-import { decodeStatementRow } from './statement-row.ts'
+import { decodeStatementRow, ROW_FACTS_BYTES, statementBytesIn } from './statement-row.ts'
 
 export interface StatementReaderOptions {
   store: Pick<Store, 'index' | 'read'>
@@ -40,6 +40,26 @@ export class StatementReader {
     return items
   }
 
+  /**
+   * Returns the bytes of statements, in the order of the ids, and undefined for those that the log does not have or that
+   * cannot be read. Stops before the statement with which they would have more than `bytesMax` bytes.
+   */
+  async bytesOf(ids: readonly Uint8Array[], bytesMax: number): Promise<Array<Uint8Array | undefined>> {
+    const found = await this.#find(ids)
+    let bytes = 0
+    const end = found.findIndex(item => {
+      bytes += item === undefined ? 1 : item.place.length - ROW_FACTS_BYTES
+      return bytes > bytesMax
+    })
+    const some = end === -1 ? found : found.slice(0, end)
+    return Promise.all(some.map(async item => (item === undefined ? undefined : this.#readBytes(item))))
+  }
+
+  async #readBytes(found: Found): Promise<Uint8Array | undefined> {
+    const payload = await this.#orLost(found, this.#options.store.read(found.place))
+    return payload === undefined ? undefined : statementBytesIn(payload)
+  }
+
   /** Returns at most `limit` ids of a class, in ascending order, starting with the first id after `after`. */
   async list(statementClass: StatementClass, after: Uint8Array | undefined, limit: number): Promise<Uint8Array[]> {
     const ids: Uint8Array[] = []
@@ -60,9 +80,13 @@ export class StatementReader {
   }
 
   /** Reads a statement that the index has. If its row is damaged, this notes it and returns undefined. */
-  async #readFound({ key, place }: Found): Promise<LoggedStatement | undefined> {
+  #readFound(found: Found): Promise<LoggedStatement | undefined> {
+    return this.#orLost(found, this.#read(found.place))
+  }
+
+  async #orLost<T>({ key, place }: Found, reading: Promise<T>): Promise<T | undefined> {
     try {
-      return await this.#read(place)
+      return await reading
     } catch (error) {
       if (!(error instanceof RowCorruptError)) throw error
       this.#options.lost.note(key, place)

@@ -40,6 +40,14 @@ export function encodeStatementRow({ sequence, arrivedAtMs, role, author, statem
   return concatBytes(u64be(sequence), u64be(Math.max(0, Math.floor(arrivedAtMs))), code, author, statement.bytes)
 }
 
+/** The bytes that a row has besides its statement. */
+export const ROW_FACTS_BYTES = STATEMENT_AT
+
+/** Returns the bytes of the statement in a row, without decoding it. */
+export function statementBytesIn(payload: Uint8Array): Uint8Array {
+  return payload.subarray(STATEMENT_AT)
+}
+
 /**
  * Decodes a row whose checksum was verified. It never throws: a row is durable, so its statement was accepted once, and
  * one statement that cannot be read must not stop the node.

@@ -17,10 +17,14 @@ import {
 } from './keys.ts'
 import type { Numbered, Positions } from './positions.ts'
 import type { LoggedStatement } from './projection.ts'
+import type { SignedCounts } from './signed-counts.ts'
 
 export interface StatementTableOptions {
   store: { index: IndexDb } & Pick<Store, 'markDead'>
   positions: Pick<Positions, 'addTo' | 'removeFrom' | 'discount'>
+  counts: Pick<SignedCounts, 'add' | 'remove'>
+  /** Returns true if a statement was lost by damage. It still counts for its grant. */
+  isLost: (id: Uint8Array) => boolean
   /** Returns true if a statement was lost by damage, and was covered at that time. */
   wasCovered: (id: Uint8Array) => boolean
 }
@@ -48,7 +52,8 @@ export class StatementTable {
     items: readonly LoggedStatement[],
     entries: ReadonlyArray<Entry | undefined>
   ): Promise<void> {
-    const { store, positions, wasCovered } = this.#options
+    const { store, positions, counts, isLost, wasCovered } = this.#options
+    const isNew = items.filter(({ statement }, i) => entries[i] === undefined && !isLost(statement.id))
     const [left, entered]: [Numbered[], Numbered[]] = [[], []]
     for (const [i, item] of items.entries()) {
       const { statement, place, sequence } = item
@@ -65,6 +70,10 @@ export class StatementTable {
     }
     await positions.removeFrom(ops, left)
     await positions.addTo(ops, entered)
+    await counts.add(
+      ops,
+      isNew.map(({ statement }) => statement)
+    )
   }
 
   /**
@@ -92,7 +101,7 @@ export class StatementTable {
   /** Removes statements. Their rows in the segments are dead from then on. */
   async remove(ops: IndexOps, items: readonly LoggedStatement[]): Promise<void> {
     if (items.length === 0) return
-    const { store, positions } = this.#options
+    const { store, positions, counts } = this.#options
     const entries = await this.entriesOf(items.map(({ statement }) => statement))
     const left: Numbered[] = []
     for (const [i, { statement, place, sequence }] of items.entries()) {
@@ -104,6 +113,10 @@ export class StatementTable {
       ops.addAll(store.markDead([entry.place]))
     }
     await positions.removeFrom(ops, left)
+    await counts.remove(
+      ops,
+      items.map(({ statement }) => statement)
+    )
   }
 
   /**

@@ -79,14 +79,7 @@ function pageFields({ next, isEnd }: News, { count, sum }: Totals): Record<strin
 }
 
 async function answerFetch(log: Log, ids: readonly Uint8Array[]): Promise<Response> {
-  const found: Uint8Array[] = []
-  let bytes = 0
-  for (const id of ids.slice(0, PUSH_STATEMENTS_MAX)) {
-    const accepted = await log.get(id)
-    const statement = accepted?.statement.bytes ?? GONE
-    bytes += statement.byteLength
-    if (bytes > SYNC_BYTES_MAX) break
-    found.push(statement)
-  }
-  return { status: 'ok', fields: { lengths: found.map(({ byteLength }) => byteLength) }, body: found }
+  const statements = await log.bytesOf(ids.slice(0, PUSH_STATEMENTS_MAX), SYNC_BYTES_MAX)
+  const body = statements.map(statement => statement ?? GONE)
+  return { status: 'ok', fields: { lengths: body.map(({ byteLength }) => byteLength) }, body }
 }

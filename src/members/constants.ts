@@ -46,6 +46,16 @@ export const OUT_AFTER_MS = 10 * 60_000
 export const OUT_AFTER_MS_MIN = 1_000
 /** The days for which a version is kept after it has ended, unless the network's settings say otherwise. */
 export const VERSION_DAYS = 30
+/**
+ * What the log keeps of what was signed under one grant, unless the settings of the network say otherwise: as many
+ * statements as the largest network has entries, and twice the bytes that these usually take. So no honest member ever
+ * meets the limit, and a member that turns against the others can take at most this from each of their disks.
+ */
+export const QUOTA_STATEMENTS = 10_000_000
+export const QUOTA_BYTES = 16 * 2 ** 30
+/** The least that an admin may set, so that no slip of the pen makes the network read-only. */
+export const QUOTA_STATEMENTS_MIN = 100
+export const QUOTA_BYTES_MIN = 2 ** 20
 export const DAY_MS = 24 * 60 * 60_000
 /** The number of copies of a file, unless its owner or the settings of the network ask for another. */
 export const REPLICAS_DEFAULT = 3

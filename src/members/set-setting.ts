@@ -1,11 +1,17 @@
-import { OUT_AFTER_MS_MAX, REPLICAS_MAX, VERSION_DAYS_MAX } from '../format/constants.ts'
+import {
+  CAPACITY_BYTES_MAX,
+  OUT_AFTER_MS_MAX,
+  QUOTA_STATEMENTS_MAX,
+  REPLICAS_MAX,
+  VERSION_DAYS_MAX
+} from '../format/constants.ts'
 import type { Fields } from '../format/kinds.ts'
 import { peerIdOf } from '../format/peer-id.ts'
 import { encodeReplicas } from '../format/replicas.ts'
 import { hlcMs } from '../format/stamp.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import type { Authority } from './authority.ts'
-import { DAY_MS, OUT_AFTER_MS_MIN, VERSION_DAYS } from './constants.ts'
+import { DAY_MS, OUT_AFTER_MS_MIN, QUOTA_BYTES_MIN, QUOTA_STATEMENTS_MIN, VERSION_DAYS } from './constants.ts'
 import { NotBuiltSettingError } from './errors.ts'
 import type { GrantSigner } from './joining/grant-signer.ts'
 import type { Settings } from './settings.ts'
@@ -49,11 +55,23 @@ const BOUNDS: Readonly<Record<SettingKey, Bounds>> = {
     max: VERSION_DAYS_MAX,
     hasAll: false,
     words: `a number of days from 0 to ${VERSION_DAYS_MAX.toLocaleString('en-US')}`
+  },
+  quotaStatements: {
+    min: QUOTA_STATEMENTS_MIN,
+    max: QUOTA_STATEMENTS_MAX,
+    hasAll: false,
+    words: `a number from ${QUOTA_STATEMENTS_MIN} to ${QUOTA_STATEMENTS_MAX.toLocaleString('en-US')}`
+  },
+  quotaBytes: {
+    min: QUOTA_BYTES_MIN,
+    max: CAPACITY_BYTES_MAX,
+    hasAll: false,
+    words: 'a size from 1 MiB to 1 PiB'
   }
 }
 const KEYS = Object.keys(BOUNDS) as readonly SettingKey[]
 /** Settings that statements may have, and that have no effect yet. */
-const NOT_BUILT: ReadonlySet<string> = new Set(['chunker', 'dedupe', 'quotas'])
+const NOT_BUILT: ReadonlySet<string> = new Set(['chunker', 'dedupe'])
 
 /** Returns all settings, in the order in which they are documented. */
 export function settingItems(options: Pick<SetSettingOptions, 'settings' | 'roster'>): SettingItem[] {
@@ -70,8 +88,8 @@ export async function setSetting(key: string, value: Value, options: SetSettingO
   checkBounds(known, value)
   checkAck(known, value, settings)
   signer.assertAdmin('changes settings')
-  const before = settings.settingOf(known)?.statement.hlc
-  const fields: Fields<'settings'> = { [known]: value === 'all' ? encodeReplicas(Number.POSITIVE_INFINITY) : value }
+  const before = settings.settingOf(fieldOf(known))?.statement.hlc
+  const fields = fieldsOf(known, value === 'all' ? encodeReplicas(Number.POSITIVE_INFINITY) : value, settings)
   await signer.keep([signer.sign('settings', fields, ...(before === undefined ? [] : [before]))])
   return itemOf(known, options)
 }
@@ -81,6 +99,17 @@ function knownKey(key: string): SettingKey {
   if (known !== undefined) return known
   if (NOT_BUILT.has(key)) throw new NotBuiltSettingError()
   throw new InvalidInputError(`there is no such setting: the settings are ${KEYS.join(', ')}`)
+}
+
+/** The field of the statement that holds a setting. Both quotas are in one field. */
+function fieldOf(key: SettingKey): keyof Fields<'settings'> {
+  return key === 'quotaStatements' || key === 'quotaBytes' ? 'quotas' : key
+}
+
+function fieldsOf(key: SettingKey, value: number, settings: Settings): Fields<'settings'> {
+  if (key === 'quotaStatements') return { quotas: { ...settings.get('quotas'), statements: value } }
+  if (key === 'quotaBytes') return { quotas: { ...settings.get('quotas'), nodeBytes: value } }
+  return { [key]: value }
 }
 
 function checkBounds(key: SettingKey, value: Value): void {
@@ -99,7 +128,7 @@ function checkAck(key: SettingKey, value: Value, { replicas, ack }: Settings): v
 }
 
 function itemOf(key: SettingKey, { settings, roster }: Pick<SetSettingOptions, 'settings' | 'roster'>): SettingItem {
-  const setting = settings.settingOf(key)
+  const setting = isSet(key, settings) ? settings.settingOf(fieldOf(key)) : undefined
   const value = valueFor(key, settings)
   if (setting === undefined) return { key, value, default: true, setBy: null, setAt: null }
   const peerId = peerIdOf(setting.author)
@@ -107,10 +136,19 @@ function itemOf(key: SettingKey, { settings, roster }: Pick<SetSettingOptions, '
   return { key, value, default: false, setBy, setAt: new Date(hlcMs(setting.statement.hlc)) }
 }
 
+/** The statement that holds the quotas may set only one of them. */
+function isSet(key: SettingKey, settings: Settings): boolean {
+  const quotas = settings.get('quotas')
+  if (key === 'quotaStatements') return quotas?.statements !== undefined
+  return key === 'quotaBytes' ? quotas?.nodeBytes !== undefined : true
+}
+
 function valueFor(key: SettingKey, settings: Settings): SettingItem['value'] {
   const { replicas, ack, outAfterMs } = settings
   if (key === 'outAfter') return outAfterMs
   if (key === 'versionDays') return settings.get('versionDays') ?? VERSION_DAYS
+  if (key === 'quotaStatements') return settings.quota.statements
+  if (key === 'quotaBytes') return settings.quota.bytes
   const copies = key === 'replicas' ? replicas : ack
   if (copies === undefined) return null
   return Number.isFinite(copies) ? copies : 'all'

@@ -5,7 +5,15 @@ import { compareStamps } from '../format/stamp.ts'
 import { type Statement, stampOf } from '../format/statement.ts'
 import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
 import { compareBytes } from '../util/bytes.ts'
-import { DAY_MS, OUT_AFTER_MS, OUT_AFTER_MS_MIN, REPLICAS_DEFAULT, VERSION_DAYS } from './constants.ts'
+import {
+  DAY_MS,
+  OUT_AFTER_MS,
+  OUT_AFTER_MS_MIN,
+  QUOTA_BYTES,
+  QUOTA_STATEMENTS,
+  REPLICAS_DEFAULT,
+  VERSION_DAYS
+} from './constants.ts'
 
 type Key = keyof Fields<'settings'>
 
@@ -19,7 +27,7 @@ export interface Setting {
  * The settings of the network, which its admins sign. Each key has the value that the statement with the last stamp gave
  * it, so two statements that set different keys both count. They are kept in memory, and loaded from the log at start.
  *
- * `chunker`, `dedupe` and `quotas` have no effect yet.
+ * `chunker` and `dedupe` have no effect yet.
  */
 export class Settings implements Projection {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['settings'])
@@ -63,6 +71,12 @@ export class Settings implements Projection {
   /** How long a version is kept after it has ended, in ms. */
   get versionsKeptMs(): number {
     return (this.get('versionDays') ?? VERSION_DAYS) * DAY_MS
+  }
+
+  /** How many statements may be signed under one grant, and how many bytes of them. */
+  get quota(): { statements: number; bytes: number } {
+    const { statements = QUOTA_STATEMENTS, nodeBytes: bytes = QUOTA_BYTES } = this.get('quotas') ?? {}
+    return { statements, bytes }
   }
 
   check({ fields }: Statement): void {

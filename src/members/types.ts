@@ -132,14 +132,14 @@ export interface FoundNetwork {
 }
 
 /** The settings of the network, by their keys. */
-export type SettingKey = 'replicas' | 'ack' | 'outAfter' | 'versionDays'
+export type SettingKey = 'replicas' | 'ack' | 'outAfter' | 'versionDays' | 'quotaStatements' | 'quotaBytes'
 
 /** A setting of the network. */
 export interface SettingItem {
   key: SettingKey
   /**
    * `replicas` and `ack` are a number of members, or `all`. `ack` is null by default: two if a second member can be
-   * reached. `outAfter` is in ms, `versionDays` in days.
+   * reached. `outAfter` is in ms, `versionDays` in days. `quotaStatements` and `quotaBytes` are what one member may sign.
    */
   value: number | 'all' | null
   /** True if no admin has set it. */

@@ -108,6 +108,8 @@ function* warningsOf(
   const { found, left } = blocks.badBlocks
   if (found > 0)
     yield `blocks on this disk were damaged or could not be read since the start (${found}, still bad: ${left}): the disk may be wearing out`
+  if (blocks.freeing.unreadableNodes > 0)
+    yield `parts of files that are gone cannot be read here or on another member (${blocks.freeing.unreadableNodes}), so the space of what belongs to them does not come back: run dfs fsck`
   for (const { author, records, isStopping } of blocks.inDanger.incomplete)
     yield `files by ${nameOfMember(author, members)} are incomplete (${records}): no reachable member has all of their manifests${isStopping ? ', and this node frees nothing until they come, for 7 days at most' : ''}; start the machine that has them, or put the files again`
   if (log.earlyCount > 0)

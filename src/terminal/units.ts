@@ -28,6 +28,14 @@ export function parseSize(flag: string, text: string): number {
   return bytes
 }
 
+/** Returns a number of bytes as `parseSize` takes it, in the largest unit of 1,024 that fits exactly. */
+export function sizeText(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+  let power = 0
+  while (power < units.length - 1 && bytes > 0 && bytes % 2 ** (10 * (power + 1)) === 0) power++
+  return `${bytes / 2 ** (10 * power)}${units[power]}`
+}
+
 /** Returns the number of milliseconds in a time such as `5s`, `10m`, `24h` or `30d`. */
 export function parseTime(flag: string, text: string): number {
   const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([smhd])$/.exec(text.trim()) ?? []

@@ -280,6 +280,47 @@ test('two members that free their surplus at once leave enough copies', async t 
   }
 })
 
+test('an upload that takes two days keeps all its blocks on every member, whatever is freed meanwhile', async t => {
+  const { clock, members } = await start(t, 2)
+  const [writer, keeper] = members
+  const shared = bytesOf(3)
+  const { record: old } = await whileTimePasses(clock, writer.put(shared, { replicas: ALL }))
+  const goOn = Promise.withResolvers<void>()
+  async function* slow() {
+    yield shared
+    await goOn.promise
+    yield bytesOf(1)
+  }
+  const put = writer.put(slow(), { replicas: ALL })
+  await pass(clock, HOUR, 10 * MINUTE)
+  for (const member of [writer, keeper]) await member.release(old)
+  await pass(clock, 47 * HOUR, 10 * MINUTE)
+  for (const { blocks } of [writer, keeper]) await whileTimePasses(clock, blocks.freeing.run())
+  // The last chunk of what has been sent is not complete. The others are here, on both.
+  assert.deepEqual([await writer.count(), await keeper.count()], [2, 2])
+  goOn.resolve()
+  const { record, outcome } = await whileTimePasses(clock, put)
+  assert.equal(outcome.reached.length, 2)
+  await pass(clock, 10 * MINUTE)
+  for (const member of [writer, keeper]) assert.deepEqual(await keysHere(member), await blocksOf([record], [writer]))
+})
+
+test('what a writer left that died before its record is freed on every member, and nothing else', async t => {
+  const { clock, members } = await start(t, 2)
+  const [writer, keeper] = members
+  const { record } = await whileTimePasses(clock, writer.put(bytesOf(2), { replicas: ALL }))
+  async function* endless() {
+    yield bytesOf(5)
+    await new Promise(() => {})
+  }
+  void writer.put(endless(), { replicas: ALL }).catch(() => {})
+  await timePassesUntil(clock, 'both have what was sent', async () => (await keeper.count()) === 7)
+  await writer.restart({ crash: true })
+  await pass(clock, 27 * HOUR, 5 * MINUTE)
+  const needed = await blocksOf([record], [keeper])
+  for (const member of [writer, keeper]) assert.deepEqual(await keysHere(member), needed)
+})
+
 const SEEDS = process.env['DFS_LONG'] === '1' ? 300 : 12
 
 test(`${SEEDS} seeds: after any sequence of puts, releases and crashes, exactly the blocks that records need are here`, async () => {

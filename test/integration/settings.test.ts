@@ -14,12 +14,14 @@ test('a setting that an admin changes holds for every member, and puts follow it
     { key: 'replicas', value: 3, default: true, setBy: null, setAt: null },
     { key: 'ack', value: null, default: true, setBy: null, setAt: null },
     { key: 'outAfter', value: 600_000, default: true, setBy: null, setAt: null },
-    { key: 'versionDays', value: 30, default: true, setBy: null, setAt: null }
+    { key: 'versionDays', value: 30, default: true, setBy: null, setAt: null },
+    { key: 'quotaStatements', value: 10_000_000, default: true, setBy: null, setAt: null },
+    { key: 'quotaBytes', value: 16 * 2 ** 30, default: true, setBy: null, setAt: null }
   ])
   const set = await a.setSetting('versionDays', 90)
   assert.deepEqual([set.value, set.default, set.setBy], [90, false, { peerId: a.peerId, name: a.name }])
   await a.setSetting('outAfter', 1_200_000)
-  await until('the other has both', async () => (await valuesOf(b)).join() === '3,,1200000,90')
+  await until('the other has both', async () => (await valuesOf(b)).join().startsWith('3,,1200000,90,'))
   await until('each counts on the other', async () => (await b.put('/first', randomBytes(1))).wanted === 2)
   await a.setSetting('replicas', 1)
   await until('the other has it', async () => (await valuesOf(b))[0] === 1)
@@ -32,7 +34,12 @@ test('a setting that an admin changes holds for every member, and puts follow it
 test('a setting that does not exist, is not built or is out of bounds is refused in words, and so is a writer', async t => {
   const { node } = await startNode(t)
   const cases: Array<[key: string, value: number | 'all', code: string, words: RegExp]> = [
-    ['colour', 1, 'invalid', /no such setting: the settings are replicas, ack, outAfter, versionDays/],
+    [
+      'colour',
+      1,
+      'invalid',
+      /no such setting: the settings are replicas, ack, outAfter, versionDays, quotaStatements, quotaBytes/
+    ],
     ['chunker', 1, 'unsupported', /not built yet/],
     ['replicas', 0, 'invalid', /a number from 1 to 255, or "all"/],
     ['replicas', 256, 'invalid', /a number from 1 to 255/],

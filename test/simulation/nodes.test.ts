@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { runSeed } from './whole/schedule.ts'
+import { FORGETFUL_SEEDS, runSeed } from './whole/schedule.ts'
 
 /** An ordinary run uses a few seeds whose worlds come to rest soon. Other worlds take an hour of simulated time. */
 const [FIRST, SEEDS] = process.env['DFS_LONG'] === '1' ? [1, 1_000] : [30, 9]
@@ -11,6 +11,8 @@ const PAST_SEEDS: readonly number[] = [9, 23, 69, 91, 608]
  * list.
  */
 const OPEN_SEEDS: ReadonlyMap<number, string> = new Map()
+/** How many seeds of networks that keep no versions an ordinary run uses. */
+const FORGETFUL = process.env['DFS_LONG'] === '1' ? 300 : 6
 const MINUTE = 60_000
 const only = process.env['DFS_SEED']
 
@@ -43,6 +45,14 @@ test(`whole nodes, ${SEEDS} seeds: no acknowledged file is lost, no acknowledgem
   const ordinary = Array.from({ length: SEEDS }, (_, i) => FIRST + i).filter(seed => !OPEN_SEEDS.has(seed))
   const seeds = only === undefined ? [...PAST_SEEDS, ...ordinary] : [Number(only)]
   const failures = await runAll([...new Set(seeds)])
+  assert.equal(failures.length, 0, failures.join('\n\n'))
+})
+
+test(`whole nodes of networks that keep no versions, ${FORGETFUL} seeds: nothing that is needed is freed`, {
+  timeout: 60 * MINUTE,
+  skip: only !== undefined
+}, async () => {
+  const failures = await runAll(Array.from({ length: FORGETFUL }, (_, i) => FORGETFUL_SEEDS + i))
   assert.equal(failures.length, 0, failures.join('\n\n'))
 })
 

@@ -1,12 +1,15 @@
+import { LRUCache } from 'lru-cache'
 import type { IndexDb } from '../../disk/index-db.ts'
 import type { IndexSink } from '../../disk/index-sink.ts'
 import type { Bodies } from '../bodies.ts'
+import { FEED_PATHS_MAX } from '../constants.ts'
 import type { Names } from '../names.ts'
 import { directorySteps } from './directory-steps.ts'
 import { appendRow } from './feed-rows.ts'
 import { fileSteps } from './file-steps.ts'
 import { type BatchResult, Look, type Looked } from './look.ts'
 import { NameView } from './name-view.ts'
+import type { Place } from './paths.ts'
 import type { Step } from './steps.ts'
 
 export interface FeedRecorderOptions {
@@ -27,6 +30,8 @@ export interface FeedRecorderOptions {
  */
 export class FeedRecorder {
   readonly #options: FeedRecorderOptions & { view: NameView }
+  /** The paths of directories as the index has them, so that a record deep in the tree costs no more than another. */
+  readonly #cache = new LRUCache<string, Exclude<Place, string>>({ max: FEED_PATHS_MAX })
 
   constructor(options: FeedRecorderOptions) {
     const { index, names, bodies } = options
@@ -37,8 +42,9 @@ export class FeedRecorder {
 
   /** Adds what the batch changes to its sink. Call it last, once all other rows of the batch are known. */
   async record(result: BatchResult, sink: IndexSink): Promise<void> {
-    const look = new Look(this.#options, result)
+    const look = new Look({ ...this.#options, cache: this.#cache }, result)
     const steps = await this.#steps(result, look)
+    if (look.movesDirectories || look.isElsewhere) this.#cache.clear()
     if (steps.length > 0) await appendRow(this.#options, { atMs: look.atMs, steps }, sink)
   }
 

@@ -9,7 +9,7 @@ import type { DirectoryChanges, NameChange } from '../rows/directory-changes.ts'
 import { placeKey, type TreeRow } from '../rows/entry-row.ts'
 import { decodeDirectoryValue, directoryKey, nameKeyOf, waitingKey } from '../rows/keys.ts'
 import type { PendingRow, PendingRows } from '../rows/pending-rows.ts'
-import { indexedTree, Paths, type Place, type TreeState } from './paths.ts'
+import { indexedTree, type PathCache, Paths, type Place, type TreeState } from './paths.ts'
 import type { Cause, Kind } from './steps.ts'
 
 /** What the projection knows of an entry to which a batch adds records. */
@@ -60,6 +60,8 @@ export interface Looked {
 export class Look {
   /** When the last record of the batch reached this member. */
   readonly atMs: number
+  /** True if the path of a directory may change that the batch does not change itself. */
+  readonly movesDirectories: boolean
   readonly before: Paths
   readonly after: Paths
   /** True if entries that no directory shows, which show at `/`, may change. */
@@ -68,14 +70,20 @@ export class Look {
   readonly #names: Names
   readonly #result: BatchResult
 
-  constructor({ index, names }: { index: IndexDb; names: Names }, result: BatchResult) {
+  /** `cache` has paths as they are before the batch. */
+  constructor({ index, names, cache }: { index: IndexDb; names: Names; cache?: PathCache }, result: BatchResult) {
     this.#index = index
     this.#names = names
     this.#result = result
     this.atMs = [...result.arrivals.values()].reduce((last, atMs) => Math.max(last, atMs), 0)
     const options = { index, names, nowMs: this.atMs }
-    this.before = new Paths({ ...options, tree: indexedTree(index) })
-    this.after = new Paths({ ...options, tree: this.#pendingTree() })
+    const before = new Paths({ ...options, tree: indexedTree(index), cache })
+    this.before = before
+    // If no directory leaves its place, those that the batch does not change are where they were.
+    const placeOf = (directory: Uint8Array): Promise<Place> | undefined =>
+      this.movesDirectories || result.rows.get(directory) !== undefined ? undefined : before.of(directory)
+    this.movesDirectories = movesDirectories(result)
+    this.after = new Paths({ ...options, tree: this.#pendingTree(), placeOf })
   }
 
   /** Returns the changes of one entry: none, one, or two if a file turns into a directory or the reverse. */
@@ -180,4 +188,14 @@ export function factsOf(
     isSame,
     hasVersions: before.length > 1 || after.length > 1
   }
+}
+
+function movesDirectories({ rows, names }: BatchResult): boolean {
+  for (const { entry, old, row } of rows.all()) {
+    if (row.kind !== 'directory' && old?.kind !== 'directory') continue
+    const [from, to] = [shownKey(entry, old), shownKey(entry, row)]
+    if (old !== undefined && !(from !== undefined && to !== undefined && equalBytes(from, to))) return true
+  }
+  for (const { before, after } of names.values()) if (before?.byteLength === 0 || after?.byteLength === 0) return true
+  return false
 }

@@ -43,6 +43,16 @@ export interface PathsOptions {
   names: Names
   tree: TreeState
   nowMs: number
+  /** Paths that are known, and where those that are found are added. */
+  cache?: PathCache | undefined
+  /** Returns the place of a directory if it is known otherwise. */
+  placeOf?: ((directory: Uint8Array) => Promise<Place> | undefined) | undefined
+}
+
+/** The places of directories that show, by their ids in hex. */
+export interface PathCache {
+  get(directory: string): Exclude<Place, string> | undefined
+  set(directory: string, place: Exclude<Place, string>): unknown
 }
 
 /** Finds the paths of directories by their ids. It remembers them, so use it only while the tree stays the same. */
@@ -59,7 +69,7 @@ export class Paths {
     const way: Array<{ key: string; name: string; isShared: boolean }> = []
     let place: Place | undefined
     for (let at = directory; place === undefined; ) {
-      place = this.#known.get(toHex(at))
+      place = this.#known.get(toHex(at)) ?? this.#options.cache?.get(toHex(at)) ?? (await this.#options.placeOf?.(at))
       if (place !== undefined) break
       const step = await this.#step(at)
       if (typeof step === 'string') place = step
@@ -72,6 +82,7 @@ export class Paths {
     for (const { key, name, isShared } of way.reverse()) {
       if (typeof place !== 'string') place = { path: [...place.path, name], isShared: place.isShared || isShared }
       this.#known.set(key, place)
+      if (typeof place !== 'string') this.#options.cache?.set(key, place)
     }
     return place
   }

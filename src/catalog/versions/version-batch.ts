@@ -184,7 +184,9 @@ export class VersionBatch {
     // A head that carries the version waits on other members until they have the record that wrote it.
     for (const holder of holders) if (await this.#isHead(entry, heads, holder)) return
     for (const { id } of holders) this.#forgettable.set(toHex(id), heads.past)
-    if (row !== undefined) this.#forgettable.set(toHex(row.id), heads.past)
+    if (row === undefined) return
+    this.#forgettable.set(toHex(row.id), heads.past)
+    this.#rows.put(Blocks.releasedKey(row.id), NO_BYTES)
   }
 
   /** Of a version that was sealed again, releases the records with the contents that are no longer the best. */
@@ -215,7 +217,11 @@ export class VersionBatch {
     if (heads === undefined || heads.live.has(toHex(id))) return
     if (await this.#isOlderHead(entry, heads, stamp)) return
     const named = rootOf(root)
-    if (!('cid' in named)) return
+    if (!('cid' in named)) {
+      // It claims nothing. But nobody need wait any more until another member has it.
+      this.#rows.put(Blocks.releasedKey(id), NO_BYTES)
+      return
+    }
     // How many copies were wanted does not matter any more.
     const ref = { id, root: named.cid, replicas: 1, author: peerIdOf(stamp.author) }
     this.#rows.addAll(Blocks.releaseOps(ref))

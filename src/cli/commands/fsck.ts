@@ -1,11 +1,16 @@
 import type { AnswerOf } from '../../contract/verbs.ts'
 import { CliError } from '../../terminal/errors.ts'
 import { note, printJson, printLine } from '../../terminal/print.ts'
+import { addHelpBelow } from '../../terminal/program.ts'
 import { formatCount } from '../../terminal/units.ts'
 import type { DfsCommand } from '../command.ts'
 import type { Session } from '../session.ts'
 
 type Result = AnswerOf<'fsck'>
+
+const HELP = `
+Compares the blocks on this machine with the log, and gets those that are missing or damaged from other members. Names \
+the files of which a block is lost.`
 
 interface Flags {
   readData?: true
@@ -16,7 +21,7 @@ export const fsck: DfsCommand = {
   summary: 'check what is stored here, and repair it',
   exits: ['integrity'],
   declare(command) {
-    command.option('--read-data', 'also read every block and compare it with its name')
+    addHelpBelow(command.option('--read-data', 'also read every block and compare it with its name'), HELP)
   },
   async run({ client, isJson }: Session, { readData }: Flags) {
     const result = await client.call('fsck', { readData })
@@ -27,7 +32,9 @@ export const fsck: DfsCommand = {
       printLine(`${formatCount(checked, 'block')} checked, ${counts.join(', ')}`)
       for (const { path, cid } of lost) printLine(`lost: ${path ?? 'an old version or a removed file'} (block ${cid})`)
       if (!certain)
-        note('claims that may be of nothing were left alone: this node does not know yet which blocks are needed')
+        note(
+          'blocks that look unneeded were kept: this node does not know yet which blocks are needed (see dfs status)'
+        )
     }
     if (lostCount > 0) throw new CliError('corrupt', adviceFor(result))
   }

@@ -1,8 +1,13 @@
 import { note, printJson, printLine } from '../../terminal/print.ts'
+import { addHelpBelow } from '../../terminal/program.ts'
 import { tableLines } from '../../terminal/table.ts'
 import { formatBytes, formatCount } from '../../terminal/units.ts'
 import type { DfsCommand } from '../command.ts'
 import type { Session } from '../session.ts'
+
+const HELP = `
+The node frees this in time by itself. This command does it now: what deleted files, old versions and cut-off uploads \
+left, and copies that other members owe and prove.`
 
 interface Flags {
   dryRun?: true
@@ -10,10 +15,10 @@ interface Flags {
 
 export const gc: DfsCommand = {
   name: 'gc',
-  summary: 'free space here that nothing needs, now',
+  summary: 'free space on this machine that nothing needs',
   exits: [],
   declare(command) {
-    command.option('--dry-run', 'only say what would be freed, and why')
+    addHelpBelow(command.option('--dry-run', 'only say what would be freed, and why'), HELP)
   },
   async run({ client, isJson }: Session, { dryRun }: Flags) {
     const result = await client.call('gc', { dryRun })
@@ -33,6 +38,6 @@ export const gc: DfsCommand = {
         'nothing is freed at the moment, because this node does not know yet which blocks are needed: see dfs status'
       )
     if (unreadable > 0)
-      note(`${unreadable} parts of files that are gone cannot be read, so what belongs to them stays: run dfs fsck`)
+      note(`${unreadable} parts of removed files cannot be read, so the blocks below them stay: run dfs fsck`)
   }
 }

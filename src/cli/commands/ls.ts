@@ -21,18 +21,18 @@ export const ls: DfsCommand = {
   exits: ['notFound'],
   examples: [
     ['dfs ls -lR /photos', 'list everything below a directory'],
-    ['dfs ls --deleted /photos', 'list what was removed from it; dfs restore brings it back'],
-    ['dfs ls -R --watch /photos', 'list, and then say what changes, until Ctrl-C'],
-    ['dfs ls --watch --json --since CURSOR', 'say what has changed since the line with this cursor, and go on']
+    ['dfs ls --deleted /photos', 'list what was removed from it'],
+    ['dfs ls -R --watch /photos', 'list, then show changes until Ctrl-C'],
+    ['dfs ls --watch --json --since CURSOR', 'go on after an earlier line']
   ],
   declare(command) {
     command
       .argument('[path]', 'directory (default /)', nonEmpty, '/')
-      .option('-l, --long', 'with sizes, times, and (without --watch) which files are on this machine', false)
+      .option('-l, --long', 'with sizes, times, and which files are on this machine', false)
       .option('-R, --recursive', 'with everything below it', false)
       .option('--deleted', 'list what was removed, instead of what is there', false)
-      .option('--watch', 'then say what changes there, whoever changes it', false)
-      .option('--since <cursor>', 'with --watch: list nothing, say what has changed since', nonEmpty)
+      .option('--watch', 'then show each change, whoever makes it', false)
+      .option('--since <cursor>', 'with --watch: no list, but all changes since this cursor', nonEmpty)
   },
   async run(session: Session, path: string, flags: Flags) {
     if (flags.since !== undefined && !flags.watch) throw usage('--since needs --watch')

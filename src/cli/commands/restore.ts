@@ -6,10 +6,10 @@ import type { Session } from '../session.ts'
 
 export const restore: DfsCommand = {
   name: 'restore',
-  summary: 'bring back what was removed, or an earlier version of a file',
+  summary: 'bring back an earlier version, or what was removed',
   exits: ['notFound', 'integrity', 'noSpace'],
   examples: [
-    ['dfs restore /notes.txt', 'undo the last change of a file, or its removal'],
+    ['dfs restore /notes.txt', 'undo its last change or its removal'],
     ['dfs restore /notes.txt 3f9a2c1b', 'make a version current (see dfs versions)'],
     ['dfs restore /photos', 'bring back all that one rm -r took']
   ],

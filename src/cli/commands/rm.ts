@@ -21,16 +21,16 @@ export const rm: DfsCommand = {
   examples: [
     ['dfs rm -r /photos', 'remove a directory and everything below it'],
     ['dfs rm --wait /x.png', 'remove a file, and wait for all members'],
-    ['dfs rm --purge /x.png', 'end its versions too, also of a removed file'],
-    ['dfs rm --cancel /x.png', 'keep the versions that a purge is to end']
+    ['dfs rm --purge /x.png', 'also end its versions, now or after it was removed'],
+    ['dfs rm --cancel /x.png', 'cancel its purge, so that it can be restored']
   ],
   declare(command) {
     command
       .argument('<path...>', 'files or directories', eachNonEmpty)
       .option('-r, --recursive', 'remove a directory and everything below it', false)
       .option('--purge', 'remove the versions too: at once if this machine is an admin, else after 7 days', false)
-      .option('--wait', 'wait until every member has acknowledged it, but for those that are out', false)
-      .option('--cancel', 'cancel a purge that still waits; what is removed stays removed', false)
+      .option('--wait', 'wait until every member that is not out has acknowledged it', false)
+      .option('--cancel', 'cancel a purge that has not taken effect; the file stays removed', false)
   },
   async run(session: Session, paths: readonly string[], flags: Flags) {
     const { purge, wait, cancel } = flags

@@ -60,7 +60,10 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
   const sealed = new SealedEntries({ index, log, keys, clock, chance, logger, onOpened: () => feed.wake() })
   const author = new Author({ self, keys, chance, bodies, nodeCodecs })
   const assertMayWrite = (): void => members.assertMayWrite()
-  const assertRoom = (): Promise<void> => blocks.withRoom(() => disk.capacity.assertRoom())
+  const assertRoom = async (): Promise<void> => {
+    await log.quotas.assertMayGrow(self.grant.id)
+    await blocks.withRoom(() => disk.capacity.assertRoom())
+  }
   const keptMs = (): number => settings.versionsKeptMs
   const retention = new Retention({
     index,

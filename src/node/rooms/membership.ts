@@ -52,6 +52,7 @@ export async function buildMembership(init: RoomOptions, rooms: RoomsAround): Pr
   const roster = new Roster(secrets.network, clock)
   log.authorizer = roster
   const settings = new Settings()
+  log.quotaRules = () => ({ quota: settings.quota, members: () => roster.members.length })
   const outs = new Outs()
   const statuses = buildStatuses(init, { roster, settings, outs })
   const self = new LocalMember(secrets, clock, chance)

@@ -94,6 +94,12 @@ export interface RunResult {
 }
 
 /**
+ * From this seed on, the network keeps no versions. What is overwritten or deleted is freed and forgotten at once, where
+ * other worlds would take 30 days.
+ */
+export const FORGETFUL_SEEDS = 1_000_000
+
+/**
  * Runs the world of one seed. The seed draws the number of machines, the kinds of steps, and the steps. Nothing else
  * does, so a seed always runs the same way.
  */
@@ -117,6 +123,7 @@ export async function runSeed({ seed, isLogging }: RunOptions): Promise<RunResul
 
 class Schedule {
   readonly #world: World
+  readonly #seed: number
   readonly #chance
   readonly #kinds: readonly Kind[]
   readonly #isRacing: boolean
@@ -127,6 +134,7 @@ class Schedule {
 
   constructor(world: World, seed: number) {
     this.#world = world
+    this.#seed = seed
     this.#chance = seededChance(seed)
     this.#victim = this.#pick(world.machines)
     this.#isRacing = this.#draw() < RACING_SHARE
@@ -141,6 +149,7 @@ class Schedule {
     const world = this.#world
     world.say(`steps: ${this.#kinds.join(' ')}`)
     for (const machine of world.machines) await world.start(machine)
+    if (this.#seed >= FORGETFUL_SEEDS) await world.machines[0]?.node?.setSetting('versionDays', 0)
     if (this.#kinds.includes('hostile')) await world.addHostile(this.#chance)
     await world.time.pass(5 * SECOND)
     world.hostile?.announce()

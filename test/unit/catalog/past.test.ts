@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DELETED_AT_ONCE } from '../../../src/catalog/constants.ts'
+import { VersionExpiredError } from '../../../src/catalog/errors.ts'
 import { Past, type PastPlace, type RemovedEntry, type VersionRow } from '../../../src/catalog/past/past.ts'
 import { SEEN_MAX } from '../../../src/format/constants.ts'
 import { parsePath } from '../../../src/format/path.ts'
 import { hlcAt } from '../../../src/format/stamp.ts'
 import { toHex } from '../../../src/util/bytes.ts'
+import { CLOCK_STANDS_MS } from '../../../src/util/steady-clock.ts'
 import { clock, contentOf, fileWith, names, Setup, sign, writer } from './setup.ts'
 
 const ENTRY = Buffer.alloc(16, 1)
@@ -183,4 +185,45 @@ test('files of one name with the same content are no conflict, and are removed a
   assert.equal((await apart.paths()).length, 2)
   await apart.catalog.remove(parsePath('/f'), {})
   assert.deepEqual(await apart.contents(), ['/f other'])
+})
+
+test('a version whose time is over is listed as gone, is not restored by default, and says since when it is gone', async () => {
+  const setup = await Setup.open()
+  const { catalog, retention } = setup
+  const pass = async (ms: number): Promise<void> => {
+    for (const step of [ms, CLOCK_STANDS_MS]) {
+      setup.clock.advance(step)
+      await retention.look()
+    }
+  }
+  const day = 24 * 60 * 60_000
+  await catalog.link(parsePath('/f'), contentOf('one'), { replicas: 1 })
+  await pass(day)
+  await catalog.link(parsePath('/f'), contentOf('two'), { replicas: 1 })
+  await pass(20 * day)
+  await catalog.remove(parsePath('/f'), {})
+  await pass(15 * day)
+  const past = pastOf(setup)
+  const place = await placeOf(past, '/f')
+  const states = (await all(past.versions.list(place))).map(({ isDelete, isDropped }) => [isDelete, isDropped])
+  assert.deepEqual(states, [
+    [true, false],
+    [false, false],
+    [false, true]
+  ])
+  const [, , gone] = (await all(past.versions.rows(place))) as [VersionRow, VersionRow, VersionRow]
+  await assert.rejects(past.versions.read(gone), (error: unknown) => {
+    assert.ok(error instanceof VersionExpiredError && error.code === 'expired')
+    assert.match(
+      error.message,
+      /^this version is gone: it was replaced or removed on \d{4}-\d\d-\d\d, and it was kept until/
+    )
+    return true
+  })
+  assert.deepEqual(await deletedPaths(setup, '/'), ['/f'])
+  const [{ id }] = (await all(past.tree.deletedAt(place))) as unknown as [{ id: Uint8Array }]
+  assert.equal(Buffer.from((await past.versions.lastOf(id))?.body?.content ?? []).toString(), 'two')
+  await pass(20 * day)
+  assert.equal(await past.versions.lastOf(id), undefined, 'nothing of it can be restored any more')
+  await assert.rejects(past.versions.read((await past.versions.latestOf(id)) as VersionRow), VersionExpiredError)
 })

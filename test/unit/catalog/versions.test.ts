@@ -501,6 +501,8 @@ test('the log forgets the records of a version that is no longer kept, and keeps
   assert.deepEqual(await member.logged(one, moved, two, gone), [true, true, true, true])
   await member.pass(DAY)
   assert.deepEqual(await member.logged(one, moved, two, gone), [false, false, false, true])
+  // So this member does not wait for ever until another one has them.
+  assert.deepEqual(await member.released(one, moved, two, gone), [true, true, true, false])
   assert.equal(await member.setup.versions.count(E, { writes: 2 }), 0)
   const purge = member.delete(admin, { purge: true }, gone)
   await member.add(purge)

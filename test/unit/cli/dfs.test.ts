@@ -428,7 +428,21 @@ test('every help text fits into 80 columns, and no example of it is wrapped', as
   // The default of --data-dir has the length of the home folder, and one long word is not broken.
   const env = { HOME: '/home/ann', XDG_DATA_HOME: '' }
   const texts = [(await runProgram('dfs-node', ['--help'], { env })).stdout.toString()]
-  for (const args of [[], ['put'], ['get'], ['members'], ['invite'], ['network', 'recovery'], ['rm'], ['service']])
+  const alone = [
+    'put',
+    'get',
+    'ls',
+    'rm',
+    'versions',
+    'restore',
+    'gc',
+    'fsck',
+    'members',
+    'invite',
+    'config',
+    'service'
+  ]
+  for (const args of [[], ...alone.map(name => [name]), ['members', 'out'], ['network', 'recovery']])
     texts.push((await dfs([...args, '--help'], { env })).stdout.toString())
   for (const text of texts) {
     for (const line of text.split('\n')) assert.ok(line.length <= 80, line)

@@ -43,7 +43,11 @@ test('rm says when the space returns, and with --purge whether the versions go a
     [[], null, /^removed\n$/],
     [['--purge'], new Date(0), /^removed; its versions are gone, and its space returns now\n$/],
     [['--purge'], null, /^removed; its versions are gone, and its space returns now\n$/],
-    [['--purge'], later, /^removed; .*, on \d{4}.*, unless somebody runs "dfs rm --cancel" before\n$/],
+    [
+      ['--purge'],
+      later,
+      /^removed; its versions end and its space returns on \d{4}.*, unless somebody runs "dfs rm --cancel" before\n$/
+    ],
     [['--cancel'], later, /^purge cancelled; its versions can be restored, and its space returns on \d{4}.*\n$/]
   ]
   for (const [args, freesAt, text] of cases) {

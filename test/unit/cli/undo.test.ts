@@ -156,7 +156,7 @@ test('config prints the settings in words that it also takes, and sets them', as
   const none = await dfs(['config', 'colour'])
   assert.deepEqual(
     [none.code, none.stderr],
-    [3, 'colour: there is no such setting: replicas, ack, outAfter, versionDays\n']
+    [3, 'colour: there is no such setting: the settings are replicas, ack, outAfter, versionDays\n']
   )
   node.calls.length = 0
   assert.equal((await dfs(['config', 'outAfter', '2h'])).stdout.toString(), 'outAfter is 2h now\n')

@@ -16,7 +16,8 @@ function setup(candidates: number[], compact: (segment: number, signal?: AbortSi
       asked.push(below)
       return [...candidates]
     },
-    compact
+    compact,
+    endWasteful: () => {}
   }
   const worker = compactor({ store, clock, logger: silentLogger, onError: error => errors.push(error) })
   worker.start()

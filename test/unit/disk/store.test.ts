@@ -401,6 +401,28 @@ test('compaction keeps live rows, drops the others, and frees the space', async 
   await expectFacts(await openStore(files.crash(), small), 100)
 })
 
+test('a last segment that is mostly dead ends with the next write, and its space comes back', async () => {
+  const [files, database] = [new FakeFiles(), new MemoryDatabase()]
+  const { store, facts, segments } = await openStore(files, { database, segmentBytes: 64 << 20 })
+  await facts.set('kept', 'k')
+  for (let i = 0; i < 70; i++) await facts.set('large', 'x'.repeat(70_000))
+  assert.deepEqual(store.compactable(0.5), [])
+  const before = segments.bytes
+  store.endWasteful(0.5)
+  await facts.set('large', 'small')
+  assert.equal(store.compactable(0.5).length, 1)
+  for (const segment of store.compactable(0.5)) await store.compact(segment)
+  assert.ok(segments.bytes < before / 4)
+  assert.deepEqual([await facts.get('kept'), await facts.get('large')], ['k', 'small'])
+  await store.close()
+  const again = await openStore(files, { database, segmentBytes: 64 << 20 })
+  assert.deepEqual([await again.facts.get('kept'), await again.facts.get('large')], ['k', 'small'])
+  // A segment that is mostly live, or small, goes on.
+  again.store.endWasteful(0.5)
+  await again.facts.set('more', '1')
+  assert.deepEqual(again.store.compactable(1), [])
+})
+
 test('the segment with the least live share is compacted first, and the one being written never', async () => {
   const { store, segments } = await filled(new FakeFiles(), new MemoryDatabase(), 100)
   const candidates = store.compactable(1)

@@ -11,10 +11,13 @@ import { checkBlocks } from '../../../src/fs/fsck.ts'
 import { collectGarbage } from '../../../src/fs/gc.ts'
 import { openFile } from '../../../src/fs/get.ts'
 import { listPath } from '../../../src/fs/list.ts'
+import { listDeleted } from '../../../src/fs/list-deleted.ts'
 import { makeDirectory } from '../../../src/fs/mkdir.ts'
 import { movePath } from '../../../src/fs/move.ts'
 import { removePath } from '../../../src/fs/remove.ts'
+import { restorePath } from '../../../src/fs/restore.ts'
 import { statPath } from '../../../src/fs/stat.ts'
+import { versionsOf } from '../../../src/fs/versions.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
 import { settle } from '../../fixtures/pass-time.ts'
@@ -36,7 +39,11 @@ const verbs: Record<string, Verb> = {
   gc: (fs, signal) => collectGarbage(fs, { signal }),
   fsck: (fs, signal) => checkBlocks(fs, { signal }),
   get: (fs, signal) => openFile(fs, path, { signal }),
-  list: (fs, signal) => listPath(fs, path, { signal }).next()
+  list: (fs, signal) => listPath(fs, path, { signal }).next(),
+  'list of what was deleted': (fs, signal) => listDeleted(fs, path, { signal }).next(),
+  versions: (fs, signal) => versionsOf(fs, path, { signal }).next(),
+  restore: (fs, signal) => restorePath(fs, path, { signal }),
+  'get of a version': (fs, signal) => openFile(fs, path, { version: 'abcd', signal })
 }
 
 /** Rooms in which nothing is found, and one member is connected that never answers. */
@@ -57,6 +64,10 @@ function fakeFs(some: { resolve?: () => Promise<unknown> } = {}) {
     logger: silentLogger,
     defaults: { replicas: 3, ack: undefined },
     tree: { resolve: some.resolve ?? (async () => undefined) },
+    past: {
+      tree: { place: some.resolve ?? (async () => undefined), directory: some.resolve ?? (async () => undefined) },
+      versions: { find: async () => undefined, read: async () => undefined }
+    },
     catalog: {
       mkdir: () => change('mkdir', { path, statements: [record] }),
       move: (_: unknown, to: unknown, options: never) => change('move', to, options),
@@ -81,7 +92,17 @@ for (const [name, verb] of Object.entries(verbs)) {
   })
 }
 
-for (const name of ['stat', 'copy', 'evict', 'get', 'list']) {
+for (const name of [
+  'stat',
+  'copy',
+  'evict',
+  'get',
+  'list',
+  'list of what was deleted',
+  'versions',
+  'restore',
+  'get of a version'
+]) {
   const verb = verbs[name] as Verb
   test(`${name} that is aborted while a path is looked up says so, and not that nothing is there`, async () => {
     const cut = new AbortController()

@@ -239,3 +239,24 @@ test('an invalid time does not make a file unreadable', async t => {
   const { status, headers } = await ask('GET', '/v1/files/f')
   assert.deepEqual([status, headers['dfs-modified']], [200, '1970-01-01T00:00:00.000Z'])
 })
+
+test('a version of a file is read with its own headers, whole or in part, and one that is gone is refused', async t => {
+  const { node, ask } = await serveFake(t)
+  node.set('/f', '0123456789')
+  for (const [method, headers, text] of [
+    ['GET', {}, '0123456789'],
+    ['GET', { range: 'bytes=3-5' }, '345'],
+    ['HEAD', {}, '']
+  ] as const)
+    assert.equal((await ask(method, '/v1/files/f?version=abcd', headers)).text, text)
+  const asked = node.calls.map(({ call, options }) => [call, (options as { version?: string }).version])
+  assert.deepEqual(asked, Array(4).fill(['get /f', 'abcd']))
+  node.hooks.get = async () => {
+    throw new Fault('expired', 'this version is gone')
+  }
+  const gone = await ask('GET', '/v1/files/f?version=abcd')
+  assert.deepEqual(
+    [gone.status, JSON.parse(gone.text)],
+    [403, { error: { code: 'expired', message: 'this version is gone' } }]
+  )
+})

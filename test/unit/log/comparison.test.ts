@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { NoSpaceError } from '../../../src/disk/errors.ts'
 import { indexKey } from '../../../src/disk/index-db.ts'
 import { TABLES } from '../../../src/disk/tables.ts'
-import type { Statement } from '../../../src/format/statement.ts'
+import { idOf, type Statement } from '../../../src/format/statement.ts'
 import { Comparison } from '../../../src/log/comparison.ts'
 import { DOUBT_AFTER_MS, FETCH_TURN_MS, LISTS_MAX, SYNC_TIMEOUT_MS } from '../../../src/log/constants.ts'
 import { Cursors } from '../../../src/log/cursors.ts'
@@ -25,7 +25,7 @@ import { MINUTE, Setup, take } from './setup.ts'
 /** Counts the requests to a member from now on: how many ids it has listed, and how many statements it has sent. */
 function watch(member: TestMember) {
   const seen = { listed: 0, news: 0, sent: 0 }
-  const { list, get } = { list: member.log.list.bind(member.log), get: member.log.get.bind(member.log) }
+  const { list, bytesOf } = { list: member.log.list.bind(member.log), bytesOf: member.log.bytesOf.bind(member.log) }
   const { positions } = member.log
   const news = positions.news.bind(positions)
   member.log.list = async (...args) => {
@@ -33,9 +33,10 @@ function watch(member: TestMember) {
     seen.listed += ids.length
     return ids
   }
-  member.log.get = async id => {
-    seen.sent++
-    return get(id)
+  member.log.bytesOf = async (...args) => {
+    const statements = await bytesOf(...args)
+    seen.sent += statements.length
+    return statements
   }
   positions.news = async (...args) => {
     const page = await news(...args)
@@ -121,10 +122,10 @@ test('a member that freezes while it sends statements does not hold up the other
   const q = await setup.member('q', { bootstrap: ['p'] })
   await compared(setup, p, q)
   const frozen = Promise.withResolvers<void>()
-  const get = p.log.get.bind(p.log)
-  p.log.get = async id => {
+  const bytesOf = p.log.bytesOf.bind(p.log)
+  p.log.bytesOf = async (...args) => {
     await frozen.promise
-    return get(id)
+    return bytesOf(...args)
   }
   const fresh = await setup.member('fresh', { bootstrap: ['p', 'q'] })
   await timePassesUntil(setup.clock, 'all of them', async () => (await fresh.ids(1)).length === 300, {
@@ -276,6 +277,7 @@ async function liar(setup: Setup, news: (real: News) => News | undefined) {
   const b = await setup.member('b')
   const c = await setup.member('c', { bootstrap: ['b'] })
   await compared(setup, b, c)
+  await whileTimePasses(setup.clock, c.sync.compare(b.peer))
   const { positions } = b.log
   const real = positions.news.bind(positions)
   const asked = { times: 0 }
@@ -400,7 +402,42 @@ test('after its index was lost, a member compares everything again', async t => 
   await c.store.index.batch(keys.map(key => ({ type: 'del', key })))
   const seen = watch(b)
   await reconnect(setup, b, c)
-  assert.ok(seen.listed >= 4)
+  assert.ok(seen.news >= 4)
+})
+
+test('a newcomer takes statements in the order in which the other accepted them', async t => {
+  const setup = new Setup(t)
+  const b = await setup.member('b')
+  const written = await b.write(setup.chance, 600)
+  const c = await setup.member('c', { bootstrap: ['b'] })
+  await compared(setup, c, b)
+  const got = c.entries.announced.map(({ id }) => id)
+  assert.deepEqual(got, written.map(idOf))
+})
+
+test('a newcomer that is cut off goes on with the page at which it was', async t => {
+  const setup = new Setup(t)
+  const b = await setup.member('b')
+  await b.write(setup.chance, 300)
+  const { positions } = b.log
+  const news = positions.news.bind(positions)
+  const asked: number[] = []
+  let isCut = false
+  positions.news = async (statementClass, after) => {
+    if (statementClass === 1) asked.push(after.sequence)
+    if (asked.length === 3 && !isCut) {
+      isCut = true
+      throw new Error('the connection is lost')
+    }
+    return news(statementClass, after, 100)
+  }
+  const c = await setup.member('c', { bootstrap: ['b'] })
+  const seen = watch(b)
+  await compared(setup, c, b)
+  assert.equal((await c.ids(1)).length, 300)
+  assert.equal(asked[3], asked[2], 'it goes on with the page that did not come')
+  assert.ok(seen.sent < 320, `${seen.sent} statements were sent`)
+  assert.equal(seen.listed, 0)
 })
 
 test('a statement that is accepted while all ids are listed comes with the news after the list', async t => {
@@ -408,6 +445,8 @@ test('a statement that is accepted while all ids are listed comes with the news 
   const b = await setup.member('b')
   await b.write(setup.chance, 3)
   b.sync.stop()
+  const c = await setup.member('c', { bootstrap: ['b'] })
+  await compared(setup, c, b)
   const list = b.log.list.bind(b.log)
   let isFirst = true
   b.log.list = async (statementClass, after, limit) => {
@@ -418,8 +457,7 @@ test('a statement that is accepted while all ids are listed comes with the news 
     }
     return ids
   }
-  const c = await setup.member('c', { bootstrap: ['b'] })
-  await compared(setup, c, b)
+  await whileTimePasses(setup.clock, c.sync.compareAll(b.peer))
   assert.equal((await c.ids(1)).length, 4)
 })
 

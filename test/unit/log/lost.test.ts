@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import type { Secrets } from '../../../src/disk/keystore.ts'
 import { hlcAt } from '../../../src/format/stamp.ts'
 import { REST } from '../../../src/log/keys.ts'
+import { SignedCounts } from '../../../src/log/signed-counts.ts'
 import type { FakeFiles } from '../../fixtures/fake-files.ts'
 import { entryBy, TestMember } from '../../fixtures/member.ts'
 import { settle } from '../../fixtures/pass-time.ts'
@@ -61,6 +62,8 @@ test('a damaged statement is noted once, and the note is removed when the statem
   const setup = new Setup(t)
   const { a, lost } = await filled(setup)
   const before = await a.log.positions.totals(REST)
+  const signed = () => new SignedCounts(a.store.index).of([lost.grant as Uint8Array])
+  const signedBefore = await signed()
   rot(a, lost)
   for (let i = 0; i < 3; i++) assert.equal(await a.log.get(lost.id), undefined)
   await settle()
@@ -69,6 +72,7 @@ test('a damaged statement is noted once, and the note is removed when the statem
   assert.equal(a.log.lostCount, 0)
   assert.deepEqual(Buffer.from((await a.log.get(lost.id))!.statement.bytes), Buffer.from(lost.bytes))
   assert.deepEqual(await a.log.positions.totals(REST), before)
+  assert.deepEqual(await signed(), signedBefore, 'it counts once for the quota of its author')
   await a.log.load()
   assert.equal(a.log.lostCount, 0)
 })

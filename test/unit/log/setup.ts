@@ -79,9 +79,14 @@ export async function take(member: TestMember, statements: readonly Statement[],
 }
 
 /** A statement of a kind or version that this release does not know, with a valid signature. */
-export function laterStatement(self: LocalMember, kind: string, v: number): Uint8Array {
+export function laterStatement(
+  self: LocalMember,
+  kind: string,
+  v: number,
+  fields: object = { colour: 'red' }
+): Uint8Array {
   const hlc = encodeHlc(self.nextHlc())
-  const rest = { kind, v, hlc, grant: self.grant.id, colour: 'red' }
+  const rest = { kind, v, hlc, grant: self.grant.id, ...fields }
   const signed = Buffer.concat([Buffer.from(`dfs/${kind}/${v}\0`), self.network, encodeCanonical(rest)])
   return encodeCanonical({ ...rest, sig: sign(null, signed, self.key) })
 }

@@ -8,7 +8,8 @@ import {
   formatDuration,
   parseCopies,
   parseSize,
-  parseTime
+  parseTime,
+  sizeText
 } from '../../../src/terminal/units.ts'
 
 const usage = { code: 'usage' }
@@ -40,6 +41,12 @@ test('reads times and numbers of copies, and refuses other text', () => {
 test('formats numbers for a person', () => {
   assert.deepEqual([0, 1023, 1024, 1.5 * 2 ** 30].map(formatBytes), ['0 B', '1023 B', '1.0 KiB', '1.5 GiB'])
   assert.deepEqual([0, 59.1, 61, 3_725].map(formatDuration), ['0 s', '1 min 0 s', '1 min 1 s', '1 h 2 min'])
+})
+
+test('writes a size as it can be given, without rounding', () => {
+  const sizes = [0, 1, 1023, 1024, 1536, 2 ** 20, 16 * 2 ** 30, 2 ** 50]
+  assert.deepEqual(sizes.map(sizeText), ['0B', '1B', '1023B', '1KiB', '1536B', '1MiB', '16GiB', '1024TiB'])
+  for (const size of sizes) assert.equal(parseSize('--capacity', sizeText(size)), size)
 })
 
 test('says how far a transfer is', () => {
