@@ -30,6 +30,9 @@ const LEFTOVERS_MS = 3 * DAY
 /** How far a clock may be off. What arrives meanwhile is kept so much longer. */
 const AHEAD_MS_MAX = 40 * DAY
 
+/** How often everything that shows is removed, until nothing does. */
+const TURNS_MAX = 6
+
 const PATHS = ['/a', '/b.txt', '/d/a', '/d/b', '/d/e/c', '/g/a']
 const DIRECTORIES = ['/d', '/g', '/d/e', '/x']
 const SIZES = [300, 300, 5_000, 5_000, 30_000, 90_000, 90_000, 1_200_000]
@@ -441,7 +444,7 @@ class HistorySchedule {
     await this.#pass(MINUTE)
   }
 
-  async #endAll(machine: Machine, { purge }: { purge: boolean }): Promise<void> {
+  async #endAll(machine: Machine, { purge }: { purge: boolean }, turns = TURNS_MAX): Promise<void> {
     const history = this.#history
     const paths = await this.#listed(machine, '/', false)
     if (purge) paths.push(...(await this.#listed(machine, '/', true)))
@@ -449,9 +452,11 @@ class HistorySchedule {
       await history.remove(machine, path, { recursive: true, purge })
       await history.world.time.passUntil(Promise.all(history.world.underWay), 5 * MINUTE)
     }
-    // Names that were in use hide what was deleted under them before.
-    if (purge && (await this.#listed(machine, '/', true)).some(path => !paths.includes(path)))
-      await this.#endAll(machine, { purge })
+    // A conflict takes the name of the file that is gone, and a name that was in use hides what was deleted under it.
+    const isLeft =
+      (await this.#listed(machine, '/', false)).length > 0 ||
+      (purge && (await this.#listed(machine, '/', true)).some(path => !paths.includes(path)))
+    if (isLeft && turns > 1) await this.#endAll(machine, { purge }, turns - 1)
   }
 
   /** Lets so much time pass that no version is kept any more, and that nothing is left of what was cut off. */
