@@ -24,7 +24,7 @@ const remove = (setup: Setup, path: string, more: object = {}) =>
 const outcomeOf = (work: Promise<unknown>): Promise<string> => work.then(() => 'ok', codeOf)
 
 /** No change here reads more often than this. */
-const READS_MAX = 60
+const READS_MAX = 80
 
 interface Race {
   prepare: (setup: Setup) => Promise<void>
