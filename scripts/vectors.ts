@@ -314,6 +314,8 @@ function statements(): unknown {
   const quotas = { statements: 1000, nodeBytes: 2 ** 33 }
   const settings = { replicas: 0, ack: 2, chunker: 'fastcdc', dedupe: false, outAfter: 600_000, quotas } as const
   add('settings of everything', 'settings', settings, byDevice)
+  const defaults = { replicas: null, ack: null, outAfter: null, versionDays: null }
+  add('settings taken back', 'settings', defaults, byDevice)
   add('out', 'out', { subject: author }, byDevice)
   const successor = { root: fill(32, 0x1c), recovery: fill(32, 0x1d), rootSig: fill(64, 0x1e) }
   add('a successor', 'successor', successor, byRoot)

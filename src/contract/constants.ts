@@ -8,5 +8,11 @@
  */
 export const SMALL_FILE_BYTES_MAX = 48 << 10
 
+/**
+ * The days for which a version is kept if no admin has set another number. It equals the bound in members/constants.ts,
+ * and a test compares the two.
+ */
+export const VERSION_DAYS = 30
+
 /** The largest file: 2^26 chunks of 1 MiB. It follows from bounds of rooms below, and a test compares them. */
 export const FILE_BYTES_MAX = 2 ** 46

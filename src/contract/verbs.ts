@@ -193,7 +193,7 @@ export const VERBS = {
   setSetting: call({
     method: 'POST',
     route: '/v1/settings',
-    fields: z.strictObject({ key: z.string(), value: z.union([z.number(), z.literal('all')]) }),
+    fields: z.strictObject({ key: z.string(), value: z.union([z.number(), z.enum(['all', 'default'])]) }),
     run: (node, { key, value }, options) => node.setSetting(key, value, options)
   }),
   forgetNetworkKey: call({

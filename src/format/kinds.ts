@@ -74,12 +74,13 @@ export const KINDS = {
     excludes: idSet(EXCLUDED_MAX)
   }),
   settings: z.strictObject({
-    replicas: replicas.optional(),
-    ack: replicas.optional(),
+    // Null takes a setting back, so that its default counts again.
+    replicas: replicas.nullable().optional(),
+    ack: replicas.nullable().optional(),
     chunker: z.enum(['fixed', 'fastcdc']).optional(),
     dedupe: z.boolean().optional(),
-    outAfter: outAfter.optional(),
-    versionDays: upTo(VERSION_DAYS_MAX).optional(),
+    outAfter: outAfter.nullable().optional(),
+    versionDays: upTo(VERSION_DAYS_MAX).nullable().optional(),
     quotas: z
       .strictObject({ statements: upTo(QUOTA_STATEMENTS_MAX).optional(), nodeBytes: capacityBytes.optional() })
       .optional()

@@ -183,7 +183,7 @@ export class Admitting implements Entrance {
   }
 
   /** Changes a setting of the network. `setSetting` says what it throws. */
-  setSetting(key: string, value: number | 'all'): Promise<SettingItem> {
+  setSetting(key: string, value: number | 'all' | 'default'): Promise<SettingItem> {
     const { settings, roster } = this.#options
     return setSetting(key, value, { settings, roster, signer: this.#signer })
   }

@@ -11,7 +11,14 @@ import { encodeReplicas } from '../format/replicas.ts'
 import { hlcMs } from '../format/stamp.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import type { Authority } from './authority.ts'
-import { DAY_MS, OUT_AFTER_MS_MIN, QUOTA_BYTES_MIN, QUOTA_STATEMENTS_MIN, VERSION_DAYS } from './constants.ts'
+import {
+  DAY_MS,
+  OUT_AFTER_MS_MIN,
+  QUOTA_BYTES_MIN,
+  QUOTA_STATEMENTS_MIN,
+  REPLICAS_DEFAULT,
+  VERSION_DAYS
+} from './constants.ts'
 import { NotBuiltSettingError } from './errors.ts'
 import type { GrantSigner } from './joining/grant-signer.ts'
 import type { Settings } from './settings.ts'
@@ -23,7 +30,8 @@ export interface SetSettingOptions {
   signer: Pick<GrantSigner, 'assertAdmin' | 'sign' | 'keep'>
 }
 
-type Value = number | 'all'
+/** `default` takes a setting back. */
+type Value = number | 'all' | 'default'
 
 /** What a key may be set to. */
 interface Bounds {
@@ -89,7 +97,7 @@ export async function setSetting(key: string, value: Value, options: SetSettingO
   signer.assertAdmin('changes settings')
   checkAck(known, value, settings)
   const before = settings.settingOf(fieldOf(known))?.statement.hlc
-  const fields = fieldsOf(known, value === 'all' ? encodeReplicas(Number.POSITIVE_INFINITY) : value, settings)
+  const fields = fieldsOf(known, encodeValue(value), settings)
   await signer.keep([signer.sign('settings', fields, ...(before === undefined ? [] : [before]))])
   return itemOf(known, options)
 }
@@ -106,13 +114,23 @@ function fieldOf(key: SettingKey): keyof Fields<'settings'> {
   return key === 'quotaStatements' || key === 'quotaBytes' ? 'quotas' : key
 }
 
-function fieldsOf(key: SettingKey, value: number, settings: Settings): Fields<'settings'> {
-  if (key === 'quotaStatements') return { quotas: { ...settings.get('quotas'), statements: value } }
-  if (key === 'quotaBytes') return { quotas: { ...settings.get('quotas'), nodeBytes: value } }
-  return { [key]: value }
+function encodeValue(value: Value): number | null {
+  if (value === 'default') return null
+  return value === 'all' ? encodeReplicas(Number.POSITIVE_INFINITY) : value
+}
+
+function fieldsOf(key: SettingKey, value: number | null, settings: Settings): Fields<'settings'> {
+  if (key !== 'quotaStatements' && key !== 'quotaBytes') return { [key]: value }
+  const quota = key === 'quotaBytes' ? 'nodeBytes' : 'statements'
+  const quotas = { ...settings.get('quotas') }
+  // A quota that is left out has its default.
+  if (value === null) delete quotas[quota]
+  else quotas[quota] = value
+  return { quotas }
 }
 
 function checkBounds(key: SettingKey, value: Value): void {
+  if (value === 'default') return
   const { min, max, hasAll, words } = BOUNDS[key]
   const fits = value === 'all' ? hasAll : Number.isInteger(value) && value >= min && value <= max
   if (!fits) throw new InvalidInputError(`this setting takes ${words}`)
@@ -120,7 +138,9 @@ function checkBounds(key: SettingKey, value: Value): void {
 
 /** A put would wait in vain for more copies than it makes. */
 function checkAck(key: SettingKey, value: Value, { replicas, ack }: Settings): void {
-  const number = value === 'all' ? Number.POSITIVE_INFINITY : value
+  // The default of `ack` is as many as can be had.
+  if (key === 'ack' && value === 'default') return
+  const number = value === 'all' ? Number.POSITIVE_INFINITY : value === 'default' ? REPLICAS_DEFAULT : value
   if (key === 'ack' && number > replicas)
     throw new InvalidInputError('a put cannot wait for more copies than are made: set replicas first')
   if (key === 'replicas' && ack !== undefined && ack > number)
@@ -140,7 +160,8 @@ function itemOf(key: SettingKey, { settings, roster }: Pick<SetSettingOptions, '
 function isSet(key: SettingKey, settings: Settings): boolean {
   const quotas = settings.get('quotas')
   if (key === 'quotaStatements') return quotas?.statements !== undefined
-  return key === 'quotaBytes' ? quotas?.nodeBytes !== undefined : true
+  if (key === 'quotaBytes') return quotas?.nodeBytes !== undefined
+  return settings.get(key) !== undefined
 }
 
 function valueFor(key: SettingKey, settings: Settings): SettingItem['value'] {

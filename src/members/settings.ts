@@ -25,7 +25,8 @@ export interface Setting {
 
 /**
  * The settings of the network, which its admins sign. Each key has the value that the statement with the last stamp gave
- * it, so two statements that set different keys both count. They are kept in memory, and loaded from the log at start.
+ * it, so two statements that set different keys both count. If that value is null, the default counts again. They are
+ * kept in memory, and loaded from the log at start.
  *
  * `chunker` and `dedupe` have no effect yet.
  */
@@ -39,9 +40,9 @@ export class Settings implements Projection {
     this.#listeners.push(listener)
   }
 
-  /** Returns the value of a setting; undefined if no statement has set it. */
-  get<K extends Key>(key: K): Fields<'settings'>[K] | undefined {
-    return this.#last.get(key)?.statement.fields[key]
+  /** Returns the value of a setting; undefined if no statement has set it, or the last one has taken it back. */
+  get<K extends Key>(key: K): NonNullable<Fields<'settings'>[K]> | undefined {
+    return this.#last.get(key)?.statement.fields[key] ?? undefined
   }
 
   /** The statement that set a key, after which a new one must be stamped; undefined if there is none. */
@@ -81,7 +82,7 @@ export class Settings implements Projection {
 
   check({ fields }: Statement): void {
     const { outAfter } = fields as Fields<'settings'>
-    if (outAfter !== undefined && outAfter < OUT_AFTER_MS_MIN)
+    if (typeof outAfter === 'number' && outAfter < OUT_AFTER_MS_MIN)
       throw new FormatError('the outAfter of settings is too short')
   }
 

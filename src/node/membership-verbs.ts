@@ -67,7 +67,7 @@ export class MembershipVerbs {
     return this.#members.admitting.settings()
   }
 
-  setSetting(key: string, value: number | 'all'): Promise<SettingItem> {
+  setSetting(key: string, value: number | 'all' | 'default'): Promise<SettingItem> {
     return this.#members.admitting.setSetting(key, value)
   }
 

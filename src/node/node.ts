@@ -198,7 +198,7 @@ export class Node extends FileVerbs implements DfsNode {
     return (await this.#stack()).membership.settings()
   }
 
-  async setSetting(key: string, value: number | 'all'): Promise<SettingItem> {
+  async setSetting(key: string, value: number | 'all' | 'default'): Promise<SettingItem> {
     return (await this.#stack()).membership.setSetting(key, value)
   }
 

@@ -31,6 +31,29 @@ test('a setting that an admin changes holds for every member, and puts follow it
   assert.equal((await b.settings())[0]?.value, 'all')
 })
 
+test('an admin takes each setting back, and the default counts again for every member', async t => {
+  const [a, b] = (await startNodes(t, 2)) as [DfsNode, DfsNode]
+  const before = await a.settings()
+  const values: Array<[key: string, value: number | 'all']> = [
+    ['replicas', 5],
+    ['ack', 4],
+    ['outAfter', 1_200_000],
+    ['versionDays', 90],
+    ['quotaStatements', 20_000_000],
+    ['quotaBytes', 2 ** 35]
+  ]
+  for (const [key, value] of values) await a.setSetting(key, value)
+  await until('the other has all', async () => (await valuesOf(b)).join() === values.map(([, v]) => v).join())
+  await assert.rejects(b.setSetting('replicas', 'default'), /set ack first/)
+  // Each of the two quotas is taken back alone.
+  assert.deepEqual((await b.setSetting('quotaStatements', 'default')).default, true)
+  await until('the first has it', async () => (await valuesOf(a))[4] === 10_000_000)
+  assert.equal((await valuesOf(a))[5], 2 ** 35)
+  for (const [key] of values.toReversed()) assert.equal((await a.setSetting(key, 'default')).default, true, key)
+  assert.deepEqual(await a.settings(), before)
+  await until('the other has the defaults', async () => (await b.settings()).every(item => item.default))
+})
+
 test('a setting that does not exist, is not built or is out of bounds is refused in words, and so is a writer', async t => {
   const { node } = await startNode(t)
   const cases: Array<[key: string, value: number | 'all', code: string, words: RegExp]> = [

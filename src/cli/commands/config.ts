@@ -1,3 +1,4 @@
+import { VERSION_DAYS } from '../../contract/constants.ts'
 import type { AnswerOf } from '../../contract/verbs.ts'
 import { CliError, usage } from '../../terminal/errors.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
@@ -9,14 +10,15 @@ import type { Session } from '../session.ts'
 import { localTime } from '../times.ts'
 
 type Item = AnswerOf<'settings'>[number]
-type Value = number | 'all'
+type Value = number | 'all' | 'default'
 
 interface Flags {
   yes: boolean
 }
 
 const HELP = `
-The settings hold for all members. Only an admin may change them.
+The settings hold for all members. Only an admin may change them. The value
+"default" takes a setting back.
   replicas         copies of each file: a number, or all. A node that is started
                    with --replicas uses its own number
   ack              copies that a put waits for: a number, or all. A node that is
@@ -37,6 +39,7 @@ export const config: DfsCommand = {
   exits: [],
   examples: [
     ['dfs config', 'show all settings'],
+    ['dfs config ack default', 'let puts wait for as many copies as without the setting'],
     ['dfs config versionDays 90', 'keep what was overwritten or removed for 90 days']
   ],
   declare(command) {
@@ -74,13 +77,14 @@ export const config: DfsCommand = {
 
 /** Asks before versions end that nothing brings back. Throws a `CliError` if the answer is not yes. */
 async function confirmLoss(session: Session, { key, value: before }: Item, value: Value): Promise<void> {
-  if (key !== 'versionDays' || typeof before !== 'number' || Number(value) >= before) return
+  const days = value === 'default' ? VERSION_DAYS : Number(value)
+  if (key !== 'versionDays' || typeof before !== 'number' || days >= before) return
   // Anyone else is refused by the node, and should not be asked first.
   if ((await session.client.call('networkInfo', {})).role !== 'admin') return
   const ended =
-    value === 0
+    days === 0
       ? 'this ends every version that was replaced or removed'
-      : `this ends every version that was replaced or removed more than ${formatCount(Number(value), 'day')} ago`
+      : `this ends every version that was replaced or removed more than ${formatCount(days, 'day')} ago`
   const words = `${ended}, for good and on all members`
   if (session.isJson || !isInteractive()) throw usage(`${words}: give --yes if you want that`)
   const answer = await ask(`${words}. Type "yes": `, session)
@@ -89,6 +93,7 @@ async function confirmLoss(session: Session, { key, value: before }: Item, value
 }
 
 function parseValue(key: string, text: string): Value {
+  if (text === 'default') return 'default'
   if (key === 'replicas' || key === 'ack') return parseCopies(key, text)
   if (key === 'outAfter') return parseTime(key, text)
   if (key === 'quotaBytes') return parseSize(key, text)

@@ -201,10 +201,14 @@ test('config lowers versionDays only with --yes if nobody can be asked', async t
   assert.equal((await dfs(['config', 'versionDays', '0', '--yes'])).code, 0)
   assert.equal((await dfs(['config', 'versionDays', '30'])).code, 0)
   assert.deepEqual(sets(), ['setSetting versionDays 0', 'setSetting versionDays 30'])
+  node.hooks.settings = async () => [{ key: 'versionDays', value: 90, default: false, setBy: null, setAt: null }]
+  assert.match((await dfs(['config', 'versionDays', 'default'])).stderr, /more than 30 days ago/)
+  assert.equal((await dfs(['config', 'versionDays', 'default', '--yes'])).code, 0)
+  assert.deepEqual(sets().slice(2), ['setSetting versionDays default'])
   // The node refuses a member that is no admin, and says why.
   node.hooks.networkInfo = async () => ({ network: '', words: '', role: 'writer', members: 2, holdsKey: false })
   assert.equal((await dfs(['config', 'versionDays', '7'])).code, 0)
-  assert.deepEqual(sets().slice(2), ['setSetting versionDays 7'])
+  assert.deepEqual(sets().slice(3), ['setSetting versionDays 7'])
 })
 
 test('config asks on a terminal before it lowers versionDays', async t => {

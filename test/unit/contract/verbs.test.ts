@@ -108,6 +108,7 @@ test('every verb calls its method of the node with the fields that the client ga
     [VERBS.networkInfo, {}, 'networkInfo ', {}],
     [VERBS.settings, {}, 'settings ', {}],
     [VERBS.setSetting, { key: ODD, value: 'all' }, `setSetting ${ODD} all`, {}],
+    [VERBS.setSetting, { key: ODD, value: 'default' }, `setSetting ${ODD} default`, {}],
     [VERBS.setSetting, { key: 'versionDays', value: 7 }, 'setSetting versionDays 7', {}],
     [VERBS.forgetNetworkKey, {}, 'forgetNetworkKey ', {}]
   ]

@@ -37,7 +37,17 @@ function sortOf(value: unknown): string {
   return Array.isArray(value) ? 'list' : typeof value
 }
 
-const NULLABLE = new Set(['invite.uses', 'revocation.list', 'entry.root', 'entry.rootEpoch', 'share.root'])
+const NULLABLE = new Set([
+  'settings.replicas',
+  'settings.ack',
+  'settings.outAfter',
+  'settings.versionDays',
+  'invite.uses',
+  'revocation.list',
+  'entry.root',
+  'entry.rootEpoch',
+  'share.root'
+])
 
 function isNullable(kind: Kind, field: string, value: unknown): boolean {
   return NULLABLE.has(`${kind}.${field}`) && (value === null || (field === 'uses' && value === 17))

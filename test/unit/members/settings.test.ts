@@ -13,6 +13,7 @@ import { ManualClock } from '../../fixtures/clock.ts'
 import { adminSecrets, grantedSecrets, type MemberOptions, TestMember } from '../../fixtures/member.ts'
 import { MemoryNetwork } from '../../fixtures/memory-host.ts'
 import { settle, timePassesUntil } from '../../fixtures/pass-time.ts'
+import { permutations } from '../../fixtures/permutations.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 
 const MINUTE = 60_000
@@ -45,6 +46,23 @@ test('each setting has the value that the last stamp gave it, in any order', () 
       [settings.outAfterMs, settings.get('replicas'), settings.get('dedupe'), settings.get('ack')],
       [expected * MINUTE, 2, false, undefined]
     )
+  }
+})
+
+test('a setting that the last stamp takes back has its default, in any order', () => {
+  const statements = [
+    set(a, { ack: 2, replicas: 2, outAfter: 20 * MINUTE, versionDays: 7 }, hlcAt(1)),
+    set(b, { ack: null, replicas: null, outAfter: null, versionDays: null }, hlcAt(2)),
+    set(a, { versionDays: 9 }, hlcAt(3))
+  ]
+  for (const order of permutations(statements)) {
+    const settings = new Settings()
+    for (const statement of order) {
+      settings.check(statement.statement as Statement)
+      settings.load([statement])
+    }
+    const { ack, replicas, outAfterMs } = settings
+    assert.deepEqual([ack, replicas, outAfterMs, settings.get('versionDays')], [undefined, 3, OUT_AFTER_MS, 9])
   }
 })
 
