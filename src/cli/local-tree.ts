@@ -25,19 +25,10 @@ export interface WalkOptions {
   /** Called for each item that is left out on purpose, with its path relative to the walked folder. */
   onSkip: (parts: readonly string[], why: Skipped) => void
   /**
-   * Called for each item that should be put but cannot be: a name that is not UTF-8 (a `NotUtf8Error`) or that is the same
-   * text as an earlier name, and a folder that this user may not read. No parts mean the walked folder itself.
+   * Called for each item that should be put but cannot be: a name that is not UTF-8 or that is the same text as an
+   * earlier name, and a folder that this user may not read. No parts mean the walked folder itself.
    */
   onFault: (parts: readonly string[], error: unknown) => void
-}
-
-/** A name that the network cannot hold. */
-export class NotUtf8Error extends CliError {
-  override readonly name = 'NotUtf8Error'
-
-  constructor() {
-    super('invalid', 'its name is not UTF-8: rename it')
-  }
 }
 
 /**
@@ -68,7 +59,7 @@ async function* walkNames(
     const name = bytes.toString('utf8')
     const parts = [...above, name]
     if (!Buffer.from(name, 'utf8').equals(bytes)) {
-      onFault(parts, new NotUtf8Error())
+      onFault(parts, new CliError('invalid', 'its name is not UTF-8: rename it'))
       continue
     }
     const local = join(folder, name)

@@ -10,7 +10,7 @@ import type { Bundle } from './bundle.ts'
 import { copiesText, outHint } from './copies-text.ts'
 import { FileFailures } from './file-failures.ts'
 import type { IgnoreRules } from './ignore-rules.ts'
-import { type LocalItem, NotUtf8Error, type Skipped, walkLocal } from './local-tree.ts'
+import { type LocalItem, type Skipped, walkLocal } from './local-tree.ts'
 import type { PutRules } from './put-fields.ts'
 import { type PutItem, putFile } from './put-file.ts'
 import type { Source } from './put-sources.ts'
@@ -72,7 +72,6 @@ export class PutRun {
   /** Notes a source that cannot be put. */
   fail(shown: string, error: unknown): void {
     this.#tally.failed++
-    if (error instanceof NotUtf8Error) this.#tally.skip('name')
     this.#failures.add(shown, error)
   }
 

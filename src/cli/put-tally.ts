@@ -3,12 +3,11 @@ import { formatBytes, formatCount, formatDuration } from '../terminal/units.ts'
 import type { Skipped } from './local-tree.ts'
 
 /** Why a file was left out, in the words of the last line: for one, and for several. */
-const WORDS: Record<Skipped | 'name', readonly [one: string, many: string]> = {
+const WORDS: Record<Skipped, readonly [one: string, many: string]> = {
   symlink: ['symlink', 'symlinks'],
   pipe: ['pipe', 'pipes'],
   socket: ['socket', 'sockets'],
   device: ['device', 'devices'],
-  name: ['name not UTF-8', 'names not UTF-8'],
   excluded: ['excluded', 'excluded'],
   unfinished: ['unfinished get', 'unfinished gets'],
   'data-directory': ['data directory of dfs-node', 'data directories of dfs-node']
@@ -18,7 +17,7 @@ const WORDS: Record<Skipped | 'name', readonly [one: string, many: string]> = {
 export class PutTally {
   readonly #startedAtMs = performance.now()
   readonly #isDryRun: boolean
-  readonly #skipped = new Map<Skipped | 'name', number>()
+  readonly #skipped = new Map<Skipped, number>()
   stored = 0
   /** Files that the network has already with this content. */
   unchanged = 0
@@ -42,7 +41,7 @@ export class PutTally {
     }
   }
 
-  skip(why: Skipped | 'name'): void {
+  skip(why: Skipped): void {
     this.#skipped.set(why, (this.#skipped.get(why) ?? 0) + 1)
   }
 

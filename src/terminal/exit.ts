@@ -41,6 +41,7 @@ const EXITS: Partial<Record<ErrorCode | 'usage', number>> = {
   invalid: EXIT.usage,
   unsupported: EXIT.usage,
   'is-a-directory': EXIT.usage,
+  'not-a-directory': EXIT.usage,
   'not-found': EXIT.notFound,
   'not-allowed': EXIT.notAllowed,
   'clock-off': EXIT.notAllowed,

@@ -98,6 +98,16 @@ test('a put of a folder says in one line what it stored and skipped; links and p
   assert.deepEqual(Object.keys(stored(node)), ['/tree/a', '/tree/sub/b'])
 })
 
+test('a put of a folder counts a name that is not UTF-8 once, as a failure', async t => {
+  if (process.platform !== 'linux') return t.skip('needs a disk that takes any bytes as a name')
+  const { folder, dfs } = await setUpDfs(t)
+  await write(folder, 'tree/a')
+  await writeFile(Buffer.concat([Buffer.from(`${folder}/tree/`), Buffer.from([0x66, 0xff])]), 'x')
+  const { code, stdout } = await dfs(['put', 'tree'])
+  assert.equal(code, 1)
+  assert.match(stdout.toString(), /^1 stored, 1 failed, 6 B in \d+ s\n$/)
+})
+
 test('a put of a folder skips files whose size, time and mode, or whose content, have not changed', async t => {
   const { node, folder, dfs } = await setUpDfs(t)
   await write(folder, 'tree/a', 'tree/b', 'tree/c', 'tree/sub/d', 'tree/sub/e')

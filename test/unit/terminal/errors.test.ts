@@ -7,7 +7,16 @@ import { exitOf } from '../../../src/terminal/exit.ts'
 import { isOn } from '../../../src/terminal/program.ts'
 
 test('each kind of failure has its exit code and its sentence', () => {
-  const codes = { usage: 2, invalid: 2, 'not-found': 3, 'not-allowed': 4, 'wrong-network': 4, unreachable: 5 }
+  const codes = {
+    usage: 2,
+    invalid: 2,
+    'is-a-directory': 2,
+    'not-a-directory': 2,
+    'not-found': 3,
+    'not-allowed': 4,
+    'wrong-network': 4,
+    unreachable: 5
+  }
   for (const [code, exit] of Object.entries({ ...codes, corrupt: 6, damaged: 6, 'no-space': 7, exists: 1, io: 1 }))
     assert.equal(exitOf(new CliError(code, '')), exit, code)
   assert.equal(exitOf(new InvalidInputError('')), 2)
