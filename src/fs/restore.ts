@@ -1,3 +1,4 @@
+import { ExistsError } from '../catalog/errors.ts'
 import type { PastPlace, VersionRow } from '../catalog/past/past.ts'
 import type { FileNode } from '../catalog/tree-node.ts'
 import { formatPath, type Path } from '../format/path.ts'
@@ -19,11 +20,14 @@ export async function restorePath(fs: FsContext, path: Path, options: RestoreOpt
   const { shown } = place
   if (options.version !== undefined || shown?.kind === 'file') {
     const name = await ownName(fs, place)
-    return restoreFile(fs, { ...place, name }, await versionToRestore(fs, { place, name }, options), options)
+    const row = await versionToRestore(fs, { place, name }, options)
+    if (shown?.kind === 'directory') throw new ExistsError(DIRECTORY_IN_THE_WAY)
+    return restoreFile(fs, { ...place, name }, row, options)
   }
   if (shown?.kind === 'directory') {
     const id = await past.removed.lastAt(place, shown.ids)
     if (id !== undefined) return restoreTree(fs, place, id, options)
+    if (await wasThere(fs, place, 'file')) throw new ExistsError(DIRECTORY_IN_THE_WAY)
     throw new InvalidInputError('this directory was not removed: see what was removed from it with "dfs ls --deleted"')
   }
   for await (const { id, kind } of past.tree.deletedAt(place)) {
@@ -32,6 +36,19 @@ export async function restorePath(fs: FsContext, path: Path, options: RestoreOpt
     if (row !== undefined) return restoreFile(fs, place, row, options)
   }
   throw await noVersions(fs, place)
+}
+
+const DIRECTORY_IN_THE_WAY =
+  'a directory has the name of this removed file now: move it away first (dfs mv), then restore the file'
+const FILE_IN_THE_WAY =
+  'this file has no other version, but a removed directory had its name: to restore that one, move the file away first (dfs mv)'
+
+/** Returns true if something of this kind was removed from a path, and can be restored. */
+async function wasThere({ past }: FsContext, place: PastPlace, kind: 'file' | 'directory'): Promise<boolean> {
+  for await (const deleted of past.tree.deletedAt(place))
+    if (deleted.kind === kind && (kind === 'directory' || (await past.versions.lastOf(deleted.id)) !== undefined))
+      return true
+  return false
 }
 
 async function restoreFile(
@@ -57,13 +74,15 @@ async function ownName({ tree }: Pick<FsContext, 'tree'>, { name, shown }: PastP
  * the path is that of a conflict, it is the content that shows there.
  */
 async function versionToRestore(
-  { past: { versions } }: FsContext,
+  fs: FsContext,
   { place, name }: { place: PastPlace; name: string },
   { version }: RestoreOptions
 ): Promise<VersionRow> {
+  const { versions } = fs.past
   if (version !== undefined) return versions.find(place, version)
   const node = place.shown as FileNode
   const row = name === place.name ? await versions.other(place, node) : await versions.shownBy(node)
   if (row !== undefined) return row
+  if (await wasThere(fs, place, 'directory')) throw new ExistsError(FILE_IN_THE_WAY)
   throw new InvalidInputError('this file has no other version: see those it has with "dfs versions"')
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
-import type { DfsNode, ListItem, VersionItem } from '../../src/index.ts'
+import type { DfsError, DfsNode, ListItem, VersionItem } from '../../src/index.ts'
 import {
   allConnected,
   codeOfRejection,
@@ -215,4 +215,40 @@ test('a restore after a purge of a directory brings back what was in it last', a
   await b.remove('/d', { recursive: true, purge: true })
   await b.restore('/d')
   assert.deepEqual(await listing(b), ['/d/', '/d/second 1'])
+})
+
+test('what was removed is listed while something of another kind has its name, and the restore says to move that away', async t => {
+  const { node } = await startNode(t)
+  const refusal = async (path: string, version?: string): Promise<[string, string]> => {
+    const error = await node.restore(path, { version }).then(
+      () => assert.fail('it was restored'),
+      (error: DfsError) => error
+    )
+    return [error.code, error.message]
+  }
+  const { version } = await node.put('/f', 'text')
+  await node.remove('/f')
+  await node.mkdir('/f')
+  await node.put('/d/inner', 'text')
+  await node.remove('/d', { recursive: true })
+  await node.put('/d', 'a file')
+  const listed = async (): Promise<string[][]> => (await deletedIn(node, '/')).map(({ path, kind }) => [path, kind])
+  assert.deepEqual(await listed(), [
+    ['/d', 'directory'],
+    ['/f', 'file']
+  ])
+  for (const named of [undefined, version]) {
+    const [code, message] = await refusal('/f', named)
+    assert.equal(code, 'exists')
+    assert.match(message, /a directory has the name of this removed file now: move it away first \(dfs mv\)/)
+  }
+  const [code, message] = await refusal('/d')
+  assert.equal(code, 'exists')
+  assert.match(message, /a removed directory had its name: to restore that one, move the file away first \(dfs mv\)/)
+  await node.move('/f', '/g')
+  await node.move('/d', '/e')
+  await node.restore('/f')
+  await node.restore('/d')
+  assert.deepEqual(await listing(node), ['/d/', '/d/inner 4', '/e 6', '/f 4', '/g/'])
+  assert.deepEqual(await listed(), [])
 })

@@ -22,7 +22,7 @@ export interface PastListOptions {
   recursive?: boolean | undefined
 }
 
-/** A deleted entry whose path shows nothing now. */
+/** A deleted entry whose path shows nothing now, or something of another kind. */
 export interface ListedDeleted extends Pick<DeletedEntry, 'id' | 'kind'> {
   path: Path
   /** The stamp of the delete. */
@@ -32,8 +32,10 @@ export interface ListedDeleted extends Pick<DeletedEntry, 'id' | 'kind'> {
 /** What a listing knows of one name. */
 interface Name {
   name: string
-  /** The deleted entry of this name that was there last; undefined if none was. */
+  /** The deleted entry of this name that was there last; undefined if there is none. */
   latest: DeletedEntry | undefined
+  /** The same of each kind. */
+  latestOf: { [kind in DeletedEntry['kind']]?: DeletedEntry }
   hasDirectory: boolean
 }
 
@@ -45,7 +47,8 @@ const FILE = 'f'
 /**
  * Lists what was deleted from directories, in the order of the names' bytes, in bounded memory: as `Listing` does, it
  * sorts the names of a directory, a limited number at a time. If several deleted entries had one name, it lists the
- * last one. A name that shows something now is left out: its versions are those of the file that is there.
+ * last one. A name that shows a file is left out unless a directory had it, and one that shows a directory
+ * unless a file had it: the past of the others is found from what is there.
  */
 export class PastListing {
   readonly #options: PastListingOptions
@@ -127,7 +130,8 @@ export class PastListing {
   async #withoutShown(directory: PastDirectory, name: Name): Promise<Name> {
     if (name.latest === undefined) return name
     const shown = await this.#options.tree.child(directory, name.name)
-    return shown === undefined ? name : { ...name, latest: undefined }
+    if (shown === undefined) return name
+    return { ...name, latest: name.latestOf[shown.kind === 'file' ? 'directory' : 'file'] }
   }
 }
 
@@ -138,11 +142,12 @@ async function* groupedByName(keys: readonly string[]): AsyncGenerator<Name> {
     const end = key.indexOf(NUL)
     const name = Buffer.from(key.slice(0, end), 'latin1').toString('utf8')
     if (group !== undefined && group.name !== name) yield group
-    if (group?.name !== name) group = { name, latest: undefined, hasDirectory: false }
+    if (group?.name !== name) group = { name, latest: undefined, latestOf: {}, hasDirectory: false }
     const rest = key.slice(end + 1)
     const entry = rest === '' ? undefined : decodeRest(rest)
     if (entry?.kind !== 'file') group.hasDirectory = true
     group.latest ??= entry
+    if (entry !== undefined) group.latestOf[entry.kind] ??= entry
   }
   if (group !== undefined) yield group
 }
