@@ -36,7 +36,10 @@ export interface FsckOptions extends AbortOptions {
 export interface FsckResult {
   /** The number of blocks here. */
   checked: number
-  /** Blocks here whose bytes have changed, or that the disk cannot read. Looked for only with `readData`. */
+  /**
+   * Blocks here that are damaged, or that the disk cannot read. Without `readData`, only a block whose length has
+   * changed is noticed.
+   */
   corrupt: number
   /** The number of repairs: claims that were missing or not needed, and blocks that another member delivered. */
   repaired: number
@@ -50,8 +53,10 @@ export interface FsckResult {
 }
 
 export interface LostItem {
-  /** A path that needs the block; null if only an earlier version or a deleted file does, or if it is not known. */
-  path: string | null
+  /** The paths that need the block; none if only earlier versions or deleted files do, or if it is not known. */
+  paths: string[]
+  /** How many more files and versions need it, above the number that is looked up. */
+  more: number
   cid: string
 }
 

@@ -254,7 +254,7 @@ test('a check that reads the data fetches damaged blocks again, and names those 
   const { lost, lostCount, corrupt } = await whileTimePasses(clock, a.blocks.freeing.check(true))
   assert.deepEqual([corrupt, lostCount], [1, 1])
   assert.equal(blockKey((lost[0] as { cid: BlockCid }).cid), (chunkFiles[1] as string).slice(-68))
-  assert.deepEqual((lost[0] as { record: Uint8Array }).record, record.id)
+  assert.deepEqual(lost[0]?.records, [record.id])
   a.errors.length = 0
 })
 

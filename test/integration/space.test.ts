@@ -75,8 +75,46 @@ test('fsck names the file of a block that is damaged and that nobody else has', 
   await truncate(join(parentPath, name), 1_000)
   const { corrupt, lost, lostCount } = await node.fsck({ readData: true })
   assert.deepEqual([corrupt, lostCount], [1, 1])
-  assert.equal(lost[0]?.path, '/folder/file')
+  assert.deepEqual(lost[0]?.paths, ['/folder/file'])
   assert.equal(codeOfCid(lost[0]?.cid as string), name)
+})
+
+/** Cuts every block file of a data directory, as a failing disk does. Returns their number. */
+async function cutBlocks(dataDir: string): Promise<number> {
+  const names = await readdir(join(dataDir, 'blocks'), { recursive: true, withFileTypes: true })
+  const files = names.filter(entry => entry.isFile())
+  for (const { parentPath, name } of files) await truncate(join(parentPath, name), 100)
+  return files.length
+}
+
+test('fsck notices every block file that was cut without reading the others, and names all files that need it', async t => {
+  const { node, options } = await startNode(t)
+  const content = randomBytes(3 * MIB)
+  await node.put('/lone', content)
+  await node.put('/lone2', content)
+  await node.copy('/lone', '/copies/third')
+  const cut = await cutBlocks(options.dataDir as string)
+  const { corrupt, lost, lostCount } = await node.fsck()
+  assert.deepEqual([corrupt, lostCount], [cut, cut])
+  for (const { paths, more } of lost) assert.deepEqual([paths, more], [['/copies/third', '/lone', '/lone2'], 0])
+  assert.deepEqual((await node.status()).owed.waitingFor, [], 'nobody waits for itself')
+  for await (const { waitingFor } of node.copies('/lone')) assert.deepEqual(waitingFor, [])
+  const { here } = await node.df()
+  for (const bytes of Object.values(here)) assert.ok(Number.isInteger(bytes), JSON.stringify(here))
+})
+
+test('fsck repairs blocks that were cut from another member, and counts them as damaged', async t => {
+  const networkKey = generateNetworkKey()
+  const { node, options } = await startNode(t, { networkKey })
+  const { multiaddrs } = node
+  const { node: keeper } = await startNode(t, { networkKey, bootstrap: [multiaddrs[0] as string] })
+  await until('connected', async () => keeper.status().then(({ peersConnected }) => peersConnected === 1))
+  await node.put('/f', randomBytes(8 * MIB), { ack: 2 })
+  await until('all is there', async () => (await node.status()).owed.blocks === 0)
+  const cut = await cutBlocks(options.dataDir as string)
+  const { corrupt, lostCount } = await node.fsck()
+  assert.deepEqual([corrupt, lostCount], [cut, 0])
+  assert.equal((await node.fsck({ readData: true })).corrupt, 0)
 })
 
 const codeOfCid = (cid: string): string => toHex(CID.parse(cid).multihash.bytes)
