@@ -58,10 +58,10 @@ test('gc, fsck, df and du say what there is, and agree with each other', async t
   await until('both versions have gone', async () => (await blockFiles(options.dataDir as string)) === 2)
   assert.equal((await node.df()).here.versions, 0)
   assert.deepEqual(await node.gc({ dryRun: true }), {
-    ...{ blocks: 0, bytes: 0, dryRun: true, certain: true, unreadable: 0 },
+    ...{ blocks: 0, bytes: 0, dryRun: true, stays: [], certain: true, unreadable: 0 },
     plan: { released: none, endedPuts: none, surplus: none }
   })
-  assert.deepEqual(await node.gc(), { ...none, dryRun: false, plan: null, certain: true, unreadable: 0 })
+  assert.deepEqual(await node.gc(), { ...none, dryRun: false, plan: null, stays: [], certain: true, unreadable: 0 })
 })
 
 const none = { blocks: 0, bytes: 0 }
@@ -77,6 +77,39 @@ test('fsck names the file of a block that is damaged and that nobody else has', 
   assert.deepEqual([corrupt, lostCount], [1, 1])
   assert.deepEqual(lost[0]?.paths, ['/folder/file'])
   assert.equal(codeOfCid(lost[0]?.cid as string), name)
+})
+
+async function* cutOff(content: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield content
+  throw new Error('cut off')
+}
+
+test('df says what an upload that was cut off keeps, and until when, and gc frees it', async t => {
+  const { node, options } = await startNode(t)
+  const content = randomBytes(6 * MIB)
+  await assert.rejects(node.put('/f', cutOff(content)), /cut off/)
+  const { cutOff: bytes, puts, cutOffUntil } = (await node.df()).here
+  assert.ok(bytes >= 4 * MIB && puts === 0, `${bytes} ${puts}`)
+  assert.ok(cutOffUntil !== null && cutOffUntil.getTime() > Date.now(), String(cutOffUntil))
+  assert.equal((await node.gc({ dryRun: true })).bytes, bytes)
+  const { bytes: freed, stays } = await node.gc()
+  assert.deepEqual([freed, stays], [bytes, []])
+  assert.equal(await blockFiles(options.dataDir as string), 0)
+})
+
+test('gc frees a purged file of which an upload was cut off before', async t => {
+  const { node, options } = await startNode(t)
+  const content = randomBytes(6 * MIB)
+  await assert.rejects(node.put('/f', cutOff(content)), /cut off/)
+  await node.put('/f', content)
+  await node.gc()
+  assert.equal((await node.stat('/f')).size, content.byteLength)
+  assert.equal((await node.fsck({ readData: true })).lostCount, 0)
+  await assert.rejects(node.put('/g', cutOff(content)), /cut off/)
+  await node.remove('/f', { purge: true })
+  await node.gc()
+  await until('all blocks are gone', async () => (await blockFiles(options.dataDir as string)) === 0)
+  assert.deepEqual((await node.gc({ dryRun: true })).plan, { released: none, endedPuts: none, surplus: none })
 })
 
 /** Cuts every block file of a data directory, as a failing disk does. Returns their number. */
@@ -100,7 +133,9 @@ test('fsck notices every block file that was cut without reading the others, and
   assert.deepEqual((await node.status()).owed.waitingFor, [], 'nobody waits for itself')
   for await (const { waitingFor } of node.copies('/lone')) assert.deepEqual(waitingFor, [])
   const { here } = await node.df()
-  for (const bytes of Object.values(here)) assert.ok(Number.isInteger(bytes), JSON.stringify(here))
+  const { cutOffUntil, ...sizes } = here
+  assert.equal(cutOffUntil, null)
+  for (const bytes of Object.values(sizes)) assert.ok(Number.isInteger(bytes), JSON.stringify(here))
 })
 
 test('fsck repairs blocks that were cut from another member, and counts them as damaged', async t => {
