@@ -2,7 +2,7 @@ import type { IndexDb } from '../disk/index-db.ts'
 import { type EntryRecord, ROOT_ENTRY } from '../format/entry.ts'
 import { equalBytes } from '../util/bytes.ts'
 import type { Bodies, BodyState } from './bodies.ts'
-import { deletedAt, type EntryState, liveHeads, type PlacingPut, placeOf } from './heads.ts'
+import { type EntryState, liveHeads, type PlacingPut, placeOf } from './heads.ts'
 import { type Names, shownName } from './names.ts'
 import type { NewRecord } from './record-reader.ts'
 import { placeKey, ROW_WITHOUT_PLACE, type TreeRow } from './rows/entry-row.ts'
@@ -66,7 +66,7 @@ export class Places {
 
   /**
    * Returns where a deleted file was last. A delete of a file does not say it, so this is the place of the last put. The
-   * row in the directory tables has the stamp of the delete, in the place of that of the put.
+   * row in the directory tables has the stamp of this put: it orders what had one name, whoever deletes it once more.
    */
   async #lastPlace(
     entry: Uint8Array,
@@ -77,7 +77,7 @@ export class Places {
     const { index, names } = this.#options
     const { lastPut } = state
     if (lastPut === undefined) return NO_PLACE
-    const listed = { kind: 'file', placed: deletedAt(state), hasVersions: false } as const
+    const listed = { kind: 'file', placed: lastPut.stamp, hasVersions: false } as const
     if (old?.name !== undefined && before !== undefined && equalBytes(before, lastPut.id)) {
       // The file was here until this batch, so its name need not be read from a record.
       if (old.kind === 'directory') return NO_PLACE

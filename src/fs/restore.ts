@@ -22,12 +22,12 @@ export async function restorePath(fs: FsContext, path: Path, options: RestoreOpt
     return restoreFile(fs, { ...place, name }, await versionToRestore(fs, { place, name }, options), options)
   }
   if (shown?.kind === 'directory') {
-    const id = await past.removed.lastAt(place, shown)
+    const id = await past.removed.lastAt(place, shown.ids)
     if (id !== undefined) return restoreTree(fs, place, id, options)
     throw new InvalidInputError('this directory was not removed: see what was removed from it with "dfs ls --deleted"')
   }
   for await (const { id, kind } of past.tree.deletedAt(place)) {
-    if (kind === 'directory') return restoreTree(fs, place, id, options)
+    if (kind === 'directory') return restoreTree(fs, place, (await past.removed.lastAt(place)) ?? id, options)
     const row = await past.versions.latestOf(id)
     if (row !== undefined) return restoreFile(fs, place, row, options)
   }

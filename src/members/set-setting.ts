@@ -86,8 +86,8 @@ export async function setSetting(key: string, value: Value, options: SetSettingO
   const { settings, signer } = options
   const known = knownKey(key)
   checkBounds(known, value)
-  checkAck(known, value, settings)
   signer.assertAdmin('changes settings')
+  checkAck(known, value, settings)
   const before = settings.settingOf(fieldOf(known))?.statement.hlc
   const fields = fieldsOf(known, value === 'all' ? encodeReplicas(Number.POSITIVE_INFINITY) : value, settings)
   await signer.keep([signer.sign('settings', fields, ...(before === undefined ? [] : [before]))])

@@ -59,4 +59,6 @@ test('a setting that does not exist, is not built or is out of bounds is refused
   const { node: writer } = await startNode(t, { join: token })
   await until('it is a member', async () => (await writer.settings())[1]?.value === 3)
   await assert.rejects(writer.setSetting('versionDays', 1), /only an admin changes settings: this machine is a writer/)
+  // What an admin should do first is no advice for others.
+  await assert.rejects(writer.setSetting('replicas', 2), /only an admin changes settings/)
 })

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import type { DfsNode, ListItem, VersionItem } from '../../src/index.ts'
-import { codeOfRejection, listing, read, readAll, startNode, startNodes, until } from '../fixtures/nodes.ts'
+import {
+  allConnected,
+  codeOfRejection,
+  listing,
+  read,
+  readAll,
+  startNode,
+  startNodes,
+  until
+} from '../fixtures/nodes.ts'
 
 async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
   const found: T[] = []
@@ -165,4 +174,45 @@ test('a removed directory is restored into a new one that has its name', async t
   assert.deepEqual(await listing(node), ['/d/', '/d/both 3', '/d/old 3'])
   await node.restore('/d/both')
   assert.equal(await text(node, '/d/both'), 'old')
+})
+
+test('a restore after a purge brings back what was there last, and the purge is one delete', async t => {
+  const { node: a } = await startNode(t)
+  const { token } = await a.invite({ role: 'writer' })
+  const { node: b } = await startNode(t, { join: token })
+  await allConnected([a, b])
+  await b.ready({ members: 1 })
+  await a.put('/s', 'n1')
+  await a.remove('/s')
+  await a.put('/s', 'n2 is longer')
+  await until('b knows it', async () => (await versionsOf(b, '/s')).length === 3)
+  await b.remove('/s', { purge: true })
+  const shape = async (node: DfsNode): Promise<Array<number | string>> =>
+    (await versionsOf(node, '/s')).map(({ deleted, current, size }) =>
+      deleted ? 'removed' : current ? 'current' : size
+    )
+  assert.deepEqual(await shape(b), ['removed', 12, 'removed', 2])
+  assert.deepEqual(
+    (await deletedIn(b, '/')).map(({ path, size }) => [path, size]),
+    [['/s', 12]]
+  )
+  await b.restore('/s')
+  assert.equal(await text(b, '/s'), 'n2 is longer')
+  await b.cancelPurge('/s')
+  assert.deepEqual(await shape(b), ['current', 'removed', 12, 'removed', 2])
+})
+
+test('a restore after a purge of a directory brings back what was in it last', async t => {
+  const { node: a } = await startNode(t)
+  const { token } = await a.invite({ role: 'writer' })
+  const { node: b } = await startNode(t, { join: token })
+  await allConnected([a, b])
+  await b.ready({ members: 1 })
+  await a.put('/d/first', '1')
+  await a.remove('/d', { recursive: true })
+  await a.put('/d/second', '2')
+  await until('b knows it', async () => (await listing(b)).includes('/d/second 1'))
+  await b.remove('/d', { recursive: true, purge: true })
+  await b.restore('/d')
+  assert.deepEqual(await listing(b), ['/d/', '/d/second 1'])
 })

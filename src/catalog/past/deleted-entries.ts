@@ -8,15 +8,18 @@ import { decodeDirectoryValue, directoryKey, entryOfKey } from '../rows/keys.ts'
 export interface DeletedEntry {
   id: Uint8Array
   kind: 'file' | 'directory'
-  /** The stamp of the delete, in bytes that compare as stamps do. */
-  deletedAt: Uint8Array
+  /**
+   * When it was there last, in bytes that compare as stamps do: of a file the stamp of its last put, because a purge
+   * deletes a deleted file once more; of a directory that of its delete, because what is in it changes without it.
+   */
+  lastThere: Uint8Array
 }
 
 /** The tables that hold deleted entries. */
 export const DELETED_TABLES = [TABLES.deletedFiles, TABLES.deletedDirectories] as const
 
 /**
- * Yields the deleted entries that some directories had under one name, those that were deleted last first. Each
+ * Yields the deleted entries that some directories had under one name, those that were there last first. Each
  * `DELETED_AT_ONCE` of them cost one walk over all of them, so that memory is bounded.
  */
 export async function* deletedUnder(
@@ -41,7 +44,7 @@ export async function* deletedUnder(
 /** Returns the deleted entry that a row is about. */
 export function deletedEntryOf(key: Uint8Array, value: Uint8Array): DeletedEntry {
   const { kind, placed } = decodeDirectoryValue(value)
-  return { id: entryOfKey(key), kind, deletedAt: placed }
+  return { id: entryOfKey(key), kind, lastThere: placed }
 }
 
 /** Collects the `DELETED_AT_ONCE` latest of the entries before a given one. */
@@ -66,5 +69,5 @@ class Latest {
 
 /** The order of deleted entries: the latest first. */
 export function byTime(a: DeletedEntry, b: DeletedEntry): number {
-  return compareBytes(b.deletedAt, a.deletedAt) || compareBytes(a.id, b.id)
+  return compareBytes(b.lastThere, a.lastThere) || compareBytes(a.id, b.id)
 }

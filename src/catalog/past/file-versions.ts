@@ -182,13 +182,26 @@ export class FileVersions {
     throw new DamagedEntryError('the record of this version is damaged: its content cannot be read')
   }
 
+  /**
+   * Yields the versions and the deletes of an entry, the latest first. Of deletes with no put between them it yields the
+   * first: the others came at the same time, or only purged what was deleted already.
+   */
   async *#rowsOf(entry: PastEntry, before?: Stamp): AsyncGenerator<VersionRow> {
     const after = before === undefined ? undefined : recordsKey(entry.id, before)
+    let removed: VersionRow | undefined
     for await (const { key, value } of this.#options.index.range(recordsOf(entry.id), { reverse: true, after })) {
       const { stamp, isTwin } = stampOfRecord(key)
-      const row = isTwin ? undefined : rowOf(entry, stamp, decodeRecordRow(value))
-      if (row !== undefined && !(row.isDelete && entry.isContinued)) yield row
+      if (isTwin) continue
+      const found = decodeRecordRow(value)
+      const row = rowOf(entry, stamp, found)
+      if (found.isDelete) removed = row
+      else {
+        if (removed !== undefined && !entry.isContinued) yield removed
+        removed = undefined
+        if (row !== undefined) yield row
+      }
     }
+    if (removed !== undefined && !entry.isContinued) yield removed
   }
 
   async *#namedIn(entry: PastEntry, digits: string): AsyncGenerator<VersionRow> {

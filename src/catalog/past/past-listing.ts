@@ -3,15 +3,16 @@ import type { Path } from '../../format/path.ts'
 import type { Stamp } from '../../format/stamp.ts'
 import { batchesOf } from '../../util/batches.ts'
 import { LIST_BATCH, LIST_NAMES_MAX, LIST_NAMES_MIN } from '../constants.ts'
+import { deletedAt } from '../heads.ts'
 import { SortedNames } from '../listing/sorted-names.ts'
-import { decodeStampBytes, STAMP_BYTES } from '../rows/keys.ts'
+import { STAMP_BYTES } from '../rows/keys.ts'
 import type { Tree } from '../tree.ts'
 import type { DeletedEntry } from './deleted-entries.ts'
 import type { PastRows } from './past-rows.ts'
 import type { PastDirectory, PastTree } from './past-tree.ts'
 
 export interface PastListingOptions {
-  tree: Pick<Tree, 'child'>
+  tree: Pick<Tree, 'child' | 'entry'>
   past: PastTree
   rows: PastRows
 }
@@ -31,7 +32,7 @@ export interface ListedDeleted extends Pick<DeletedEntry, 'id' | 'kind'> {
 /** What a listing knows of one name. */
 interface Name {
   name: string
-  /** The entry of this name that was deleted last; undefined if none was. */
+  /** The deleted entry of this name that was there last; undefined if none was. */
   latest: DeletedEntry | undefined
   hasDirectory: boolean
 }
@@ -71,7 +72,8 @@ export class PastListing {
           continue
         }
         const { name, latest, hasDirectory } = value
-        if (latest !== undefined) yield listedOf(latest, [...at.path, name])
+        const listed = latest && (await this.#listedOf(latest, [...at.path, name]))
+        if (listed !== undefined) yield listed
         if (!recursive || !hasDirectory) continue
         const child = await this.#options.past.childDirectory(at, name)
         if (child === undefined || directories.some(({ ids }) => sharesAny(ids, child.ids))) continue
@@ -106,14 +108,20 @@ export class PastListing {
     }
   }
 
-  /** Yields a text for each deleted entry: name, NUL, inverted time of the delete, kind, entry. */
+  /** Yields a text for each deleted entry: name, NUL, inverted stamp, kind, entry. */
   async *#keys({ ids }: PastDirectory, recursive: boolean): AsyncGenerator<string> {
     const { rows } = this.#options
-    for await (const { name, id, kind, deletedAt } of rows.deleted(ids)) {
-      const rest = Buffer.concat([deletedAt.map(byte => 0xff ^ byte), id])
+    for await (const { name, id, kind, lastThere } of rows.deleted(ids)) {
+      const rest = Buffer.concat([lastThere.map(byte => 0xff ^ byte), id])
       yield nameKey(name) + rest.toString('latin1') + (kind === 'directory' ? DIRECTORY : FILE)
     }
     if (recursive) for await (const name of rows.directoryNames(ids)) yield nameKey(name)
+  }
+
+  /** Returns what a listing says of an entry; undefined if it has come back meanwhile. */
+  async #listedOf({ id, kind }: DeletedEntry, path: Path): Promise<ListedDeleted | undefined> {
+    const found = await this.#options.tree.entry(id)
+    return found?.shown.isDeleted === true ? { id, kind, path, deleted: deletedAt(found.row.state) } : undefined
   }
 
   async #withoutShown(directory: PastDirectory, name: Name): Promise<Name> {
@@ -121,10 +129,6 @@ export class PastListing {
     const shown = await this.#options.tree.child(directory, name.name)
     return shown === undefined ? name : { ...name, latest: undefined }
   }
-}
-
-function listedOf({ id, kind, deletedAt }: DeletedEntry, path: Path): ListedDeleted {
-  return { id, kind, path, deleted: decodeStampBytes(deletedAt) }
 }
 
 /** Groups sorted texts of `#keys` by their names. */
@@ -146,7 +150,7 @@ async function* groupedByName(keys: readonly string[]): AsyncGenerator<Name> {
 function decodeRest(rest: string): DeletedEntry {
   const bytes = Buffer.from(rest, 'latin1')
   return {
-    deletedAt: bytes.subarray(0, STAMP_BYTES).map(byte => 0xff ^ byte),
+    lastThere: bytes.subarray(0, STAMP_BYTES).map(byte => 0xff ^ byte),
     id: bytes.subarray(STAMP_BYTES, STAMP_BYTES + ENTRY_ID_BYTES),
     kind: rest.endsWith(DIRECTORY) ? 'directory' : 'file'
   }

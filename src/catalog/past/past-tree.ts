@@ -75,7 +75,7 @@ export class PastTree {
     return { parent, name, shown: await this.#options.tree.child(parent, name) }
   }
 
-  /** Yields the deleted entries that were at a path, those that were deleted last first. */
+  /** Yields the deleted entries that were at a path, those that were there last first. */
   deletedAt({ parent, name }: Pick<PastPlace, 'parent' | 'name'>): AsyncGenerator<DeletedEntry> {
     const { index, names } = this.#options
     return deletedUnder(index, parent.ids, names.hash(name))

@@ -48,22 +48,22 @@ export class RemovedTree {
   }
 
   /**
-   * Returns the directory that was deleted last of those at a path that shows a directory: one that shows nevertheless,
-   * because something was put into it since, or one that another directory has replaced.
+   * Returns the deleted directory that was at a path last; if the path shows a directory, one that shows nevertheless,
+   * because something was put into it since, or one that another directory has replaced. The puts of the directories
+   * order them, because a purge deletes again what was deleted before.
    */
-  async lastAt(place: PastPlace, { ids }: DirectoryNode): Promise<Uint8Array | undefined> {
+  async lastAt(place: PastPlace, ids: readonly Uint8Array[] = []): Promise<Uint8Array | undefined> {
     let last: { id: Uint8Array; at: Stamp } | undefined
     const note = async (id: Uint8Array): Promise<void> => {
       const found = await this.#options.tree.entry(id)
       if (found?.shown.isDeleted !== true) return
-      const at = deletedAt(found.row.state)
+      const { state } = found.row
+      const at = state.lastPut?.stamp ?? deletedAt(state)
       if (last === undefined || compareStamps(at, last.at) > 0) last = { id, at }
     }
     for (const id of ids) await note(id)
     for await (const { id, kind } of this.#options.past.deletedAt(place)) {
-      if (kind === 'file') continue
-      await note(id)
-      break
+      if (kind === 'directory') await note(id)
     }
     return last?.id
   }

@@ -1,13 +1,19 @@
 import type { AnswerOf } from '../../contract/verbs.ts'
-import { CliError } from '../../terminal/errors.ts'
+import { CliError, usage } from '../../terminal/errors.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
+import { ask, isInteractive } from '../../terminal/prompt.ts'
 import { tableLines } from '../../terminal/table.ts'
-import { parseCopies, parseSize, parseTime, sizeText, timeText } from '../../terminal/units.ts'
+import { formatCount, parseCopies, parseSize, parseTime, sizeText, timeText } from '../../terminal/units.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
 import type { Session } from '../session.ts'
 import { localTime } from '../times.ts'
 
 type Item = AnswerOf<'settings'>[number]
+type Value = number | 'all'
+
+interface Flags {
+  yes: boolean
+}
 
 const HELP = `
 The settings hold for all members. Only an admin may change them.
@@ -18,7 +24,9 @@ The settings hold for all members. Only an admin may change them.
   outAfter         how long a member may be away before the others make its
                    copies: a time such as 10m or 24h
   versionDays      days for which a version is kept after it was replaced or
-                   removed: 0 to 36500
+                   removed: 0 to 36500. Fewer days end older versions at once,
+                   for good and on all members: more days later do not bring
+                   them back. So you are asked first, or give --yes
   quotaStatements  the most changes of files that one member may sign. A machine
                    that was taken over cannot fill the disks of all others
   quotaBytes       the bytes that these may take in all: a size such as 16GiB`
@@ -26,7 +34,7 @@ The settings hold for all members. Only an admin may change them.
 export const config: DfsCommand = {
   name: 'config',
   summary: 'show or change the settings of the network',
-  exits: ['notFound'],
+  exits: [],
   examples: [
     ['dfs config', 'show all settings'],
     ['dfs config versionDays 90', 'keep what was overwritten or removed for 90 days']
@@ -35,38 +43,60 @@ export const config: DfsCommand = {
     command
       .argument('[key]', 'setting to show', nonEmpty)
       .argument('[value]', 'its new value', nonEmpty)
+      .option('--yes', 'lower versionDays without a question', false)
       .addHelpText('after', HELP)
   },
-  async run({ client, isJson }: Session, key: string | undefined, text: string | undefined) {
-    if (key !== undefined && text !== undefined) {
-      const item = await client.call('setSetting', { key, value: parseValue(key, text) })
-      if (isJson) printJson(item)
-      else printLine(`${item.key} is ${valueText(item)} now`)
+  async run(session: Session, key: string | undefined, text: string | undefined, { yes }: Flags) {
+    const { client, isJson } = session
+    const items = await client.call('settings', {})
+    if (key === undefined) {
+      if (isJson) printJson(Object.fromEntries(items.map(({ key, ...rest }) => [key, rest])))
+      else for (const line of tableLines(items.map(rowOf))) printLine(line)
       return
     }
-    const items = await client.call('settings', {})
-    if (key !== undefined) {
-      const item = items.find(item => item.key === key)
-      if (item === undefined)
-        throw new CliError(
-          'not-found',
-          `there is no such setting: the settings are ${items.map(({ key }) => key).join(', ')}`,
-          {
-            about: key
-          }
-        )
+    const item = items.find(item => item.key === key)
+    if (item === undefined) {
+      const keys = items.map(({ key }) => key).join(', ')
+      throw new CliError('usage', `there is no such setting: the settings are ${keys}`, { about: key })
+    }
+    if (text === undefined) {
       if (isJson) printJson(item)
       else printLine(valueText(item))
-    } else if (isJson) printJson(Object.fromEntries(items.map(({ key, ...rest }) => [key, rest])))
-    else for (const line of tableLines(items.map(rowOf))) printLine(line)
+      return
+    }
+    const value = parseValue(key, text)
+    if (!yes) await confirmLoss(session, item, value)
+    const changed = await client.call('setSetting', { key, value })
+    if (isJson) printJson(changed)
+    else printLine(`${key} is ${valueText(changed)} now`)
   }
 }
 
-function parseValue(key: string, text: string): number | 'all' {
+/** Asks before versions end that nothing brings back. Throws a `CliError` if the answer is not yes. */
+async function confirmLoss(session: Session, { key, value: before }: Item, value: Value): Promise<void> {
+  if (key !== 'versionDays' || typeof before !== 'number' || Number(value) >= before) return
+  // Anyone else is refused by the node, and should not be asked first.
+  if ((await session.client.call('networkInfo', {})).role !== 'admin') return
+  const ended =
+    value === 0
+      ? 'this ends every version that was replaced or removed'
+      : `this ends every version that was replaced or removed more than ${formatCount(Number(value), 'day')} ago`
+  const words = `${ended}, for good and on all members`
+  if (session.isJson || !isInteractive()) throw usage(`${words}: give --yes if you want that`)
+  const answer = await ask(`${words}. Type "yes": `, session)
+  if (answer.trim().toLowerCase() !== 'yes')
+    throw new CliError('failed', `nothing was changed: ${key} is still ${before}`)
+}
+
+function parseValue(key: string, text: string): Value {
   if (key === 'replicas' || key === 'ack') return parseCopies(key, text)
   if (key === 'outAfter') return parseTime(key, text)
   if (key === 'quotaBytes') return parseSize(key, text)
-  return text === 'all' ? 'all' : Number(text)
+  if (!/^\d{1,15}$/.test(text)) {
+    const what = key === 'versionDays' ? 'days' : 'changes'
+    throw usage(`${key}: "${text}" is not a number of ${what}: give a whole number, such as 90`)
+  }
+  return Number(text)
 }
 
 function rowOf(item: Item): string[] {

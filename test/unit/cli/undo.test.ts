@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import type { SettingItem, VersionItem } from '../../../src/index.ts'
 import { setUpDfs } from '../../fixtures/dfs.ts'
 import { Fault } from '../../fixtures/fake-node.ts'
 import { jsonLines } from '../../fixtures/program.ts'
+import { hasTerminal, runOnTerminal } from '../../fixtures/terminal.ts'
 
 const AUTHOR = '12D3KooWlaptop0'
 const at = (day: number): Date => new Date(2026, 0, day, 12, 0)
@@ -156,16 +157,69 @@ test('config prints the settings in words that it also takes, and sets them', as
   const none = await dfs(['config', 'colour'])
   assert.deepEqual(
     [none.code, none.stderr],
-    [3, 'colour: there is no such setting: the settings are replicas, ack, outAfter, versionDays\n']
+    [2, 'colour: there is no such setting: the settings are replicas, ack, outAfter, versionDays\n']
   )
+  const noneToSet = await dfs(['config', 'colour', 'red'])
+  assert.deepEqual([noneToSet.code, noneToSet.stderr], [2, none.stderr])
   node.calls.length = 0
   assert.equal((await dfs(['config', 'outAfter', '2h'])).stdout.toString(), 'outAfter is 2h now\n')
   assert.equal((await dfs(['config', 'replicas', 'all'])).stdout.toString(), 'replicas is all now\n')
   assert.equal((await dfs(['config', 'versionDays', '90'])).stdout.toString(), 'versionDays is 90 now\n')
   assert.deepEqual(
-    node.calls.map(({ call }) => call),
+    node.calls.map(({ call }) => call).filter(call => call.startsWith('setSetting')),
     ['setSetting outAfter 7200000', 'setSetting replicas all', 'setSetting versionDays 90']
   )
   assert.equal((await dfs(['config', 'replicas', 'many'])).code, 2)
-  assert.equal((await dfs(['config', 'versionDays', 'many'])).code, 2)
+  const many = await dfs(['config', 'versionDays', 'many'])
+  assert.deepEqual(
+    [many.code, many.stderr],
+    [2, 'versionDays: "many" is not a number of days: give a whole number, such as 90\n']
+  )
+})
+
+async function setUpVersionDays(t: TestContext) {
+  const setup = await setUpDfs(t)
+  setup.node.hooks.settings = async () => [{ key: 'versionDays', value: 30, default: true, setBy: null, setAt: null }]
+  const sets = (): string[] => setup.node.calls.map(({ call }) => call).filter(call => call.startsWith('setSetting'))
+  return { ...setup, sets }
+}
+
+test('config lowers versionDays only with --yes if nobody can be asked', async t => {
+  const { node, dfs, sets } = await setUpVersionDays(t)
+  const none = await dfs(['config', 'versionDays', '0'])
+  assert.deepEqual(
+    [none.code, none.stderr],
+    [
+      2,
+      'this ends every version that was replaced or removed, for good and on all members: give --yes if you want that\n'
+    ]
+  )
+  const fewer = await dfs(['--json', 'config', 'versionDays', '1'])
+  assert.equal(fewer.code, 2)
+  assert.match(fewer.stderr, /replaced or removed more than 1 day ago, for good and on all members/)
+  assert.deepEqual(sets(), [])
+  assert.equal((await dfs(['config', 'versionDays', '0', '--yes'])).code, 0)
+  assert.equal((await dfs(['config', 'versionDays', '30'])).code, 0)
+  assert.deepEqual(sets(), ['setSetting versionDays 0', 'setSetting versionDays 30'])
+  // The node refuses a member that is no admin, and says why.
+  node.hooks.networkInfo = async () => ({ network: '', words: '', role: 'writer', members: 2, holdsKey: false })
+  assert.equal((await dfs(['config', 'versionDays', '7'])).code, 0)
+  assert.deepEqual(sets().slice(2), ['setSetting versionDays 7'])
+})
+
+test('config asks on a terminal before it lowers versionDays', async t => {
+  if (!hasTerminal) return t.skip('needs the script command of util-linux')
+  const { dataDir, sets } = await setUpVersionDays(t)
+  for (const [answer, code] of [
+    ['', 1],
+    ['yes', 0]
+  ] as const) {
+    const terminal = runOnTerminal(t, 'dfs', ['--data-dir', dataDir, 'config', 'versionDays', '7'])
+    await terminal.shows(/more than 7 days ago, for good and on all members\. Type "yes": /)
+    assert.deepEqual(sets(), [])
+    terminal.type(answer)
+    assert.equal(await terminal.ended, code)
+    if (code === 1) assert.match(terminal.text, /nothing was changed: versionDays is still 30/)
+  }
+  assert.deepEqual(sets(), ['setSetting versionDays 7'])
 })
