@@ -16,10 +16,11 @@ import { FreePlanner } from './repair/free-planner.ts'
 import { Freeing } from './repair/freeing.ts'
 import { Freer } from './repair/freer.ts'
 import { inventory } from './repair/inventory.ts'
+import { PutEnds, type PutEndsOptions } from './repair/put-ends.ts'
 import { ReadRepair } from './repair/read-repair.ts'
 import { Releaser } from './repair/releaser.ts'
 import { Repair } from './repair/repair.ts'
-import { RoomMaker, type RoomMakerOptions } from './repair/room-maker.ts'
+import { RoomMaker } from './repair/room-maker.ts'
 import { endOrphans, notePromised } from './repair/stop-marks.ts'
 import { Surplus } from './repair/surplus.ts'
 import { Sweeper } from './repair/sweep.ts'
@@ -129,7 +130,7 @@ export function composeSweep(
   held: LocalStore,
   repairing: Repairing,
   { puller }: Pick<Fetching, 'puller'>,
-  { isUnderWay, isGivenUp }: Pick<RoomMakerOptions, 'isUnderWay' | 'isGivenUp'>
+  { isUnderWay, isGivenUp }: Pick<PutEndsOptions, 'isUnderWay' | 'isGivenUp'>
 ): { sweeper: Sweeper; roomMaker: RoomMaker; freeing: Freeing } {
   const { self, clock, logger, store, onError } = base
   const { mayFree, isFull, repair, freer, releaser } = repairing
@@ -138,18 +139,20 @@ export function composeSweep(
   const shared = { clock, logger, ...held, isUnderWay, mayFree, onError }
   const sweeper = new Sweeper({ ...shared, freer, isVerified, onOrphansFreed })
   const caughtUp = (): Promise<void> => repair.caughtUp()
-  const planner = new FreePlanner({ ...base, ...held, ...repairing, sweeper, index: store.index })
+  const putEnds = new PutEnds({ self, ...held, isUnderWay, isGivenUp })
+  const planner = new FreePlanner({ ...base, ...held, ...repairing, sweeper, putEnds, index: store.index })
   const mayHaveOrphans = (): boolean => sweeper.mayHaveOrphans
   const check = new BlockCheck({ ...base, ...held, ...repairing, puller, index: store.index, mayHaveOrphans })
+  const roomMaker = new RoomMaker({ ...shared, putEnds, sweeper, releaser, isFull, caughtUp })
   return {
     sweeper,
-    roomMaker: new RoomMaker({ ...shared, self, sweeper, releaser, isGivenUp, isFull, caughtUp }),
+    roomMaker,
     freeing: new Freeing({
       ...repairing,
-      sweeper,
-      planner,
+      ...{ clock, sweeper, roomMaker, putEnds, planner },
+      incomplete: () => repair.incomplete,
       check,
-      inventory: signal => inventory({ ...base, ...held, ...repairing }, signal)
+      inventory: signal => inventory({ ...base, ...held, ...repairing, putEnds }, signal)
     })
   }
 }

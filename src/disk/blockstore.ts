@@ -99,11 +99,17 @@ export class DurableBlockstore implements Blockstore {
     return (await this.sizeOf(cid)) !== undefined
   }
 
-  /** Returns the size of a block in bytes once it would survive a power cut, or undefined if it is not here. */
+  /**
+   * Returns the size of a block in bytes once it would survive a power cut, or undefined if it is not here. A file that
+   * is smaller than any block that is kept in a file was cut, whatever is left of it. Its size counts as 0.
+   */
   async sizeOf(cid: CID): Promise<number | undefined> {
     const multihash = multihashOf(cid)
     const place = await this.#placeOf(multihash)
-    return sizeAt(place) ?? this.#files.size(multihash)
+    const inRow = sizeAt(place)
+    if (inRow !== undefined) return inRow
+    const inFile = await this.#files.size(multihash)
+    return inFile !== undefined && inFile < SMALL_BLOCK_BYTES_MAX ? 0 : inFile
   }
 
   /**

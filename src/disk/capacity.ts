@@ -127,7 +127,7 @@ export class Capacity {
   }
 
   #roomBytes(): number {
-    const keepFreeBytes = this.#space.totalBytes * RESERVE_SHARE + (this.#options.keepFreeBytes?.() ?? 0)
+    const keepFreeBytes = Math.ceil(this.#space.totalBytes * RESERVE_SHARE + (this.#options.keepFreeBytes?.() ?? 0))
     return Math.min(this.capacityBytes - this.usedBytes, this.#space.freeBytes - keepFreeBytes)
   }
 

@@ -40,17 +40,22 @@ export interface FsContext {
   lastSeen: (peer: PeerId) => Date | null
 }
 
-/** Returns the names of members that are waited for, and since when. */
+/**
+ * Returns the names of members that are waited for, and since when. This member is left out: it has nobody to wait for
+ * but the others.
+ */
 export function awaited(
   { members, lastSeen }: Pick<FsContext, 'members' | 'lastSeen'>,
   peers: readonly PeerId[]
 ): AwaitedMember[] {
   const connected = new Set(members.admitted)
-  return peers.map(peer => ({
-    peerId: peer,
-    name: members.member(peer)?.name ?? peer,
-    since: connected.has(peer) ? null : lastSeen(peer)
-  }))
+  return peers
+    .filter(peer => peer !== members.self.peerId)
+    .map(peer => ({
+      peerId: peer,
+      name: members.member(peer)?.name ?? peer,
+      since: connected.has(peer) ? null : lastSeen(peer)
+    }))
 }
 
 /**

@@ -28,7 +28,7 @@ function membersOf({ members, disk }: Pick<FsContext, 'members' | 'disk'>): Memb
 }
 
 async function spaceHere(fs: FsContext, signal: AbortSignal | undefined): Promise<SpaceHere> {
-  const here = { live: 0, versions: 0, surplus: 0, puts: 0, cache: 0 }
+  const here = { live: 0, versions: 0, surplus: 0, puts: 0, cutOff: 0, cache: 0 }
   // Remember one answer for each record, however many chunks its file has.
   const current = new Map<string, boolean>()
   const isLive = async (records: readonly string[]): Promise<boolean> => {
@@ -39,12 +39,14 @@ async function spaceHere(fs: FsContext, signal: AbortSignal | undefined): Promis
     }
     return false
   }
-  for await (const { bytes, records, isInPut, isOwed } of fs.blocks.freeing.inventory(signal)) {
-    if (records.length === 0) here[isInPut ? 'puts' : 'cache'] += bytes
+  for await (const { bytes, records, isInPut, isCutOff, isOwed } of fs.blocks.freeing.inventory(signal)) {
+    if (records.length === 0) here[isCutOff ? 'cutOff' : isInPut ? 'puts' : 'cache'] += bytes
     else if (!isOwed) here.surplus += bytes
     else here[(await isLive(records)) ? 'live' : 'versions'] += bytes
   }
   const { used, free } = fs.disk()
-  const blocks = here.live + here.versions + here.surplus + here.puts + here.cache
-  return { ...here, catalog: Math.max(0, used - blocks), free }
+  const blocks = here.live + here.versions + here.surplus + here.puts + here.cutOff + here.cache
+  const { overAtMs } = await fs.blocks.freeing.putsUntil(signal)
+  const cutOffUntil = here.cutOff === 0 || overAtMs === null ? null : new Date(overAtMs)
+  return { ...here, cutOffUntil, catalog: Math.max(0, used - blocks), free }
 }

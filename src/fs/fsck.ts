@@ -12,7 +12,13 @@ export async function checkBlocks(fs: FsContext, { readData = false, signal }: F
     return weight > 0 && peer !== members.self.peerId && !connected.has(peer)
   })
   const named: FsckResult['lost'] = []
-  for (const { cid, record } of lost)
-    named.push({ path: record === null ? null : await pathOfRecord(fs, record), cid: cid.toString() })
+  for (const { cid, records, moreRecords } of lost) {
+    const paths = new Set<string>()
+    for (const record of records) {
+      const path = await pathOfRecord(fs, record)
+      if (path !== null) paths.add(path)
+    }
+    named.push({ paths: [...paths].sort(), more: moreRecords, cid: cid.toString() })
+  }
   return { ...counts, lost: named, away: away.map(({ peer }) => peer), certain: isCertain }
 }

@@ -12,16 +12,35 @@ export interface GcResult extends Amount {
   dryRun: boolean
   /** The same by the reason, as it was planned; only with `dryRun`. */
   plan: GcPlan | null
+  /** Why the rest stays, or all of it. */
+  stays: GcStay[]
   /** False if nothing is freed at the moment, because it is not certain which blocks are needed. */
   certain: boolean
   /** Manifest nodes that cannot be read here or elsewhere. They stay, with what only they need, until `fsck` is run. */
   unreadable: number
 }
 
+export interface GcStay {
+  /**
+   * - `uncertain`: it is not certain which blocks are needed;
+   * - `incomplete`: the same, because no reachable member has all manifests of `author`;
+   * - `promised`: this node may have promised copies to other members before its last stop;
+   * - `unproven`: the members that owe these copies did not prove that they hold theirs;
+   * - `puts`: puts are under way, or other members have not said that theirs are over.
+   */
+  reason: 'uncertain' | 'incomplete' | 'promised' | 'unproven' | 'puts'
+  /** When the reason ends at the latest; null if that is not known. */
+  until: Date | null
+  /** The name of the member whose files are incomplete. */
+  author: string | null
+  /** What stays for this reason; null if that was not counted. */
+  amount: Amount | null
+}
+
 export interface GcPlan {
   /** Content of deleted files, and versions whose time is over. */
   released: Amount
-  /** Blocks of puts that ended without a file. */
+  /** Blocks of puts that ended without a file, or that were cut off. */
   endedPuts: Amount
   /** Copies that this node does not owe. They go if the members that owe them prove that they hold theirs. */
   surplus: Amount
@@ -36,7 +55,10 @@ export interface FsckOptions extends AbortOptions {
 export interface FsckResult {
   /** The number of blocks here. */
   checked: number
-  /** Blocks here whose bytes have changed, or that the disk cannot read. Looked for only with `readData`. */
+  /**
+   * Blocks here that are damaged, or that the disk cannot read. Without `readData`, only a block whose length has
+   * changed is noticed.
+   */
   corrupt: number
   /** The number of repairs: claims that were missing or not needed, and blocks that another member delivered. */
   repaired: number
@@ -50,8 +72,10 @@ export interface FsckResult {
 }
 
 export interface LostItem {
-  /** A path that needs the block; null if only an earlier version or a deleted file does, or if it is not known. */
-  path: string | null
+  /** The paths that need the block; none if only earlier versions or deleted files do, or if it is not known. */
+  paths: string[]
+  /** How many more files and versions need it, above the number that is looked up. */
+  more: number
   cid: string
 }
 
@@ -80,8 +104,12 @@ export interface SpaceHere {
   versions: number
   /** Blocks that this node does not owe. They go once the members that owe them prove their copies. */
   surplus: number
-  /** Blocks of puts that are under way, here or on other members. */
+  /** Blocks of puts that are under way here, or that other members have not said to be over. */
   puts: number
+  /** Blocks of puts that were cut off. They are kept so that a put that is repeated finds them, or until `gc` is run. */
+  cutOff: number
+  /** Until when; null if there are none. */
+  cutOffUntil: Date | null
   /** Blocks that nothing needs, and that are freed soon. */
   cache: number
   /** Statements, claims and the index. */

@@ -196,7 +196,33 @@ test('a run of gc frees surplus before its time, once its owners prove their cop
   const plan = await a.blocks.freeing.plan()
   assert.ok(plan.surplus.blocks > 0)
   const freed = await whileTimePasses(clock, a.blocks.freeing.run())
-  assert.deepEqual(freed, plan.surplus)
+  assert.deepEqual(freed, { ...plan.surplus, stays: [] })
+})
+
+test('a run of gc says why it frees less than was planned', async t => {
+  const { clock, cluster, members } = await start(t, 3)
+  const [a] = members
+  const { record } = await whileTimePasses(clock, a.put(bytesOf(30), { replicas: 1 }))
+  for (const member of members) await member.stand(record)
+  await pass(clock, 5 * MINUTE)
+  for (const other of members.slice(1)) cluster.isolate(other)
+  const { surplus } = await a.blocks.freeing.plan()
+  const unproven = await whileTimePasses(clock, a.blocks.freeing.run())
+  const { blocks } = unproven
+  assert.deepEqual([blocks, unproven.stays], [0, [{ reason: 'unproven', ...surplus }]])
+  await a.restart({ crash: true })
+  await pass(clock, MINUTE)
+  a.mayFree = true
+  const [stay] = await a.blocks.freeing.stays()
+  assert.equal(stay?.reason, 'promised')
+  const untilAtMs = stay?.reason === 'promised' ? stay.untilAtMs : 0
+  assert.ok(untilAtMs > clock.now() && untilAtMs <= clock.now() + HOUR)
+  const { blocks: freed, stays } = await whileTimePasses(clock, a.blocks.freeing.run())
+  assert.deepEqual([freed, stays.map(({ reason }) => reason)], [0, ['promised']])
+  a.mayFree = false
+  assert.deepEqual((await a.blocks.freeing.stays()).map(({ reason }) => reason)[0], 'uncertain')
+  a.mayFree = true
+  a.errors.length = 0
 })
 
 test('a check restores claims that are missing, and ends those that nothing needs', async t => {
@@ -254,7 +280,7 @@ test('a check that reads the data fetches damaged blocks again, and names those 
   const { lost, lostCount, corrupt } = await whileTimePasses(clock, a.blocks.freeing.check(true))
   assert.deepEqual([corrupt, lostCount], [1, 1])
   assert.equal(blockKey((lost[0] as { cid: BlockCid }).cid), (chunkFiles[1] as string).slice(-68))
-  assert.deepEqual((lost[0] as { record: Uint8Array }).record, record.id)
+  assert.deepEqual(lost[0]?.records, [record.id])
   a.errors.length = 0
 })
 

@@ -58,10 +58,10 @@ test('gc, fsck, df and du say what there is, and agree with each other', async t
   await until('both versions have gone', async () => (await blockFiles(options.dataDir as string)) === 2)
   assert.equal((await node.df()).here.versions, 0)
   assert.deepEqual(await node.gc({ dryRun: true }), {
-    ...{ blocks: 0, bytes: 0, dryRun: true, certain: true, unreadable: 0 },
+    ...{ blocks: 0, bytes: 0, dryRun: true, stays: [], certain: true, unreadable: 0 },
     plan: { released: none, endedPuts: none, surplus: none }
   })
-  assert.deepEqual(await node.gc(), { ...none, dryRun: false, plan: null, certain: true, unreadable: 0 })
+  assert.deepEqual(await node.gc(), { ...none, dryRun: false, plan: null, stays: [], certain: true, unreadable: 0 })
 })
 
 const none = { blocks: 0, bytes: 0 }
@@ -75,8 +75,81 @@ test('fsck names the file of a block that is damaged and that nobody else has', 
   await truncate(join(parentPath, name), 1_000)
   const { corrupt, lost, lostCount } = await node.fsck({ readData: true })
   assert.deepEqual([corrupt, lostCount], [1, 1])
-  assert.equal(lost[0]?.path, '/folder/file')
+  assert.deepEqual(lost[0]?.paths, ['/folder/file'])
   assert.equal(codeOfCid(lost[0]?.cid as string), name)
+})
+
+async function* cutOff(content: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield content
+  throw new Error('cut off')
+}
+
+test('df says what an upload that was cut off keeps, and until when, and gc frees it', async t => {
+  const { node, options } = await startNode(t)
+  const content = randomBytes(6 * MIB)
+  await assert.rejects(node.put('/f', cutOff(content)), /cut off/)
+  const { cutOff: bytes, puts, cutOffUntil } = (await node.df()).here
+  assert.ok(bytes >= 4 * MIB && puts === 0, `${bytes} ${puts}`)
+  assert.ok(cutOffUntil !== null && cutOffUntil.getTime() > Date.now(), String(cutOffUntil))
+  assert.equal((await node.gc({ dryRun: true })).bytes, bytes)
+  const { bytes: freed, stays } = await node.gc()
+  assert.deepEqual([freed, stays], [bytes, []])
+  assert.equal(await blockFiles(options.dataDir as string), 0)
+})
+
+test('gc frees a purged file of which an upload was cut off before', async t => {
+  const { node, options } = await startNode(t)
+  const content = randomBytes(6 * MIB)
+  await assert.rejects(node.put('/f', cutOff(content)), /cut off/)
+  await node.put('/f', content)
+  await node.gc()
+  assert.equal((await node.stat('/f')).size, content.byteLength)
+  assert.equal((await node.fsck({ readData: true })).lostCount, 0)
+  await assert.rejects(node.put('/g', cutOff(content)), /cut off/)
+  await node.remove('/f', { purge: true })
+  await node.gc()
+  await until('all blocks are gone', async () => (await blockFiles(options.dataDir as string)) === 0)
+  assert.deepEqual((await node.gc({ dryRun: true })).plan, { released: none, endedPuts: none, surplus: none })
+})
+
+/** Cuts every block file of a data directory, as a failing disk does. Returns their number. */
+async function cutBlocks(dataDir: string): Promise<number> {
+  const names = await readdir(join(dataDir, 'blocks'), { recursive: true, withFileTypes: true })
+  const files = names.filter(entry => entry.isFile())
+  for (const { parentPath, name } of files) await truncate(join(parentPath, name), 100)
+  return files.length
+}
+
+test('fsck notices every block file that was cut without reading the others, and names all files that need it', async t => {
+  const { node, options } = await startNode(t)
+  const content = randomBytes(3 * MIB)
+  await node.put('/lone', content)
+  await node.put('/lone2', content)
+  await node.copy('/lone', '/copies/third')
+  const cut = await cutBlocks(options.dataDir as string)
+  const { corrupt, lost, lostCount } = await node.fsck()
+  assert.deepEqual([corrupt, lostCount], [cut, cut])
+  for (const { paths, more } of lost) assert.deepEqual([paths, more], [['/copies/third', '/lone', '/lone2'], 0])
+  assert.deepEqual((await node.status()).owed.waitingFor, [], 'nobody waits for itself')
+  for await (const { waitingFor } of node.copies('/lone')) assert.deepEqual(waitingFor, [])
+  const { here } = await node.df()
+  const { cutOffUntil, ...sizes } = here
+  assert.equal(cutOffUntil, null)
+  for (const bytes of Object.values(sizes)) assert.ok(Number.isInteger(bytes), JSON.stringify(here))
+})
+
+test('fsck repairs blocks that were cut from another member, and counts them as damaged', async t => {
+  const networkKey = generateNetworkKey()
+  const { node, options } = await startNode(t, { networkKey })
+  const { multiaddrs } = node
+  const { node: keeper } = await startNode(t, { networkKey, bootstrap: [multiaddrs[0] as string] })
+  await until('connected', async () => keeper.status().then(({ peersConnected }) => peersConnected === 1))
+  await node.put('/f', randomBytes(8 * MIB), { ack: 2 })
+  await until('all is there', async () => (await node.status()).owed.blocks === 0)
+  const cut = await cutBlocks(options.dataDir as string)
+  const { corrupt, lostCount } = await node.fsck()
+  assert.deepEqual([corrupt, lostCount], [cut, 0])
+  assert.equal((await node.fsck({ readData: true })).corrupt, 0)
 })
 
 const codeOfCid = (cid: string): string => toHex(CID.parse(cid).multihash.bytes)

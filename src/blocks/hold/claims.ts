@@ -201,7 +201,7 @@ export class Claims {
     const table = indexKey(TABLES.expiries)
     for await (const { key } of this.#store.index.range(table)) {
       const expires = key.subarray(1, 9)
-      if (Number(Buffer.from(expires).readBigUInt64BE()) >= beforeMs) return
+      if (timeOfExpiry(expires) >= beforeMs) return
       const claim = key.subarray(9)
       const multihash = claim.subarray(1, 1 + MULTIHASH_BYTES)
       yield { multihash, put: claim.subarray(1 + MULTIHASH_BYTES + 1), expires }
@@ -278,6 +278,11 @@ function claimKey(multihash: Uint8Array, claimant: Claimant): Uint8Array {
 
 function expiryKey(expires: Uint8Array, key: Uint8Array): Uint8Array {
   return indexKey(TABLES.expiries, expires, key)
+}
+
+/** Returns the time, by the wall clock, that is in the key of a claim of a put. */
+export function timeOfExpiry(expires: Uint8Array): number {
+  return Number(Buffer.from(expires).readBigUInt64BE())
 }
 
 function expiryOf(value: Uint8Array | undefined): number {

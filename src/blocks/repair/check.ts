@@ -3,7 +3,7 @@ import { TABLES } from '../../disk/tables.ts'
 import { type BlockCid, blockKey, cidOfMultihash, isNode } from '../../format/cid.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import type { PeerId } from '../../format/peer-id.ts'
-import { fromHex, toHex } from '../../util/bytes.ts'
+import { equalBytes, fromHex, toHex } from '../../util/bytes.ts'
 import type { ComponentLogger, Logger } from '../../util/logger.ts'
 import { BlockCorruptError, BlockUnreadableError, isOutOfReach } from '../errors.ts'
 import type { BlockPuller } from '../fetch/puller.ts'
@@ -26,7 +26,7 @@ export interface BlockCheckOptions {
   logger: ComponentLogger
   codec: NodeCodec
   index: Pick<IndexDb, 'range' | 'has' | 'batch'>
-  local: Pick<LocalBlocks, 'all' | 'get' | 'has' | 'getOrThrow' | 'whileLocked'>
+  local: Pick<LocalBlocks, 'all' | 'get' | 'has' | 'getOrThrow' | 'whileLocked' | 'bad'>
   claims: Claims
   nodes: Pick<ClaimingNodes, 'isClaiming'>
   puller: Pick<BlockPuller, 'pull'>
@@ -52,14 +52,15 @@ export interface CheckOptions {
 /** A block that is needed here, is not here, and that no member that was asked has. */
 export interface LostBlock {
   cid: BlockCid
-  /** A record that needs it; null if none is known. */
-  record: Uint8Array | null
+  /** At most `RECORDS_MAX` records that need it, and how many more were found. */
+  records: Uint8Array[]
+  moreRecords: number
 }
 
 export interface Checked {
   /** The blocks here that were looked at. */
   checked: number
-  /** The blocks here whose bytes are not those that were stored, or that the disk cannot read. */
+  /** The blocks here that were found damaged: another length or other bytes, or the disk cannot read them. */
   corrupt: number
   /** The claims and blocks that were put right: written, removed, or got from another member. */
   repaired: number
@@ -73,11 +74,13 @@ export interface Checked {
 /** The most lost blocks that are named, and that are remembered so that each counts once. */
 const LOST_MAX = 1_000
 const LOST_SEEN_MAX = 100_000
+/** The most records that are named for one lost block. Many files may have the same content. */
+const RECORDS_MAX = 100
 
 interface Findings {
   checked: Checked
-  /** The keys of the lost blocks. */
-  lost: Set<string>
+  /** The lost blocks by their keys; undefined for those that are only counted. */
+  lost: Map<string, LostBlock | undefined>
 }
 
 /**
@@ -87,8 +90,8 @@ interface Findings {
  *    brings what is missing.
  * 2. It ends the claims of records that do not need their content or that the log does not have, of manifest nodes that
  *    nothing claims, and of released nodes that nobody can read.
- * 3. It leaves blocks that nothing claims to the releaser. With `readData`, it hashes each block, and fetches one again
- *    whose bytes have changed.
+ * 3. It leaves blocks that nothing claims to the releaser. It looks at the length of each block, or hashes it with
+ *    `readData`, and fetches a damaged one again.
  */
 export class BlockCheck {
   readonly #options: BlockCheckOptions
@@ -100,16 +103,19 @@ export class BlockCheck {
   }
 
   async run({ readData, signal }: CheckOptions): Promise<Checked> {
-    const { repair, releaser, mayFree } = this.#options
+    const { local, repair, releaser, mayFree } = this.#options
     const done: Checked = { checked: 0, corrupt: 0, repaired: 0, lost: [], lostCount: 0, isCertain: true }
     await repair.caughtUp()
-    const found: Findings = { checked: done, lost: new Set() }
+    const found: Findings = { checked: done, lost: new Map() }
+    // The walks below also find damaged blocks, and get most of them again before the blocks are looked at.
+    const { found: before, left } = local.bad
     await this.#checkRecords(found, signal)
     // The releaser first ends the claims that it can end, so that only the others are left for the steps below.
     await releaser.run(signal)
     done.isCertain = mayFree()
     if (done.isCertain) await this.#checkClaims(found, signal)
     await this.#checkBlocks(found, readData, signal)
+    done.corrupt = left + local.bad.found - before
     await releaser.run(signal)
     const { checked, corrupt, repaired, lostCount } = done
     this.#log('blocks checked: %d, corrupt: %d, repaired: %d, lost: %d', checked, corrupt, repaired, lostCount)
@@ -191,12 +197,13 @@ export class BlockCheck {
   }
 
   async #checkBlocks(found: Findings, readData: boolean, signal: AbortSignal): Promise<void> {
-    const { local, claims, index, mayHaveOrphans } = this.#options
+    const { local, claims, nodes, codec, index, mayHaveOrphans } = this.#options
     for await (const multihash of local.all()) {
       signal.throwIfAborted()
       found.checked.checked++
-      const cid = cidOfMultihash(multihash)
-      if (readData) await this.#read(cid, found, signal)
+      const raw = cidOfMultihash(multihash)
+      const cid = (await nodes.isClaiming(raw)) ? cidOfMultihash(multihash, codec.code) : raw
+      if (readData || !(await local.has(cid))) await this.#read(cid, found, signal)
       // After an unclean stop they wait for a day, in case the index has lost the claim of a put.
       if (mayHaveOrphans() || (await claims.isClaimed(multihash)) || (await index.has(releasedBlockKey(cid)))) continue
       await index.batch([releasedBlockOp(cid)])
@@ -204,15 +211,13 @@ export class BlockCheck {
     }
   }
 
-  async #read(raw: BlockCid, found: Findings, signal: AbortSignal): Promise<void> {
-    const { local, nodes, codec, claims, puller, self } = this.#options
+  async #read(cid: BlockCid, found: Findings, signal: AbortSignal): Promise<void> {
+    const { local, claims, puller, self } = this.#options
     try {
-      await local.get(raw, signal)
+      await local.get(cid, signal)
     } catch (error) {
       if (!(error instanceof BlockCorruptError || error instanceof BlockUnreadableError)) throw error
-      found.checked.corrupt++
-      const cid = (await nodes.isClaiming(raw)) ? cidOfMultihash(raw.multihash.bytes, codec.code) : raw
-      const { records } = await new ReferenceLookup(claims).of(raw.multihash.bytes)
+      const { records } = await new ReferenceLookup(claims).of(cid.multihash.bytes)
       const [needing] = [...records].sort(([, a], [, b]) => b.replicas - a.replicas)
       // Nothing needs it, so it is not missed.
       if (needing === undefined) return
@@ -223,16 +228,24 @@ export class BlockCheck {
       } catch (cause) {
         if (!isOutOfReach(cause)) throw cause
         this.#log('block %s is damaged, and no member that can be reached has it', nameOf(cid))
-        this.#noteLost(found, cid, fromHex(needing[0]))
+        for (const id of records.keys()) this.#noteLost(found, cid, fromHex(id))
       }
     }
   }
 
-  /** Counts a lost block, once: records may share it, and a damaged block may also be missing. */
-  #noteLost({ checked, lost }: Findings, cid: BlockCid, record: Uint8Array | null): void {
-    if (lost.has(blockKey(cid))) return
-    if (lost.size < LOST_SEEN_MAX) lost.add(blockKey(cid))
-    checked.lostCount++
-    if (checked.lost.length < LOST_MAX) checked.lost.push({ cid, record })
+  /** Counts a lost block once, and notes each record that needs it. A damaged block may also have been missed by a walk. */
+  #noteLost({ checked, lost }: Findings, cid: BlockCid, record: Uint8Array): void {
+    const key = blockKey(cid)
+    if (!lost.has(key)) {
+      const block: LostBlock = { cid, records: [], moreRecords: 0 }
+      const isNamed = checked.lost.length < LOST_MAX
+      if (lost.size < LOST_SEEN_MAX) lost.set(key, isNamed ? block : undefined)
+      checked.lostCount++
+      if (isNamed) checked.lost.push(block)
+    }
+    const block = lost.get(key)
+    if (block === undefined || block.records.some(known => equalBytes(known, record))) return
+    if (block.records.length < RECORDS_MAX) block.records.push(record)
+    else block.moreRecords++
   }
 }

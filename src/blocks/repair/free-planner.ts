@@ -7,14 +7,21 @@ import { toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { isOutOfReach } from '../errors.ts'
 import type { ClaimingNodes } from '../hold/claiming-nodes.ts'
-import type { Claims } from '../hold/claims.ts'
+import type { Claims, PutId } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { ReferenceLookup } from '../hold/reference-lookup.ts'
-import { decodeReleasedBlock, decodeReleasedRecord, RELEASED_BLOCKS, RELEASED_RECORDS } from '../hold/release-rows.ts'
+import {
+  decodeReleasedBlock,
+  decodeReleasedRecord,
+  RELEASED_BLOCKS,
+  RELEASED_RECORDS,
+  releasedBlockKey
+} from '../hold/release-rows.ts'
 import { isChunk, walkBatches } from '../manifest-walk.ts'
 import type { Ranking } from '../rank.ts'
 import type { RecordRef } from '../record-ref.ts'
 import { planCopy } from './copy-plan.ts'
+import type { PutEnds } from './put-ends.ts'
 import type { Surplus } from './surplus.ts'
 import type { Sweeper } from './sweep.ts'
 
@@ -28,6 +35,7 @@ export interface FreePlannerOptions {
   nodes: Pick<ClaimingNodes, 'claimedBy'>
   surplus: Pick<Surplus, 'noted'>
   sweeper: Pick<Sweeper, 'ended'>
+  putEnds: Pick<PutEnds, 'isOver'>
   ranking: () => Ranking
 }
 
@@ -41,7 +49,7 @@ export interface Sum {
 export interface FreeablePlan {
   /** Content that its records no longer need: of deleted files and of versions whose time is over. */
   released: Sum
-  /** Blocks of puts that ended without a record, or that were given up. */
+  /** Blocks of puts that ended without a record, that were cut off or that were given up. */
   endedPuts: Sum
   /** Copies that this member does not owe. They go if the members that owe them prove that they hold theirs. */
   surplus: Sum
@@ -95,25 +103,35 @@ export class FreePlanner {
   }
 
   async #isOnlyClaimedBy({ multihash }: BlockCid, going: ReadonlySet<string>): Promise<boolean> {
-    for await (const claimant of this.#options.claims.claimants(multihash.bytes))
-      if (claimant.by !== 'node' || !going.has(toHex(claimant.multihash))) return false
+    const { claims, putEnds } = this.#options
+    for await (const claimant of claims.claimants(multihash.bytes)) {
+      const isEnding =
+        claimant.by === 'put'
+          ? putEnds.isOver(claimant.put)
+          : claimant.by === 'node' && going.has(toHex(claimant.multihash))
+      if (!isEnding) return false
+    }
     return true
   }
 
   /** A block counts with the first of the puts that claim it, if all of them have ended. */
   async #endedPuts(signal: AbortSignal | undefined): Promise<Sum> {
-    const { sweeper, claims, index } = this.#options
+    const { sweeper, putEnds, claims, index } = this.#options
     const sum = { blocks: 0, bytes: 0 }
-    for await (const { put, multihash } of sweeper.ended()) {
+    const over = (put: PutId): boolean => putEnds.isOver(put)
+    for await (const { put, multihash } of sweeper.ended(over)) {
       signal?.throwIfAborted()
       const cid = cidOfMultihash(multihash)
       let isFirst: boolean | undefined
       for await (const claimant of claims.claimants(multihash)) {
-        const isOver = claimant.by === 'put' && (await claims.hasPut(claimant.put, [multihash]))[0] === false
+        const isOver =
+          claimant.by === 'put' && (over(claimant.put) || (await claims.hasPut(claimant.put, [multihash]))[0] === false)
         isFirst = isOver && (isFirst ?? (claimant.by === 'put' && toHex(claimant.put) === toHex(put)))
         if (!isFirst) break
       }
-      if (isFirst === true && !(await index.has(indexKey(TABLES.nodes, multihash)))) await this.#count(cid, sum)
+      // A block that is also to be looked at has been counted above.
+      if (isFirst !== true || (await index.has(releasedBlockKey(cid)))) continue
+      if (!(await index.has(indexKey(TABLES.nodes, multihash)))) await this.#count(cid, sum)
     }
     return sum
   }

@@ -1,3 +1,4 @@
+import { DeadlineError } from '../../util/errors.ts'
 import { Limiter } from '../../util/limiter.ts'
 import type { RecordRef } from '../record-ref.ts'
 import type { BlockCheck, Checked } from './check.ts'
@@ -6,27 +7,31 @@ import type { FreeGuard } from './free-guard.ts'
 import type { FreeablePlan, FreePlanner, Sum } from './free-planner.ts'
 import type { Freer } from './freer.ts'
 import type { HeldBlock } from './inventory.ts'
+import type { PutEnds, PutsUntil } from './put-ends.ts'
 import type { Releaser } from './releaser.ts'
-import type { Surplus } from './surplus.ts'
+import type { RoomMaker } from './room-maker.ts'
+import { type Stay, type StaysOptions, whyStays } from './stays.ts'
+import type { Surplus, SurplusLeft } from './surplus.ts'
 import type { Sweeper } from './sweep.ts'
 
-export interface FreeingOptions {
+export interface FreeingOptions extends Omit<StaysOptions, 'guard' | 'surplus' | 'putEnds'> {
   guard: FreeGuard
   freer: Freer
   copyFreer: CopyFreer
   releaser: Releaser
   sweeper: Sweeper
   surplus: Surplus
+  putEnds: PutEnds
+  roomMaker: Pick<RoomMaker, 'endOver'>
   planner: FreePlanner
   check: BlockCheck
   /** Yields every block here, and why it stays. */
   inventory: (signal?: AbortSignal) => AsyncGenerator<HeldBlock>
-  /** Returns false while it is not certain which blocks are needed. */
-  mayFree: () => boolean
 }
 
 /** The most runs that callers may have under way at once. Runs take turns in any case. */
 const RUNS_MAX = 8
+const NOTHING_LEFT: SurplusLeft = { records: 0, blocks: 0, bytes: 0 }
 
 /** The ways in which other rooms get space back. Only the `Freer` removes blocks. */
 export class Freeing {
@@ -54,20 +59,34 @@ export class Freeing {
     return this.#options.planner.plan(signal)
   }
 
+  /** Says why blocks would stay if `run` ran now, as far as that is known before. */
+  stays(signal?: AbortSignal): Promise<Stay[]> {
+    return whyStays(this.#options, NOTHING_LEFT, signal)
+  }
+
   /**
    * Frees now, without rests, what would be freed in time: what was released, what ended puts left, and the surplus whose
-   * owners prove their copies. Returns what was freed meanwhile, by this or by a worker.
+   * owners prove their copies. Also frees what puts left that are over, although they could be repeated. Returns what was
+   * freed meanwhile, by this or by a worker, and why the rest stays.
    */
-  async run(signal?: AbortSignal): Promise<Sum> {
-    const { freer, releaser, sweeper, surplus } = this.#options
+  async run(signal?: AbortSignal): Promise<Sum & { stays: Stay[] }> {
+    const { freer, releaser, sweeper, roomMaker, surplus } = this.#options
     const before = freer.freed
+    let hasCaughtUp = true
+    let left = NOTHING_LEFT
     await this.#begin(signal, async both => {
       await sweeper.run(both)
+      await roomMaker.endOver(both).catch(error => {
+        if (!(error instanceof DeadlineError)) throw error
+        hasCaughtUp = false
+      })
       await releaser.run(both)
-      await surplus.run(both)
+      left = await surplus.run(both)
     })
     const after = freer.freed
-    return { blocks: after.blocks - before.blocks, bytes: after.bytes - before.bytes }
+    const stays = await whyStays(this.#options, left, signal)
+    if (!hasCaughtUp && this.isCertain) stays.unshift({ reason: 'uncertain' })
+    return { blocks: after.blocks - before.blocks, bytes: after.bytes - before.bytes, stays }
   }
 
   /**
@@ -89,6 +108,11 @@ export class Freeing {
   /** Yields every block here, and why it stays. */
   inventory(signal?: AbortSignal): AsyncGenerator<HeldBlock> {
     return this.#options.inventory(signal)
+  }
+
+  /** Says until when the claims of puts last here. */
+  putsUntil(signal?: AbortSignal): Promise<PutsUntil> {
+    return this.#options.putEnds.until(signal)
   }
 
   /** Runs work, and aborts it when the node stops. */

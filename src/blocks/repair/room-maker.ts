@@ -1,25 +1,18 @@
-import { type PeerId, publicKeyOf } from '../../format/peer-id.ts'
-import { equalBytes, toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { raceSignal, withDeadline } from '../../util/deadline.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
 import { CATCH_UP_MS, MAKE_ROOM_MS, SWEEP_MS } from '../constants.ts'
-import type { Claims, PutId } from '../hold/claims.ts'
+import type { PutEnds } from './put-ends.ts'
 import type { Releaser } from './releaser.ts'
 import type { Sweeper } from './sweep.ts'
 
 export interface RoomMakerOptions {
-  self: PeerId
   clock: Clock
   logger: ComponentLogger
-  claims: Pick<Claims, 'expired'>
+  putEnds: Pick<PutEnds, 'over'>
   sweeper: Pick<Sweeper, 'endPuts'>
   releaser: Pick<Releaser, 'run'>
-  /** Returns true if a put of this member is under way, or may still take blocks under its number. */
-  isUnderWay: (put: PutId) => boolean
-  /** Returns true if the writer of a put has said that it has ended without a record. */
-  isGivenUp: (put: PutId) => boolean
   /** Resolves once the blocks of the records that have arrived so far are claimed by them. */
   caughtUp: () => Promise<void>
   /** Returns false while it is not certain which blocks are needed. */
@@ -32,7 +25,7 @@ export interface RoomMakerOptions {
 /**
  * Makes room on a full disk. It first frees released content, and then the blocks that are claimed only by puts that
  * are over. As long as there is room, these blocks stay until their claims run out, so that a put that is repeated
- * finds them here.
+ * finds them here, or until `gc` is run.
  */
 export class RoomMaker {
   readonly worker: Worker
@@ -89,27 +82,26 @@ export class RoomMaker {
   }
 
   async #free(signal: AbortSignal): Promise<number> {
-    const { clock, claims, sweeper, releaser, caughtUp, mayFree } = this.#options
+    const { releaser, mayFree } = this.#options
     if (!mayFree()) return 0
     const { freedBlocks } = await releaser.run(signal)
-    if (freedBlocks > 0) return freedBlocks
-    const over = new Set<string>()
-    for await (const { put } of claims.expired(Number.POSITIVE_INFINITY)) {
-      signal.throwIfAborted()
-      if (this.#isOver(put)) over.add(toHex(put))
-    }
+    return freedBlocks > 0 ? freedBlocks : this.endOver(signal)
+  }
+
+  /**
+   * Ends the claims of the puts that are over, and returns the number of blocks that this freed. Throws a
+   * `DeadlineError` if the records that have just arrived are not walked in time.
+   */
+  async endOver(signal: AbortSignal): Promise<number> {
+    const { clock, putEnds, sweeper, caughtUp, mayFree } = this.#options
+    if (!mayFree()) return 0
+    const over = await putEnds.over(signal)
     if (over.size === 0) return 0
     // A put may have ended with a record a moment ago. Its blocks must be claimed by the record before the claims of the
     // put end. A put that was over when we looked cannot bring another record.
     await withDeadline(clock, CATCH_UP_MS, signal, caught => raceSignal(caughtUp(), caught))
     const freedCount = await sweeper.endPuts(over, signal)
-    this.#log('puts that are over: %d, blocks freed to make room: %d', over.size, freedCount)
+    this.#log('puts that are over: %d, blocks freed: %d', over.size, freedCount)
     return freedCount
-  }
-
-  #isOver(put: PutId): boolean {
-    const { self, isUnderWay, isGivenUp } = this.#options
-    const key = publicKeyOf(self)
-    return equalBytes(put.subarray(0, key.byteLength), key) ? !isUnderWay(put) : isGivenUp(put)
   }
 }

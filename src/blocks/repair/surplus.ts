@@ -34,6 +34,13 @@ export interface SurplusOptions {
   onError: (error: unknown) => void
 }
 
+/** Surplus that could not be freed: the number of records, and those of their blocks that were looked at. */
+export interface SurplusLeft {
+  records: number
+  blocks: number
+  bytes: number
+}
+
 const rowSchema = z.object({ ...recordFields, due: z.number() })
 
 /**
@@ -73,9 +80,11 @@ export class Surplus {
     return [hasSurplus ? putOp(record, clock.now() + SURPLUS_MS) : { type: 'del', key }]
   }
 
-  /** Frees all surplus that may go now, whatever its time, and without rests. */
-  async run(signal: AbortSignal): Promise<void> {
-    await this.#turns.run(() => this.#look(signal, true), signal)
+  /** Frees all surplus that may go now, whatever its time, and without rests. Returns what could not be freed. */
+  async run(signal: AbortSignal): Promise<SurplusLeft> {
+    const left: SurplusLeft = { records: 0, blocks: 0, bytes: 0 }
+    await this.#turns.run(() => this.#look(signal, left), signal)
+    return left
   }
 
   /** Yields the records that have surplus chunks here, and the time from which these may go. */
@@ -90,26 +99,33 @@ export class Surplus {
     }
   }
 
-  async #look(signal: AbortSignal, isWanted = false): Promise<void> {
+  /** Looks at what is due; or, with `left`, at everything, and counts there what stays. */
+  async #look(signal: AbortSignal, left?: SurplusLeft): Promise<void> {
     const { clock, guard, isFull } = this.#options
     for await (const { record, dueAtMs } of this.noted()) {
       if (signal.aborted || !guard.mayFreeCopies) return
-      if (!isWanted && !hasCome(dueAtMs, clock.now(), SURPLUS_MS) && !isFull()) continue
-      if (isWanted) await this.#free(record, signal)
+      if (left === undefined && !hasCome(dueAtMs, clock.now(), SURPLUS_MS) && !isFull()) continue
+      if (left !== undefined) await this.#free(record, signal, left)
       else await this.#pace.run(() => this.#free(record, signal), signal)
     }
   }
 
   /** Returns true, since nearly all of the time is spent waiting for other members. */
-  async #free(record: RecordRef, signal: AbortSignal): Promise<boolean> {
+  async #free(record: RecordRef, signal: AbortSignal, left?: SurplusLeft): Promise<boolean> {
     const { index, clock, copyFreer } = this.#options
     let isDone = false
     try {
-      isDone = (await copyFreer.free(record, 'surplus', signal)).left.blocks === 0
+      const { blocks, bytes } = (await copyFreer.free(record, 'surplus', signal)).left
+      isDone = blocks === 0
+      if (left !== undefined) {
+        left.blocks += blocks
+        left.bytes += bytes
+      }
     } catch (error) {
       if (isAbort(error) || !isOutOfReach(error)) throw error
       this.#log('record %s: could not look for surplus chunks: %s', nameOfId(record.id), reasonOf(error))
     }
+    if (left !== undefined && !isDone) left.records++
     await index.batch([isDone ? { type: 'del', key: rowKey(record) } : putOp(record, clock.now() + SURPLUS_AGAIN_MS)])
     return true
   }

@@ -4,7 +4,7 @@ import type { Clock } from '../../util/clock.ts'
 import type { ComponentLogger, Logger } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
 import { CLAIM_GRACE_MS, ORPHANS_PAUSE_BLOCKS, SWEEP_BATCH, SWEEP_MS } from '../constants.ts'
-import type { Claims, ExpiredClaim, PutId } from '../hold/claims.ts'
+import { type Claims, type ExpiredClaim, type PutId, timeOfExpiry } from '../hold/claims.ts'
 import type { Holds } from '../hold/holds.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { releasedBlockOp } from '../hold/release-rows.ts'
@@ -80,10 +80,14 @@ export class Sweeper {
     return this.#sweepClaims(signal)
   }
 
-  /** Yields the claims that have run out and would be ended now. */
-  async *ended(): AsyncGenerator<ExpiredClaim> {
+  /** Yields the claims that have run out and would be ended now, and all those of puts that are over. */
+  async *ended(isOver: (put: PutId) => boolean): AsyncGenerator<ExpiredClaim> {
     const { claims, clock, isUnderWay } = this.#options
-    for await (const claim of claims.expired(clock.now() - CLAIM_GRACE_MS)) if (!isUnderWay(claim.put)) yield claim
+    const beforeMs = clock.now() - CLAIM_GRACE_MS
+    for await (const claim of claims.expired(Number.POSITIVE_INFINITY)) {
+      const hasRunOut = timeOfExpiry(claim.expires) < beforeMs && !isUnderWay(claim.put)
+      if (hasRunOut || isOver(claim.put)) yield claim
+    }
   }
 
   /** True while there may be blocks that nothing claims, because a stop was unclean. */

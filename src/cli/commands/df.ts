@@ -4,6 +4,7 @@ import { tableLines } from '../../terminal/table.ts'
 import { formatBytes } from '../../terminal/units.ts'
 import type { DfsCommand } from '../command.ts'
 import type { Session } from '../session.ts'
+import { localTime } from '../times.ts'
 
 type Report = AnswerOf<'df'>
 
@@ -34,10 +35,16 @@ function hereRows({ here }: Report): string[][] {
     ['files', here.live],
     ['old versions and removed files', here.versions],
     ['copies that other members owe', here.surplus],
-    ['uploads under way', here.puts],
+    ['uploads under way, here or on others', here.puts],
+    [cutOffWords(here), here.cutOff],
     ['to be freed', here.cache],
     ['catalog', here.catalog],
     ['free', here.free]
   ]
   return rows.map(([words, bytes]) => [`  ${words}`, formatBytes(bytes)])
+}
+
+function cutOffWords({ cutOffUntil }: Report['here']): string {
+  const words = 'uploads that were cut off'
+  return cutOffUntil === null ? words : `${words}, kept for resuming until ${localTime(cutOffUntil)}`
 }

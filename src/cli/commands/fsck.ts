@@ -10,7 +10,7 @@ type Result = AnswerOf<'fsck'>
 
 const HELP = `
 Compares the blocks on this machine with the log, and gets those that are missing or damaged from other members. Names \
-the files of which a block is lost.`
+the files of which a block is lost. Without --read-data, it notices damage only where a block has another length.`
 
 interface Flags {
   readData?: true
@@ -30,7 +30,7 @@ export const fsck: DfsCommand = {
     else {
       const counts = [`${corrupt} damaged`, formatCount(repaired, 'repair'), `${lostCount} lost`]
       printLine(`${formatCount(checked, 'block')} checked, ${counts.join(', ')}`)
-      for (const { path, cid } of lost) printLine(`lost: ${path ?? 'an old version or a removed file'} (block ${cid})`)
+      for (const item of lost) printLine(`lost: ${filesOf(item)} (block ${item.cid})`)
       if (!certain)
         note(
           'blocks that look unneeded were kept: this node does not know yet which blocks are needed (see dfs status)'
@@ -38,6 +38,11 @@ export const fsck: DfsCommand = {
     }
     if (lostCount > 0) throw new CliError('corrupt', adviceFor(result))
   }
+}
+
+function filesOf({ paths, more }: Result['lost'][number]): string {
+  const named = paths.length === 0 ? 'an old version or a removed file' : paths.join(', ')
+  return more === 0 ? named : `${named} and ${formatCount(more, 'more', 'more')}`
 }
 
 function adviceFor({ away }: Pick<Result, 'away'>): string {

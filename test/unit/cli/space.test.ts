@@ -11,6 +11,15 @@ test('gc says what it freed, and with --dry-run what it would free and why', asy
     ...some(6),
     dryRun,
     plan: dryRun ? { released: some(3), endedPuts: some(2), surplus: some(1) } : null,
+    stays: dryRun
+      ? [
+          { reason: 'uncertain', until: null, author: null, amount: null },
+          { reason: 'incomplete', until: null, author: 'cellar', amount: null },
+          { reason: 'promised', until: new Date(2026, 0, 2, 3, 4), author: null, amount: null },
+          { reason: 'unproven', until: null, author: null, amount: some(2) },
+          { reason: 'puts', until: new Date(2026, 0, 2, 3, 4), author: null, amount: null }
+        ]
+      : [],
     certain: !dryRun,
     unreadable: dryRun ? 2 : 0
   })
@@ -19,12 +28,17 @@ test('gc says what it freed, and with --dry-run what it would free and why', asy
     planned.stdout.toString(),
     [
       'would free 6.0 MiB (6 blocks)',
-      '  of deleted files and old versions                    3.0 MiB',
-      '  of uploads that ended without a file                 2.0 MiB',
-      '  copies that other members owe, if they prove theirs  1.0 MiB\n'
+      '  of deleted files and old versions                     3.0 MiB',
+      '  of uploads that were cut off or ended without a file  2.0 MiB',
+      '  copies that other members owe, if they prove theirs   1.0 MiB\n'
     ].join('\n')
   )
-  assert.match(planned.stderr, /nothing is freed at the moment.*\n.*2 parts.*dfs fsck/)
+  const words = planned.stderr.replaceAll(/\s+/g, ' ')
+  assert.match(words, /nothing is freed at the moment.*files by cellar are incomplete.*2 parts.*dfs fsck/)
+  assert.match(words, /no copies are freed until 2026-01-02 03:04.*2\.0 MiB \(2 blocks\) that other members owe stay/)
+  assert.match(words, /stay until 2026-01-02 03:04 at the latest/)
+  const json = JSON.parse((await dfs(['--json', 'gc', '--dry-run'])).stdout.toString())
+  assert.deepEqual([json.plan.endedPuts, json.stays.length], [some(2), 5])
   const done = await dfs(['gc'])
   assert.equal(done.stdout.toString(), 'freed 6.0 MiB (6 blocks)\n')
   assert.equal(done.stderr, '')
@@ -35,17 +49,18 @@ test('fsck exits with 6 and names the files if something is lost', async t => {
   const clean = await dfs(['fsck'])
   assert.deepEqual([clean.code, clean.stdout.toString()], [0, '3 blocks checked, 0 damaged, 0 repairs, 0 lost\n'])
   const lost = [
-    { path: '/a', cid: 'bafy1' },
-    { path: null, cid: 'bafy2' }
+    { paths: ['/a', '/b'], more: 0, cid: 'bafy1' },
+    { paths: ['/c'], more: 3, cid: 'bafy2' },
+    { paths: [], more: 0, cid: 'bafy3' }
   ]
   node.hooks.fsck = async () => {
-    return { checked: 3, corrupt: 2, repaired: 1, lost, lostCount: 2, away: ['x'], certain: true }
+    return { checked: 3, corrupt: 2, repaired: 1, lost, lostCount: 3, away: ['x'], certain: true }
   }
   const { code, stdout, stderr } = await dfs(['fsck', '--read-data'])
   assert.equal(code, 6)
   assert.equal(
     stdout.toString(),
-    '3 blocks checked, 2 damaged, 1 repair, 2 lost\nlost: /a (block bafy1)\nlost: an old version or a removed file (block bafy2)\n'
+    '3 blocks checked, 2 damaged, 1 repair, 3 lost\nlost: /a, /b (block bafy1)\nlost: /c and 3 more (block bafy2)\nlost: an old version or a removed file (block bafy3)\n'
   )
   assert.match(stderr, /members that are away may have them \(1\)/)
   assert.ok(node.calls.some(({ call }) => call.includes('fsck')))
