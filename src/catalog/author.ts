@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { SEEN_MAX, SEEN_OF_DELETE_MAX } from '../format/constants.ts'
 import { type EntryBody, type EntryRecord, type RecordInit, signRecord } from '../format/entry.ts'
-import { compareStamps, INCARNATION_BYTES } from '../format/stamp.ts'
+import { compareStamps } from '../format/stamp.ts'
 import type { Statement } from '../format/statement.ts'
 import { NotAllowedError } from '../members/errors.ts'
 import type { Epoch, KeyRing } from '../members/key-ring.ts'
@@ -11,6 +11,7 @@ import type { Chance } from '../util/chance.ts'
 import type { Bodies } from './bodies.ts'
 import { NO_KEY, NoKeyError } from './errors.ts'
 import { type EntryState, pastOfAll, type Shown } from './heads.ts'
+import { markedAs, newIncarnation, newRemovalIncarnation } from './incarnations.ts'
 
 export interface AuthorOptions {
   self: LocalMember
@@ -84,7 +85,7 @@ export class Author {
     // The incarnation is drawn again at each start. A member restored from a backup has lost some of its own records.
     // If it kept its old incarnation, its next record would cover them without having seen them. The incarnation may be
     // drawn long before it is used, since no record has it until the first write.
-    this.#incarnation = options.chance.bytes(INCARNATION_BYTES)
+    this.#incarnation = newIncarnation(options.chance)
   }
 
   /**
@@ -180,7 +181,7 @@ export class Author {
 
   /** Draws an incarnation for the deletes of one recursive removal. */
   newRemoval(): Uint8Array {
-    return this.#options.chance.bytes(INCARNATION_BYTES)
+    return newRemovalIncarnation(this.#options.chance)
   }
 
   /**
@@ -194,7 +195,7 @@ export class Author {
     const own = deletes.find(({ author }) => equalBytes(author, publicKey))
     const last = own ?? deletes.sort(compareStamps).at(-1)
     if (last === undefined || last === own) return own?.incarnation
-    return hash('sha256', concatBytes(last.author, last.incarnation), 'buffer').subarray(0, INCARNATION_BYTES)
+    return markedAs(last.incarnation, hash('sha256', concatBytes(last.author, last.incarnation), 'buffer'))
   }
 
   /**
@@ -234,7 +235,7 @@ export class Author {
     // under the same incarnation. That must not include a head that this record does not cover, so draw a new
     // incarnation.
     const isPartial = covered.length < heads.length + older
-    if (isPartial) this.#incarnation = chance.bytes(INCARNATION_BYTES)
+    if (isPartial) this.#incarnation = newIncarnation(chance)
     const incarnation = isPartial ? this.#incarnation : (own ?? this.#incarnation)
     // The stamp need not follow our own last stamp. Otherwise one jump of our clock would move everything that we sign
     // later into the future.

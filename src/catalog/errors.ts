@@ -49,7 +49,7 @@ export class PathTooLongError extends DfsError {
 /** The content of a version is no longer kept. */
 export class VersionExpiredError extends DfsError {
   override readonly name = 'VersionExpiredError'
-  override readonly code = 'expired'
+  override readonly code = 'not-found'
 
   constructor({ endedAtMs, expiresAtMs }: { endedAtMs: number | null; expiresAtMs: number | null }) {
     const ended = endedAtMs === null ? '' : `: it was replaced or removed on ${dayOf(endedAtMs)}`

@@ -110,7 +110,6 @@ export const OF_ONE_ITEM: ReadonlySet<ErrorCode> = new Set([
   'changed',
   'damaged',
   'exists',
-  'expired',
   'invalid',
   'is-a-directory',
   'not-a-directory',

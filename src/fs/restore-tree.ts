@@ -26,7 +26,30 @@ export async function restoreTree(
   options: AbortOptions
 ): Promise<RestoreResult> {
   const directory = (await fs.past.tree.childDirectory(place.parent, place.name)) as PastDirectory
-  return new TreeRestore(fs, options).run(directory, id)
+  return new TreeRestore(fs, options).run(directory, fs.past.removed.of(directory, id))
+}
+
+/**
+ * Brings back what the last recursive removal below a directory took that shows: one that was interrupted, or one of
+ * something in the directory. Returns undefined if there is none.
+ */
+export async function restoreBelow(
+  fs: FsContext,
+  place: PastPlace,
+  options: AbortOptions
+): Promise<RestoreResult | undefined> {
+  const { past } = fs
+  const directory = (await past.tree.childDirectory(place.parent, place.name)) as PastDirectory
+  const isKept = async (id: Uint8Array): Promise<boolean> => (await past.versions.lastOf(id)) !== undefined
+  const removed = past.removed.last(directory, isKept)
+  const first = await removed.next()
+  if (first.done === true) return undefined
+  return new TreeRestore(fs, options).run(directory, startingWith(first.value, removed))
+}
+
+async function* startingWith<T>(first: T, rest: AsyncIterable<T>): AsyncGenerator<T> {
+  yield first
+  yield* rest
 }
 
 class TreeRestore {
@@ -47,10 +70,10 @@ class TreeRestore {
     this.#pushes = new MemberPushes(fs, signal)
   }
 
-  async run(directory: PastDirectory, id: Uint8Array): Promise<RestoreResult> {
-    const [fs, signal] = [this.#fs, this.#signal]
+  async run(directory: PastDirectory, removed: AsyncIterable<RemovedEntry>): Promise<RestoreResult> {
+    const signal = this.#signal
     try {
-      const files = this.#filesOf(directory, fs.past.removed.of(directory, id))
+      const files = this.#filesOf(directory, removed)
       await forEachUntilFailure(files, { atOnce: TREE_AT_ONCE, signal }, (file, signal) => this.#restore(file, signal))
       if (this.#failure === undefined) await this.#restoreDirectories(this.#top)
       await this.#pushes.settle()

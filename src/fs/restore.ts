@@ -6,7 +6,7 @@ import { toHex } from '../util/bytes.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import type { FsContext } from './context.ts'
 import { writeVersion } from './restore-file.ts'
-import { restoreTree } from './restore-tree.ts'
+import { restoreBelow, restoreTree } from './restore-tree.ts'
 import type { RestoreOptions, RestoreResult } from './version-types.ts'
 import { noVersions, resolvePast } from './versions.ts'
 
@@ -28,7 +28,11 @@ export async function restorePath(fs: FsContext, path: Path, options: RestoreOpt
     const id = await past.removed.lastAt(place, shown.ids)
     if (id !== undefined) return restoreTree(fs, place, id, options)
     if (await wasThere(fs, place, 'file')) throw new ExistsError(DIRECTORY_IN_THE_WAY)
-    throw new InvalidInputError('this directory was not removed: see what was removed from it with "dfs ls --deleted"')
+    const restored = await restoreBelow(fs, place, options)
+    if (restored !== undefined) return restored
+    throw new InvalidInputError(
+      'this directory was not removed, and no "rm -r" took anything in it: "dfs ls --deleted -R" lists the single paths that can be restored'
+    )
   }
   for await (const { id, kind } of past.tree.deletedAt(place)) {
     if (kind === 'directory') return restoreTree(fs, place, (await past.removed.lastAt(place)) ?? id, options)

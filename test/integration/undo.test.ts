@@ -252,3 +252,16 @@ test('what was removed is listed while something of another kind has its name, a
   assert.deepEqual(await listing(node), ['/d/', '/d/inner 4', '/e 6', '/f 4', '/g/'])
   assert.deepEqual(await listed(), [])
 })
+
+test('a directory that shows gets back what the last recursive removal in it took, and no single removals', async t => {
+  const { node } = await startNode(t)
+  for (const path of ['/d/sub/a', '/d/sub/b', '/d/single', '/d/other']) await node.put(path, 'x')
+  await node.remove('/d/single')
+  assert.equal(await codeOfRejection(node.restore('/d')), 'invalid')
+  await node.remove('/d/sub', { recursive: true })
+  await node.remove('/d/other')
+  const { files, directories } = await node.restore('/d')
+  assert.deepEqual([files, directories], [2, 1])
+  assert.deepEqual(await listing(node), ['/d/', '/d/sub/', '/d/sub/a 1', '/d/sub/b 1'])
+  assert.equal(await codeOfRejection(node.restore('/d')), 'invalid')
+})

@@ -43,7 +43,7 @@ test('a file that is written again and again keeps its last ten short-lived vers
     Array.from({ length: 20 }, (_, i) => i > 10)
   )
   const [gone] = ends.at(-1) as [string, number | null, boolean]
-  assert.equal(await codeOfRejection(node.restore('/f', { version: gone })), 'expired')
+  assert.equal(await codeOfRejection(node.restore('/f', { version: gone })), 'not-found')
 })
 
 test('in a network that keeps no versions, what was overwritten and removed is no longer kept, and live files are', async t => {

@@ -3,6 +3,7 @@ import { type EntryRecord, seenKey } from '../../format/entry.ts'
 import { compareStamps, type Stamp } from '../../format/stamp.ts'
 import { equalBytes } from '../../util/bytes.ts'
 import { deletedAt } from '../heads.ts'
+import { isRemoval } from '../incarnations.ts'
 import type { Tree } from '../tree.ts'
 import type { DirectoryNode } from '../tree-node.ts'
 import type { PastRows } from './past-rows.ts'
@@ -40,6 +41,26 @@ export class RemovedTree {
   async *of(directory: PastDirectory, id: Uint8Array): AsyncGenerator<RemovedEntry> {
     const removals = await this.#removalsOf(id)
     if (removals.size > 0) yield* this.#below(directory, id => this.#isOf(id, removals))
+  }
+
+  /**
+   * Yields what the last recursive removal at or below a directory took there, of those that took something that can be
+   * restored. An interrupted removal of the directory is one: it has left the directory itself. `isKept` says whether a
+   * file can be restored.
+   */
+  async *last(directory: PastDirectory, isKept: (file: Uint8Array) => Promise<boolean>): AsyncGenerator<RemovedEntry> {
+    let last: { removals: Set<string>; at: Stamp } | undefined
+    for await (const { kind, id } of this.all(directory)) {
+      const deletes = (await this.#deletesOf(id)).filter(({ stamp }) => isRemoval(stamp.incarnation))
+      const at = deletes
+        .map(({ stamp }) => stamp)
+        .sort(compareStamps)
+        .at(-1)
+      if (at === undefined || (last !== undefined && compareStamps(at, last.at) <= 0)) continue
+      if (kind === 'directory' || (await isKept(id))) last = { removals: new Set(deletes.map(removalOf)), at }
+    }
+    const removals = last?.removals
+    if (removals !== undefined) yield* this.#below(directory, id => this.#isOf(id, removals))
   }
 
   /** Yields everything deleted at and below a directory, whatever removal took it, in the same order. */
@@ -105,9 +126,13 @@ export class RemovedTree {
 
   /** Returns the removals that deleted an entry; none if it is not deleted. */
   async #removalsOf(id: Uint8Array): Promise<Set<string>> {
+    return new Set((await this.#deletesOf(id)).map(removalOf))
+  }
+
+  /** Returns the heads that deleted an entry; none if it is not deleted. */
+  async #deletesOf(id: Uint8Array): Promise<EntryRecord[]> {
     const found = await this.#options.tree.entry(id)
-    if (found?.shown.isDeleted !== true) return new Set()
-    return new Set(found.row.state.heads.filter(({ op }) => op === 'delete').map(removalOf))
+    return found?.shown.isDeleted === true ? found.row.state.heads.filter(({ op }) => op === 'delete') : []
   }
 }
 

@@ -51,8 +51,8 @@ export const HISTORY_PLANTS: readonly Plant[] = [
   plant(
     'catalog: a restored backup goes on with the incarnation that it had',
     'src/catalog/author.ts',
-    '    this.#incarnation = options.chance.bytes(INCARNATION_BYTES)',
-    '    this.#incarnation = new Uint8Array(INCARNATION_BYTES).fill(1)'
+    '    this.#incarnation = newIncarnation(options.chance)',
+    '    this.#incarnation = new Uint8Array(8).fill(1)'
   ),
   plant(
     'freeing: a block goes although a put or another file relies on it',

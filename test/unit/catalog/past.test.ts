@@ -213,7 +213,7 @@ test('a version whose time is over is listed as gone, is not restored by default
   ])
   const [, , gone] = (await all(past.versions.rows(place))) as [VersionRow, VersionRow, VersionRow]
   await assert.rejects(past.versions.read(gone), (error: unknown) => {
-    assert.ok(error instanceof VersionExpiredError && error.code === 'expired')
+    assert.ok(error instanceof VersionExpiredError && error.code === 'not-found')
     assert.match(
       error.message,
       /^this version is gone: it was replaced or removed on \d{4}-\d\d-\d\d, and it was kept until/
