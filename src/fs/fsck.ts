@@ -18,7 +18,9 @@ export async function checkBlocks(fs: FsContext, { readData = false, signal }: F
       const path = await pathOfRecord(fs, record)
       if (path !== null) paths.add(path)
     }
-    named.push({ paths: [...paths].sort(), more: moreRecords, cid: cid.toString() })
+    const items = paths.size === 0 ? [null] : [...paths].sort()
+    for (const [i, path] of items.entries())
+      named.push({ path, cid: cid.toString(), more: i === items.length - 1 ? moreRecords : 0 })
   }
   return { ...counts, lost: named, away: away.map(({ peer }) => peer), certain: isCertain }
 }

@@ -71,12 +71,13 @@ export interface FsckResult {
   certain: boolean
 }
 
+/** A path whose content needs a block that is lost. A block that several paths need has one item for each. */
 export interface LostItem {
-  /** The paths that need the block; none if only earlier versions or deleted files do, or if it is not known. */
-  paths: string[]
-  /** How many more files and versions need it, above the number that is looked up. */
-  more: number
+  /** Null if only earlier versions or deleted files need the block, or if it is not known what does. */
+  path: string | null
   cid: string
+  /** In the last item of a block: how many more files and versions need it, above the number that is looked up. */
+  more: number
 }
 
 /** How full the members are, and what takes up the space of this one. */

@@ -30,7 +30,7 @@ export const fsck: DfsCommand = {
     else {
       const counts = [`${corrupt} damaged`, formatCount(repaired, 'repair'), `${lostCount} lost`]
       printLine(`${formatCount(checked, 'block')} checked, ${counts.join(', ')}`)
-      for (const item of lost) printLine(`lost: ${filesOf(item)} (block ${item.cid})`)
+      for (const item of lost) printLine(`lost: ${fileOf(item)} (block ${item.cid})`)
       if (!certain)
         note(
           'blocks that look unneeded were kept: this node does not know yet which blocks are needed (see dfs status)'
@@ -40,8 +40,8 @@ export const fsck: DfsCommand = {
   }
 }
 
-function filesOf({ paths, more }: Result['lost'][number]): string {
-  const named = paths.length === 0 ? 'an old version or a removed file' : paths.join(', ')
+function fileOf({ path, more }: Result['lost'][number]): string {
+  const named = path ?? 'an old version or a removed file'
   return more === 0 ? named : `${named} and ${formatCount(more, 'more', 'more')}`
 }
 

@@ -49,9 +49,10 @@ test('fsck exits with 6 and names the files if something is lost', async t => {
   const clean = await dfs(['fsck'])
   assert.deepEqual([clean.code, clean.stdout.toString()], [0, '3 blocks checked, 0 damaged, 0 repairs, 0 lost\n'])
   const lost = [
-    { paths: ['/a', '/b'], more: 0, cid: 'bafy1' },
-    { paths: ['/c'], more: 3, cid: 'bafy2' },
-    { paths: [], more: 0, cid: 'bafy3' }
+    { path: '/a', cid: 'bafy1', more: 0 },
+    { path: '/b', cid: 'bafy1', more: 0 },
+    { path: '/c', cid: 'bafy2', more: 3 },
+    { path: null, cid: 'bafy3', more: 0 }
   ]
   node.hooks.fsck = async () => {
     return { checked: 3, corrupt: 2, repaired: 1, lost, lostCount: 3, away: ['x'], certain: true }
@@ -60,7 +61,7 @@ test('fsck exits with 6 and names the files if something is lost', async t => {
   assert.equal(code, 6)
   assert.equal(
     stdout.toString(),
-    '3 blocks checked, 2 damaged, 1 repair, 3 lost\nlost: /a, /b (block bafy1)\nlost: /c and 3 more (block bafy2)\nlost: an old version or a removed file (block bafy3)\n'
+    '3 blocks checked, 2 damaged, 1 repair, 3 lost\nlost: /a (block bafy1)\nlost: /b (block bafy1)\nlost: /c and 3 more (block bafy2)\nlost: an old version or a removed file (block bafy3)\n'
   )
   assert.match(stderr, /members that are away may have them \(1\)/)
   assert.ok(node.calls.some(({ call }) => call.includes('fsck')))
