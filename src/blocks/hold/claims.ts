@@ -286,17 +286,12 @@ export function timeOfExpiry(expires: Uint8Array): number {
 }
 
 function expiryOf(value: Uint8Array | undefined): number {
-  return value === undefined ? 0 : Number(Buffer.from(value.subarray(0, 8)).readBigUInt64BE())
+  return value === undefined ? 0 : timeOfExpiry(value.subarray(0, 8))
 }
 
 function decodeClaimant(bytes: Uint8Array, value: Uint8Array): Claimant {
-  const id = bytes.subarray(1)
-  switch (bytes[0]) {
-    case LETTERS.record[0]:
-      return { by: 'record', id, replicas: decodeReplicas(Buffer.from(value).readUInt32BE()) }
-    case LETTERS.node[0]:
-      return { by: 'node', multihash: id }
-    default:
-      return { by: 'put', put: id }
-  }
+  const [letter, id] = [bytes[0], bytes.subarray(1)]
+  if (letter === LETTERS.record[0])
+    return { by: 'record', id, replicas: decodeReplicas(Buffer.from(value).readUInt32BE()) }
+  return letter === LETTERS.node[0] ? { by: 'node', multihash: id } : { by: 'put', put: id }
 }
