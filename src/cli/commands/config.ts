@@ -39,7 +39,7 @@ export const config: DfsCommand = {
   exits: [],
   examples: [
     ['dfs config', 'show all settings'],
-    ['dfs config ack default', 'let puts wait for as many copies as without the setting'],
+    ['dfs config ack default', 'take the setting back'],
     ['dfs config versionDays 90', 'keep what was overwritten or removed for 90 days']
   ],
   declare(command) {
