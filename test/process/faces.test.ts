@@ -181,7 +181,7 @@ test('a command that fails prints one line and exits with its code', { timeout: 
     [['put', join(folder, 'none')], 3],
     [['rm', '/d'], 2],
     [['mkdir', '/a/../b'], 2],
-    [['mkdir', '/d/file/below'], 1],
+    [['mkdir', '/d/file/below'], 2],
     [['put', join(folder, 'file'), '/d/..'], 2],
     [['put', '--no-clobber', join(folder, 'file'), '/d/file'], 1],
     [['cat', '/d'], 2],
