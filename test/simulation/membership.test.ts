@@ -22,7 +22,7 @@ import { SAMPLE_FIELDS } from '../fixtures/statements.ts'
 const KEY = Buffer.alloc(32, 7)
 const PROBE_KEY = privateKey('ed25519', Buffer.alloc(32, 8))
 const MINUTE_MS = 60_000
-const SEEDS = Number(process.env['DFS_SEEDS'] ?? (process.env['DFS_LONG'] === '1' ? 1_000 : 20))
+const SEEDS = Number(process.env['DFS_SEEDS'] ?? (process.env['DFS_LONG'] === '1' ? 1_000 : 12))
 /**
  * The longest chain in which statements rest on one another needs one round for each link. Two members that compare are
  * equal after one round more.

@@ -12,7 +12,7 @@ const PAST_SEEDS: readonly number[] = [9, 23, 69, 91, 608]
  */
 const OPEN_SEEDS: ReadonlyMap<number, string> = new Map()
 /** How many seeds of networks that keep no versions an ordinary run uses. */
-const FORGETFUL = process.env['DFS_LONG'] === '1' ? 300 : 6
+const FORGETFUL = process.env['DFS_LONG'] === '1' ? 300 : 3
 const MINUTE = 60_000
 const only = process.env['DFS_SEED']
 
