@@ -12,8 +12,8 @@ const root = join(import.meta.dirname, '..')
 const args = process.argv.slice(2)
 const isLong = args.includes('--long')
 const patterns = args.filter(arg => !arg.startsWith('--'))
-/** Two processes, since many of the tests start nodes of their own. */
-const FILES_AT_ONCE = 2
+/** Three processes on two processors: many of the tests start nodes of their own, and wait for them. */
+const FILES_AT_ONCE = 3
 const TEST_MS_MAX = 30 * 60_000
 
 if (patterns.length === 0) {
