@@ -173,9 +173,10 @@ export class IndexDb {
 
   /**
    * Yields the rows whose key starts with `prefix`, in order: only those after the key `after` if it is given, and at
-   * most `limit`, from the last to the first with `reverse`. It yields the rows that exist when the iteration starts. Later changes do not appear. If the database
-   * is opened again meanwhile, the iteration goes on after the last key, with the rows that exist then. Each row that
-   * existed throughout is yielded once, and changes made meanwhile may appear in part.
+   * most `limit`. With `reverse`, the order is from the last to the first, and `after` means before. It yields the rows
+   * that exist when the iteration starts. Later changes do not appear. If the database is opened again meanwhile, the
+   * iteration goes on from the last key, with the rows that exist then. Each row that existed throughout is yielded
+   * once, and changes made meanwhile may appear in part.
    */
   async *range(prefix: Uint8Array, options: RangeOptions = {}): AsyncGenerator<{ key: Uint8Array; value: Uint8Array }> {
     for await (const rows of rangeOf(this.#source, prefix, options))

@@ -2,7 +2,7 @@ import type { Records } from '../catalog/change.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { OverLimitError } from '../util/errors.ts'
 import { ACKNOWLEDGED_AT_ONCE, ACKNOWLEDGED_MAX, ACKNOWLEDGED_POLL_MS } from './constants.ts'
-import type { FsContext } from './context.ts'
+import { type FsContext, outMembers } from './context.ts'
 
 type Context = Pick<FsContext, 'members' | 'sync' | 'clock'>
 
@@ -54,9 +54,9 @@ export class Acknowledgements {
 
   /** All other members that are not out, whether or not they are connected. */
   #awaited(): PeerId[] {
-    const { all, self, view } = this.#fs.members
-    const out = new Set(view.members.filter(({ isOut }) => isOut).map(({ peer }) => peer))
-    return all.map(({ peer }) => peer).filter(peer => peer !== self.peerId && !out.has(peer))
+    const { members } = this.#fs
+    const out = outMembers(members)
+    return members.all.map(({ peer }) => peer).filter(peer => peer !== members.self.peerId && !out.has(peer))
   }
 
   async #hasAll(peer: PeerId): Promise<boolean> {

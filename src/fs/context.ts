@@ -58,6 +58,11 @@ export function awaited(
     }))
 }
 
+/** Returns the members that are out. */
+export function outMembers({ view }: Pick<FsContext['members'], 'view'>): Set<PeerId> {
+  return new Set(view.members.filter(({ isOut }) => isOut).map(({ peer }) => peer))
+}
+
 /**
  * Converts the number of copies that a caller asked for to the form that the blocks room uses. Throws an
  * `InvalidInputError`.

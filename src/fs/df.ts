@@ -1,3 +1,4 @@
+import { stateOf } from '../members/view.ts'
 import { fromHex } from '../util/bytes.ts'
 import type { FsContext } from './context.ts'
 import { isCurrent } from './record-paths.ts'
@@ -13,13 +14,14 @@ export async function spaceOf(fs: FsContext, { signal }: AbortOptions = {}): Pro
 function membersOf({ members, disk }: Pick<FsContext, 'members' | 'disk'>): MemberSpace[] {
   const { used, capacity } = disk()
   return members.view.members
-    .map(({ peer, weight, isOut, isDraining, isFull }): MemberSpace => {
+    .map((member): MemberSpace => {
+      const { peer, weight } = member
       const self = peer === members.self.peerId
       return {
         peerId: peer,
         name: members.member(peer)?.name ?? peer,
         self,
-        state: isOut ? 'out' : isDraining ? 'draining' : isFull ? 'full' : 'in',
+        state: stateOf(member),
         capacity: self && weight > 0 ? capacity : weight,
         used: self ? used : null
       }

@@ -3,7 +3,7 @@ import { formatPath, type Path } from '../format/path.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { idOf, type Statement } from '../format/statement.ts'
 import { Acknowledgements } from './acknowledgements.ts'
-import { awaited, type FsContext } from './context.ts'
+import { awaited, type FsContext, outMembers } from './context.ts'
 import { MemberPushes } from './push-to-members.ts'
 import type { RemoveResult } from './types.ts'
 
@@ -48,10 +48,10 @@ export class Removal {
 
   /** Says which members have acknowledged the deletes, which are still waited for, and which are out. */
   #result(acknowledged: ReadonlySet<PeerId>): RemoveResult {
-    const { all, self: own, view } = this.#fs.members
-    const self = own.peerId
-    const isOut = new Set(view.members.flatMap(member => (member.isOut ? [member.peer] : [])))
-    const left = all.map(({ peer }) => peer).filter(peer => peer !== self && !acknowledged.has(peer))
+    const { members } = this.#fs
+    const self = members.self.peerId
+    const isOut = outMembers(members)
+    const left = members.all.map(({ peer }) => peer).filter(peer => peer !== self && !acknowledged.has(peer))
     const waitingFor = left.filter(peer => !isOut.has(peer))
     const out = left.filter(peer => isOut.has(peer))
     return {

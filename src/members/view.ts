@@ -31,6 +31,13 @@ export interface ViewMember {
   canRead: boolean
 }
 
+/** Returns the state of a member as people see it. */
+export function stateOf({ isOut, isDraining, isFull }: ViewMember): 'in' | 'draining' | 'full' | 'out' {
+  if (isOut) return 'out'
+  if (isDraining) return 'draining'
+  return isFull ? 'full' : 'in'
+}
+
 /** Who is in, with what weight and in which zone. Ranks are computed from this. The members are ordered by key. */
 export interface View {
   /** 32 bytes. Two views with the same id yield the same rank. */

@@ -8,7 +8,7 @@ import type { Authority, Member } from '../members/authority.ts'
 import { chainIn } from '../members/grant-chain.ts'
 import type { Members } from '../members/members.ts'
 import type { Statuses } from '../members/statuses.ts'
-import type { ViewMember } from '../members/view.ts'
+import { stateOf } from '../members/view.ts'
 import { compareBytes, toHex } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 
@@ -114,13 +114,6 @@ export class MemberList {
     if (stampedMs === undefined && seenMs === undefined) return null
     return new Date(Math.max(stampedMs ?? 0, seenMs ?? 0))
   }
-}
-
-/** Returns the state of a member as people see it. */
-export function stateOf({ isOut, isDraining, isFull }: ViewMember): 'in' | 'draining' | 'full' | 'out' {
-  if (isOut) return 'out'
-  if (isDraining) return 'draining'
-  return isFull ? 'full' : 'in'
 }
 
 /** A member has the name in its grant that takes effect now. A former member keeps its old name. */

@@ -5,12 +5,12 @@ import { awaited, type FsContext } from '../fs/context.ts'
 import type { AsidesReport } from '../log/log.ts'
 import type { Members } from '../members/members.ts'
 import { obstaclesOf } from '../members/obstacles.ts'
+import { stateOf } from '../members/view.ts'
 import { equalBytes, shortHex, toHex } from '../util/bytes.ts'
 import { codeOf } from '../util/errors.ts'
 import type { Worker } from '../util/worker.ts'
 import { placeOf } from '../wire/addresses.ts'
 import { absencesOf } from './absences.ts'
-import { stateOf } from './member-list.ts'
 import type { Stack } from './stack.ts'
 
 export interface StatusFacts {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { runSeeds } from './run-seeds.ts'
 import { FORGETFUL_SEEDS, runSeed } from './whole/schedule.ts'
 
 /** An ordinary run uses a few seeds whose worlds come to rest soon. Other worlds take an hour of simulated time. */
@@ -16,35 +17,12 @@ const FORGETFUL = process.env['DFS_LONG'] === '1' ? 300 : 3
 const MINUTE = 60_000
 const only = process.env['DFS_SEED']
 
-/** Runs some seeds one after another. For each that fails, it prints the command that runs it alone. */
-async function runAll(seeds: readonly number[]): Promise<string[]> {
-  const failures: string[] = []
-  const rejections: unknown[] = []
-  const onRejection = (reason: unknown): void => {
-    rejections.push(reason)
-  }
-  process.on('unhandledRejection', onRejection)
-  try {
-    for (const seed of seeds) {
-      const { world, fault } = await runSeed({ seed })
-      const [rejection] = rejections.splice(0)
-      const found = fault ?? rejection
-      if (found === undefined) continue
-      const why = found instanceof Error ? (found.stack ?? found.message) : String(found)
-      failures.push(`seed ${seed} (DFS_SEED=${seed} runs it alone): ${why}\n${world.trace.join('\n')}`)
-    }
-  } finally {
-    process.off('unhandledRejection', onRejection)
-  }
-  return failures
-}
-
 test(`whole nodes, ${SEEDS} seeds: no acknowledged file is lost, no acknowledgement is false, and every node starts`, {
   timeout: 60 * MINUTE
 }, async () => {
   const ordinary = Array.from({ length: SEEDS }, (_, i) => FIRST + i).filter(seed => !OPEN_SEEDS.has(seed))
   const seeds = only === undefined ? [...PAST_SEEDS, ...ordinary] : [Number(only)]
-  const failures = await runAll([...new Set(seeds)])
+  const failures = await runSeeds([...new Set(seeds)], seed => runSeed({ seed }))
   assert.equal(failures.length, 0, failures.join('\n\n'))
 })
 
@@ -52,7 +30,10 @@ test(`whole nodes of networks that keep no versions, ${FORGETFUL} seeds: nothing
   timeout: 60 * MINUTE,
   skip: only !== undefined
 }, async () => {
-  const failures = await runAll(Array.from({ length: FORGETFUL }, (_, i) => FORGETFUL_SEEDS + i))
+  const failures = await runSeeds(
+    Array.from({ length: FORGETFUL }, (_, i) => FORGETFUL_SEEDS + i),
+    seed => runSeed({ seed })
+  )
   assert.equal(failures.length, 0, failures.join('\n\n'))
 })
 

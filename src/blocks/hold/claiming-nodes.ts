@@ -54,6 +54,12 @@ export class ClaimingNodes {
     return this.#options.index.has(nodeKey(multihash.bytes))
   }
 
+  /** Returns the CID of a block here: with the codec of manifest nodes if it is a node that claims others. */
+  async cidOf(multihash: Uint8Array): Promise<BlockCid> {
+    const raw = cidOfMultihash(multihash)
+    return (await this.isClaiming(raw)) ? cidOfMultihash(multihash, this.#options.codec.code) : raw
+  }
+
   /**
    * Returns the blocks that a block may claim, or undefined for one that is no manifest node. After a rebuild of the
    * index, a node may have no claims yet. Then this follows its links, if it can read the node.

@@ -28,7 +28,7 @@ export interface BlockCheckOptions {
   index: Pick<IndexDb, 'range' | 'has' | 'batch'>
   local: Pick<LocalBlocks, 'all' | 'get' | 'has' | 'getOrThrow' | 'whileLocked' | 'bad'>
   claims: Claims
-  nodes: Pick<ClaimingNodes, 'isClaiming'>
+  nodes: Pick<ClaimingNodes, 'cidOf'>
   puller: Pick<BlockPuller, 'pull'>
   repair: Pick<Repair, 'walkNow' | 'caughtUp' | 'isWalkingReleased'>
   releaser: Pick<Releaser, 'run'>
@@ -197,12 +197,11 @@ export class BlockCheck {
   }
 
   async #checkBlocks(found: Findings, readData: boolean, signal: AbortSignal): Promise<void> {
-    const { local, claims, nodes, codec, index, mayHaveOrphans } = this.#options
+    const { local, claims, nodes, index, mayHaveOrphans } = this.#options
     for await (const multihash of local.all()) {
       signal.throwIfAborted()
       found.checked.checked++
-      const raw = cidOfMultihash(multihash)
-      const cid = (await nodes.isClaiming(raw)) ? cidOfMultihash(multihash, codec.code) : raw
+      const cid = await nodes.cidOf(multihash)
       if (readData || !(await local.has(cid))) await this.#read(cid, found, signal)
       // After an unclean stop they wait for a day, in case the index has lost the claim of a put.
       if (mayHaveOrphans() || (await claims.isClaimed(multihash)) || (await index.has(releasedBlockKey(cid)))) continue

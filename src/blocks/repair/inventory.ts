@@ -1,5 +1,4 @@
-import { cidOfMultihash, isNode } from '../../format/cid.ts'
-import type { NodeCodec } from '../../format/manifest.ts'
+import { isNode } from '../../format/cid.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import type { ClaimingNodes } from '../hold/claiming-nodes.ts'
 import type { Claims } from '../hold/claims.ts'
@@ -10,10 +9,9 @@ import type { PutEnds } from './put-ends.ts'
 
 export interface InventoryOptions {
   self: PeerId
-  codec: NodeCodec
   local: Pick<LocalBlocks, 'all' | 'sizeOf'>
   claims: Claims
-  nodes: Pick<ClaimingNodes, 'isClaiming'>
+  nodes: Pick<ClaimingNodes, 'cidOf'>
   ranking: () => Ranking
   putEnds: Pick<PutEnds, 'isOver'>
 }
@@ -33,14 +31,13 @@ export interface HeldBlock {
 
 /** Yields every block here. It reads no block, only the index: some rows for each. */
 export async function* inventory(options: InventoryOptions, signal?: AbortSignal): AsyncGenerator<HeldBlock> {
-  const { self, codec, local, claims, nodes, ranking, putEnds } = options
+  const { self, local, claims, nodes, ranking, putEnds } = options
   // Remember what leads up from a node, so that a file of a million chunks costs only one row for each of them.
   const lookup = new ReferenceLookup(claims)
   const order = ranking()
   for await (const multihash of local.all()) {
     signal?.throwIfAborted()
-    const raw = cidOfMultihash(multihash)
-    const cid = (await nodes.isClaiming(raw)) ? cidOfMultihash(multihash, codec.code) : raw
+    const cid = await nodes.cidOf(multihash)
     const referrers = await lookup.of(multihash)
     const isKeeper = order.keepers.includes(self)
     yield {

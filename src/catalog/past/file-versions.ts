@@ -16,13 +16,14 @@ import { contentOf, decodeRecordRow, type RecordRow } from '../rows/record-rows.
 import type { Tree } from '../tree.ts'
 import type { FileNode } from '../tree-node.ts'
 import type { Versions } from '../versions/versions.ts'
-import { PastEntries, type PastEntry } from './past-entries.ts'
+import type { PastEntries, PastEntry } from './past-entries.ts'
 import type { PastPlace, PastTree } from './past-tree.ts'
 
 export interface FileVersionsOptions {
   index: Pick<IndexDb, 'range' | 'get'>
   tree: Pick<Tree, 'entry'>
   past: PastTree
+  entries: PastEntries
   bodies: Pick<Bodies, 'open' | 'need'>
   log: Pick<Log, 'get'>
   /** Says how long versions are kept. */
@@ -73,11 +74,9 @@ export interface ReadableVersion extends VersionRow {
  */
 export class FileVersions {
   readonly #options: FileVersionsOptions
-  readonly #entries: PastEntries
 
   constructor(options: FileVersionsOptions) {
     this.#options = options
-    this.#entries = new PastEntries(options)
   }
 
   /** Yields the versions of a path and the deletes between them, the latest first. */
@@ -91,7 +90,7 @@ export class FileVersions {
    * are merged `MERGED_ENTRIES_MAX` at a time.
    */
   async *rows(place: PastPlace): AsyncGenerator<VersionRow> {
-    for await (const entries of batchesOf(this.#entries.at(place), MERGED_ENTRIES_MAX))
+    for await (const entries of batchesOf(this.#options.entries.at(place), MERGED_ENTRIES_MAX))
       yield* mergeSorted(
         entries.map(entry => this.#rowsOf(entry)),
         (a, b) => compareStamps(b.stamp, a.stamp)
@@ -103,7 +102,7 @@ export class FileVersions {
    * for the content that it carried.
    */
   async *#named(place: PastPlace, digits: string): AsyncGenerator<VersionRow> {
-    for await (const entry of this.#entries.at(place)) yield* this.#namedIn(entry, digits)
+    for await (const entry of this.#options.entries.at(place)) yield* this.#namedIn(entry, digits)
   }
 
   /**
@@ -143,7 +142,9 @@ export class FileVersions {
   /** Returns the version of an entry with this `written`; undefined if the record that wrote it is not here. */
   async at(entry: Uint8Array, written: Stamp): Promise<VersionRow | undefined> {
     const value = await this.#options.index.get(recordsKey(entry, written))
-    return value === undefined ? undefined : rowOf(await this.#entries.one(entry), written, decodeRecordRow(value))
+    return value === undefined
+      ? undefined
+      : rowOf(await this.#options.entries.one(entry), written, decodeRecordRow(value))
   }
 
   /**
@@ -152,7 +153,7 @@ export class FileVersions {
    */
   async latestOf(entry: Uint8Array, before?: Stamp): Promise<VersionRow | undefined> {
     let latest: VersionRow | undefined
-    for await (const row of this.#rowsOf(await this.#entries.one(entry), before)) {
+    for await (const row of this.#rowsOf(await this.#options.entries.one(entry), before)) {
       if (row.isDelete) continue
       if (!row.isDropped) return row
       latest ??= row
@@ -167,8 +168,8 @@ export class FileVersions {
   }
 
   /**
-   * Returns the record and the body of a version. Throws a `VersionExpiredError` if it is no longer kept, a `NoKeyError` if its key is not here, and a
-   * `DamagedEntryError` if neither the record nor a head with its content can be read.
+   * Returns the record and the body of a version. Throws a `VersionExpiredError` if it is no longer kept, a `NoKeyError`
+   * if its key is not here, and a `DamagedEntryError` if neither the record nor a head with its content can be read.
    */
   async read(row: VersionRow): Promise<ReadableVersion> {
     if (row.isDropped) throw new VersionExpiredError(await this.#endOf(row))

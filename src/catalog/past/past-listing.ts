@@ -9,7 +9,7 @@ import { STAMP_BYTES } from '../rows/keys.ts'
 import type { Tree } from '../tree.ts'
 import type { DeletedEntry } from './deleted-entries.ts'
 import type { PastRows } from './past-rows.ts'
-import type { PastDirectory, PastTree } from './past-tree.ts'
+import { isOnWay, type PastDirectory, type PastTree } from './past-tree.ts'
 
 export interface PastListingOptions {
   tree: Pick<Tree, 'child' | 'entry'>
@@ -79,7 +79,7 @@ export class PastListing {
         if (listed !== undefined) yield listed
         if (!recursive || !hasDirectory) continue
         const child = await this.#options.past.childDirectory(at, name)
-        if (child === undefined || directories.some(({ ids }) => sharesAny(ids, child.ids))) continue
+        if (child === undefined || isOnWay(child, directories)) continue
         directories.push(child)
         way.push(this.#names(child, { signal, recursive, open: way.length }))
       }
@@ -168,8 +168,4 @@ function nameKey(name: string): string {
 /** Returns a text after all keys of the name in this key, and before those of the next name. */
 function pastName(key: string): string {
   return `${key.slice(0, key.indexOf(NUL))}\u0001`
-}
-
-function sharesAny(some: readonly Uint8Array[], others: readonly Uint8Array[]): boolean {
-  return some.some(id => others.some(other => Buffer.compare(id, other) === 0))
 }

@@ -1,6 +1,7 @@
 import type { IndexDb } from '../../disk/index-db.ts'
 import { TABLES } from '../../disk/tables.ts'
 import type { Path } from '../../format/path.ts'
+import { equalBytes } from '../../util/bytes.ts'
 import { DELETED_DIRECTORIES_MAX } from '../constants.ts'
 import type { Names } from '../names.ts'
 import type { Tree } from '../tree.ts'
@@ -80,4 +81,9 @@ export class PastTree {
     const { index, names } = this.#options
     return deletedUnder(index, parent.ids, names.hash(name))
   }
+}
+
+/** Returns true if moves have made a cycle, so that a directory is one of those on the way to it. */
+export function isOnWay(child: DirectoryNode, way: readonly DirectoryNode[]): boolean {
+  return way.some(({ ids }) => ids.some(id => child.ids.some(other => equalBytes(id, other))))
 }

@@ -42,6 +42,6 @@ export class Past {
     this.listing = new PastListing({ tree, past, rows })
     this.removed = new RemovedTree({ tree, past, rows })
     this.entries = new PastEntries({ tree, past, bodies })
-    this.versions = new FileVersions({ index, tree, past, bodies, log, kept, nodeCodecs })
+    this.versions = new FileVersions({ index, tree, past, entries: this.entries, bodies, log, kept, nodeCodecs })
   }
 }

@@ -1,13 +1,12 @@
 import { TABLES } from '../../disk/tables.ts'
 import { type EntryRecord, seenKey } from '../../format/entry.ts'
 import { compareStamps, type Stamp } from '../../format/stamp.ts'
-import { equalBytes } from '../../util/bytes.ts'
 import { deletedAt } from '../heads.ts'
 import { isRemoval } from '../incarnations.ts'
 import type { Tree } from '../tree.ts'
 import type { DirectoryNode } from '../tree-node.ts'
 import type { PastRows } from './past-rows.ts'
-import type { PastDirectory, PastPlace, PastTree } from './past-tree.ts'
+import { isOnWay, type PastDirectory, type PastPlace, type PastTree } from './past-tree.ts'
 
 export interface RemovedTreeOptions {
   tree: Pick<Tree, 'entry'>
@@ -102,7 +101,13 @@ export class RemovedTree {
         const { done, value: name } = await level.names.next()
         const child = done === true ? undefined : await past.childDirectory(level.directory, name)
         if (done === true) way.pop()
-        else if (child !== undefined && !isOnWay(child, way)) {
+        else if (
+          child !== undefined &&
+          !isOnWay(
+            child,
+            way.map(({ directory }) => directory)
+          )
+        ) {
           yield* this.#in(child, isTaken)
           enter(child)
         }
@@ -138,9 +143,4 @@ export class RemovedTree {
 
 function removalOf({ stamp: { author, incarnation } }: EntryRecord): string {
   return seenKey(author, incarnation)
-}
-
-/** Returns true if moves have made a cycle, so that a directory is below itself. */
-function isOnWay(child: DirectoryNode, way: ReadonlyArray<{ directory: DirectoryNode }>): boolean {
-  return way.some(({ directory }) => directory.ids.some(id => child.ids.some(other => equalBytes(id, other))))
 }

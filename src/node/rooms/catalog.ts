@@ -18,6 +18,7 @@ import { refOf } from './records.ts'
 
 /** The files and directories that exist according to the records. */
 export interface CatalogRoom {
+  bodies: Bodies
   tree: Tree
   feed: ChangeFeed
   past: Past
@@ -79,5 +80,5 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
   const versions = new Versions({ index, keptMs, clock })
   const past = new Past({ index, tree, bodies, names, log, kept: versions, nodeCodecs })
   const parts = { assertRoom, log, tree, bodies, author, self, clock, chance, logger, assertMayWrite, versions }
-  return { tree, feed, past, author, catalog: new Catalog(parts), sealed, retention }
+  return { bodies, tree, feed, past, author, catalog: new Catalog(parts), sealed, retention }
 }

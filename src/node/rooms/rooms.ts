@@ -1,5 +1,4 @@
 import type { Blocks } from '../../blocks/blocks.ts'
-import type { Statement } from '../../format/statement.ts'
 import type { FsContext } from '../../fs/context.ts'
 import type { Worker } from '../../util/worker.ts'
 import { buildBlocks } from './blocks.ts'
@@ -54,7 +53,7 @@ export function fsContextOf(
 ): FsContext {
   const { disk: diskRoom, membership, blocks, catalog: room } = rooms
   const { members, sync, settings } = membership
-  const { catalog, tree, feed, past, author } = room
+  const { catalog, tree, feed, past, author, bodies } = room
   const { clock, logger } = init
   // The settings of the network may change while this node runs.
   const defaults: FsContext['defaults'] = {
@@ -65,14 +64,10 @@ export function fsContextOf(
       return copies.ack ?? settings.ack
     }
   }
-  const entryOf = async (record: Uint8Array): Promise<Uint8Array | undefined> => {
-    const statement = (await membership.log.get(record))?.statement
-    return statement?.kind === 'entry' ? (statement as Statement<'entry'>).fields.id : undefined
-  }
   const disk = (): ReturnType<FsContext['disk']> => {
     const { usedBytes: used, capacityBytes: capacity, roomBytes: free } = diskRoom.capacity
     return { used, capacity, free }
   }
   const parts = { catalog, tree, feed, past, author, blocks, members, sync, codec: codecOf(init), clock, logger }
-  return { ...parts, entryOf, disk, defaults, lastSeen }
+  return { ...parts, entryOf: record => bodies.entryOf(record), disk, defaults, lastSeen }
 }
