@@ -80,8 +80,8 @@ export interface DfsVerbs {
   /** Lists a directory in the order of names (by UTF-8 bytes). For a file, the list contains the file itself. */
   list(path: string, options?: ListOptions): AsyncGenerator<ListItem>
   /**
-   * Yields what changes at and below a path, whoever changes it, from now on or since a cursor. Throws `aborted` when
-   * the node stops. Nothing need be at the path yet. A slow reader takes no memory. Throws `not-allowed` if this member
+   * Yields each change at and below a path, by this member or another one, from now on or since a cursor. Throws
+   * `aborted` when the node stops. Nothing need be at the path yet. A slow reader takes no memory. Throws `not-allowed` if this member
    * can read no names, and `invalid` for a cursor that no node has made. `WatchEvent` says what is told.
    */
   watch(path: string, options?: WatchOptions): AsyncGenerator<WatchEvent>

@@ -58,8 +58,8 @@ export function emptyState(): EntryState {
 }
 
 /**
- * Returns the later of two puts by their place. Of twins under one stamp it is the one with the smaller id. So the last
- * put of an entry is a property of the set of its records.
+ * Returns the put with the later `placed`. If two twins have the same stamp, it returns the one with the smaller id, so
+ * that the last put of an entry does not depend on the order in which its records arrive.
  */
 export function laterPut(a: PlacingPut | undefined, b: PlacingPut): PlacingPut {
   return a === undefined || (compareStamps(b.placed, a.placed) || byStamp(b, a)) > 0 ? b : a

@@ -66,7 +66,8 @@ export class Places {
 
   /**
    * Returns where a deleted file was last. A delete of a file does not say it, so this is the place of the last put. The
-   * row in the directory tables has the stamp of this put: it orders what had one name, whoever deletes it once more.
+   * row in the directory tables has the stamp of this put. Entries that had one name are ordered by it, so another delete
+   * of one of them does not change their order.
    */
   async #lastPlace(
     entry: Uint8Array,

@@ -17,7 +17,7 @@ type RemovedFile = Extract<RemovedEntry, { kind: 'file' }>
 /**
  * Brings back what one recursive removal took, and nothing that was deleted before. A file is left alone if something
  * has its name again. If a file cannot be restored, for example because its record is damaged, the others are restored
- * nevertheless. What was restored before a failure stays, and a repetition goes on from there.
+ * nevertheless. If this fails half-way, the files that it has restored stay, and another call restores the rest.
  */
 export async function restoreTree(
   fs: FsContext,

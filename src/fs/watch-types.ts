@@ -18,12 +18,12 @@ export type WatchChange = 'created' | 'changed' | 'moved' | 'removed' | 'conflic
  * A change of what a listing shows at a path. A program that applies all events in order to a map of paths has what the
  * listing shows. The first event comes at once. The last of several changes may be told for all of them.
  *
- * - `created`, `changed`: this is at the path now. What a directory brings along is told next, one by one.
- * - `moved`: what was at `from` is at the path now, with everything below it. What enters the watched path is
- *   `created`, and what leaves it is `removed`.
+ * - `created`, `changed`: this is at the path now. If it is a directory, an event for each entry below it follows.
+ * - `moved`: this was at `from` and is at the path now, with everything below it. An entry that is moved into the
+ *   watched path is `created`, and one that is moved out of it is `removed`.
  * - `removed`: nothing is at the path any more, nor below it.
  * - `conflict`: another version, or a damaged file, shows under this name beside the others.
- * - `reset`: forget what is at and below this path. What is there now is told next. The cursor is not from this node,
+ * - `reset`: forget everything at and below this path. Events for what is there now follow. The cursor is not from this node,
  *   or is too old, or the other kinds of events cannot describe the change.
  * - `current`: everything up to the cursor has been told. It is also told now and then when nothing else is, so that a
  *   program has a newer cursor.

@@ -17,7 +17,7 @@ function pick<T>(chance: Chance, items: readonly T[]): T {
   return items[Math.floor(chance.fraction() * items.length)] as T
 }
 
-/** Does one random thing to the tree of a member. What is refused does nothing. */
+/** Makes one random change to the tree of a member. A change that the catalog refuses has no effect. */
 async function change({ catalog, clock }: Setup, chance: Chance, n: number): Promise<void> {
   const path = (): Path => Array.from({ length: 1 + Math.floor(chance.fraction() * 3) }, () => pick(chance, NAMES))
   clock.advance(1 + Math.floor(chance.fraction() * 20))

@@ -184,8 +184,8 @@ export class FileVersions {
   }
 
   /**
-   * Yields the versions and the deletes of an entry, the latest first. Of deletes with no put between them it yields the
-   * first: the others came at the same time, or only purged what was deleted already.
+   * Yields the versions and the deletes of an entry, the latest first. If there are several deletes with no put between
+   * them, it yields only the first: the others came at the same time, or only purged what was deleted already.
    */
   async *#rowsOf(entry: PastEntry, before?: Stamp): AsyncGenerator<VersionRow> {
     const after = before === undefined ? undefined : recordsKey(entry.id, before)

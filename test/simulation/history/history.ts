@@ -185,7 +185,7 @@ export class History {
     this.backups.set(machine, all.slice(-3))
   }
 
-  /** Restores a backup of a machine, which must be dead. What was on its disk alone is gone. */
+  /** Replaces the disk of a dead machine by a backup. Whatever was only on that disk is gone. */
   rollBack(machine: Machine, { disk, known, atMs }: Backup): void {
     const { world } = this
     const others = world.machines.filter(other => other !== machine)

@@ -24,10 +24,10 @@ const STEADY_MS = 75 * MINUTE
 const LOOK_MS = 12 * MINUTE
 /** A record that has arrived is in the index after this long. */
 const WRITTEN_MS = 200
-/** What was freed is looked for, and what a dead writer left is kept, for this long. */
+/** Longer than the blocks of a dead writer are kept, and than blocks without a claim wait before they are looked for. */
 const LEFTOVERS_MS = 3 * DAY
 
-/** How far a clock may be off. What arrives meanwhile is kept so much longer. */
+/** How far a clock may be off. A version that ends while a clock is ahead is kept longer by as much. */
 const AHEAD_MS_MAX = 40 * DAY
 
 /** How often everything that shows is removed, until nothing does. */

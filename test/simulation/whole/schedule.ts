@@ -94,8 +94,8 @@ export interface RunResult {
 }
 
 /**
- * From this seed on, the network keeps no versions. What is overwritten or deleted is freed and forgotten at once, where
- * other worlds would take 30 days.
+ * From this seed on, the network keeps no versions. So overwritten and deleted content is freed at once, and not after 30
+ * days as in other worlds.
  */
 export const FORGETFUL_SEEDS = 1_000_000
 

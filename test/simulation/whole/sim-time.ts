@@ -52,7 +52,7 @@ export class SimTime {
     this.#sleptMs += ms
   }
 
-  /** Lets much time pass in which no process gets a turn. Whatever waits for a time before the end of it is late. */
+  /** Moves the time on without giving any process a turn. All timers that end in between fire late. */
   leap(ms: number): void {
     this.#nowMs = ticksOf(this.#nowMs + ms)
   }

@@ -278,7 +278,7 @@ test('a cursor from the history that a restored backup has lost is answered by a
   assert.equal((await watch.read())[0], 'reset /', 'another change has the same number now')
 })
 
-test('the oldest rows are dropped when there are too many bytes, and whoever had not read them is told to start over', async () => {
+test('the oldest rows are dropped when there are too many bytes, and a watcher that has not read them is told to start over', async () => {
   const { index } = await Setup.open()
   const append = async (n: number): Promise<void> => {
     const ops = new IndexOps()
