@@ -113,12 +113,15 @@ async function readyEvent(child: ChildProcess, exited: Promise<number | null>, l
   }
 }
 
-/** Waits until something holds, and checks it often. */
+/** Waits until something holds, and checks it often, but never for more than half of the time. */
 export async function until(what: string, holds: () => Promise<boolean>, msMax = 60_000): Promise<void> {
   const end = performance.now() + msMax
-  while (!(await holds().catch(() => false))) {
-    if (performance.now() > end) throw new Error(`timed out: ${what}`)
-    await new Promise(resolve => setTimeout(resolve, 25))
+  for (;;) {
+    const startedAt = performance.now()
+    if (await holds().catch(() => false)) return
+    const now = performance.now()
+    if (now > end) throw new Error(`timed out: ${what}`)
+    await new Promise(resolve => setTimeout(resolve, Math.max(25, now - startedAt)))
   }
 }
 
