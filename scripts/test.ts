@@ -27,7 +27,7 @@ const files = globSync('test/**/*.test.ts', { cwd: root })
   .map(file => join(root, file))
 let failed = 0
 let skipped = 0
-const execArgv = ['--import', join(root, 'test/fixtures/property-seed.ts')]
+const execArgv = ['no-async-hooks', 'property-seed'].flatMap(name => ['--import', join(root, `test/fixtures/${name}.ts`)])
 const events = run({ files, execArgv, concurrency: FILES_AT_ONCE, timeout: TEST_MS_MAX })
 events.on('test:fail', () => failed++)
 events.on('test:pass', ({ skip }) => {
