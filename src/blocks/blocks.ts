@@ -31,6 +31,7 @@ import type { OwedRecord } from './put/hint-rows.ts'
 import type { KeptFile } from './put/kept-file.ts'
 import type { Put, PutOptions } from './put/put.ts'
 import type { Puts } from './put/puts.ts'
+import type { SilenceWatch } from './put/silence.ts'
 import { PutWindow } from './put/window.ts'
 import { currentRanking, type Ranking } from './rank.ts'
 import type { RecordRef } from './record-ref.ts'
@@ -74,6 +75,8 @@ export class Blocks {
   readonly isWholeHere: (root: BlockCid) => Promise<boolean>
   /** Returns the bytes of those blocks of a file that are on this disk. */
   readonly bytesHere: (root: BlockCid) => Promise<number>
+  /** Waits for an answer of a member, at most until it falls silent: see `SilenceWatch.waitFor`. */
+  readonly untilSilent: SilenceWatch['waitFor']
   /** Frees what is not needed here. */
   readonly freeing: Freeing
   /** The memory for the bytes of blocks. */
@@ -128,6 +131,7 @@ export class Blocks {
     this.#puts = composePuts(base, { ...held, window }, { clients, fetching, keeper, abandon, makeRoom })
     this.#local = local
     this.#health = clients.health
+    this.untilSilent = clients.silence.waitFor.bind(clients.silence)
     this.#fetcher = fetching.fetcher
     this.#keeper = keeper
     this.workers = [...this.#repairing.workers, this.#handoff.worker, this.#sweeper.worker, this.#roomMaker.worker]
@@ -181,8 +185,8 @@ export class Blocks {
   }
 
   /**
-   * Does the same as `openPut` for a file of one small block. The put shares its number with other small puts that are
-   * opened at about the same time, so that one call can ask a member to keep many blocks.
+   * Does the same for a file of one small block. Small puts that are opened at about the same time share a number, so
+   * that one call can ask a member to keep many blocks.
    */
   openSmallPut(options: PutOptions): Put {
     return this.#puts.openSmall(options)
@@ -197,10 +201,7 @@ export class Blocks {
     return this.#puts.push(record, kept, options)
   }
 
-  /**
-   * Returns a block's verified bytes, from this disk or another member, and who delivered them. The caller has a lease
-   * for them.
-   */
+  /** Returns a block's verified bytes, and the member that delivered them. The caller has a lease for them. */
   async read(
     cid: BlockCid,
     options: Pick<FetchOptions, 'signal' | 'author' | 'replicas' | 'bytesMax'> = {}
@@ -214,10 +215,7 @@ export class Blocks {
     }
   }
 
-  /**
-   * Returns the verdict on a record that a peer pushed with a put: `ok`, or `lacking` if we lack a block that we are
-   * counted on for.
-   */
+  /** Returns the verdict on a record that a peer pushed with a put: `lacking` if we lack a block that counts on us. */
   confirmPut(statement: AnyStatement, put: Uint8Array, from: PeerId): Promise<Verdict> {
     return this.#keeper.confirmPut(statement, put, from)
   }
@@ -244,7 +242,7 @@ export class Blocks {
     this.#health.fault(peer)
   }
 
-  /** The number of faults of a peer that were counted since the start: wrong blocks, malformed messages, silence. */
+  /** The number of faults of a peer since the start: wrong blocks, malformed messages, silence. */
   faults(peer: PeerId): number {
     return this.#health.faults(peer)
   }
