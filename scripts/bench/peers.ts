@@ -3,6 +3,7 @@
  * round by round. Prints a table, and writes it with all figures as JSON and a drawing. README.md says how to read it.
  */
 import { execFileSync } from 'node:child_process'
+import { rmSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { loadavg, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -46,10 +47,12 @@ if (values.help || unknown !== undefined || !(rounds >= 1)) {
   console.error(unknown === undefined ? HELP : `no such workload: ${unknown}\n\n${HELP}`)
   process.exit(values.help ? 0 : 2)
 }
-enterNamespaces()
-
 const folder = resolve(values.folder)
 const work = join(folder, 'work', String(Date.now()))
+await enterNamespaces(() => {
+  endAll()
+  rmSync(work, { recursive: true, force: true })
+})
 const from = performance.now()
 try {
   await mkdir(work, { recursive: true })
