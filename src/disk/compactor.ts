@@ -1,11 +1,11 @@
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger } from '../util/logger.ts'
 import { Worker } from '../util/worker.ts'
-import { COMPACT_BELOW, COMPACT_INTERVAL_MS } from './constants.ts'
+import { COMPACT_BELOW, COMPACT_INTERVAL_MS, COMPACT_PAUSE_MS, COMPACT_REST } from './constants.ts'
 import type { Store } from './store.ts'
 
 export interface CompactorOptions {
-  store: Pick<Store, 'compactable' | 'compact' | 'endWasteful'>
+  store: Pick<Store, 'compactable' | 'compact' | 'endWasteful' | 'forgetCompacted'>
   clock: Clock
   logger: ComponentLogger
   onError: (error: unknown) => void
@@ -13,19 +13,27 @@ export interface CompactorOptions {
 
 /**
  * The worker that compacts segments, starting with the one that has the lowest live share. It compacts one segment per
- * round, so that users hardly notice it. If the disk is full or fails, the next round may succeed.
+ * round and rests in between, so that users hardly notice it. If the disk is full or fails, the next round may succeed.
  */
 export function compactor({ store, clock, logger, onError }: CompactorOptions): Worker {
+  let hasMore = false
+  let tookMs = 0
   return new Worker({
     name: 'compaction',
     clock,
     log: logger.forComponent('dfs:disk:compaction'),
-    everyMs: COMPACT_INTERVAL_MS,
+    everyMs: () => (hasMore ? Math.max(COMPACT_PAUSE_MS, COMPACT_REST * tookMs) : COMPACT_INTERVAL_MS),
     onError,
     work: async signal => {
-      store.endWasteful(COMPACT_BELOW)
-      const [emptiest] = store.compactable(COMPACT_BELOW)
+      const beganAtMs = clock.monotonic()
+      hasMore = false
+      // Whoever got a place in a removed segment from the index has read it by now.
+      store.forgetCompacted()
+      await store.endWasteful(COMPACT_BELOW)
+      const [emptiest, next] = store.compactable(COMPACT_BELOW)
       if (emptiest !== undefined) await store.compact(emptiest, signal)
+      hasMore = next !== undefined
+      tookMs = clock.monotonic() - beganAtMs
     }
   })
 }

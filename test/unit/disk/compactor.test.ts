@@ -17,7 +17,8 @@ function setup(candidates: number[], compact: (segment: number, signal?: AbortSi
       return [...candidates]
     },
     compact,
-    endWasteful: () => {}
+    endWasteful: async () => {},
+    forgetCompacted: () => {}
   }
   const worker = compactor({ store, clock, logger: silentLogger, onError: error => errors.push(error) })
   worker.start()
