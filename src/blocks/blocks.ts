@@ -259,9 +259,13 @@ export class Blocks {
     return { ...others, blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
   }
 
-  /** The number of blocks here of which no other copy is known any more, and the authors of incomplete records. */
-  get inDanger(): { blocksAtRisk: number; incomplete: IncompleteRecords[] } {
-    return { blocksAtRisk: this.#repairing.atRisk.blocks, incomplete: this.#repairing.repair.incomplete }
+  /**
+   * The blocks here of which no other copy is known any more, the authors of incomplete records, and the chunks that no
+   * connected member has had for a while.
+   */
+  get inDanger(): { blocksAtRisk: number; incomplete: IncompleteRecords[]; lostChunks: number } {
+    const { incomplete, lostChunks } = this.#repairing.repair
+    return { blocksAtRisk: this.#repairing.atRisk.blocks, incomplete, lostChunks }
   }
 
   /** The blocks on our own disk that were found damaged or unreadable. */

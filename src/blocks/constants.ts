@@ -180,6 +180,11 @@ export const AVOID_MS = 60_000
 /** The pause before an unfinished walk or handoff is repeated. It doubles as long as repeating does not help. */
 export const WALK_RETRY_MS = 10_000
 export const WALK_RETRY_MS_MAX = 10 * 60_000
+/**
+ * After this time without a block that this member owes, the owner of the node is told, if all members are connected. By
+ * then each of them has been asked several times.
+ */
+export const LOST_AFTER_MS = 10 * 60_000
 /** The most records that wait in memory to be walked. Records that do not fit are found again in the index. */
 export const WALK_QUEUE_MAX = 20_000
 /**
