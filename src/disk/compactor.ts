@@ -1,11 +1,19 @@
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger } from '../util/logger.ts'
 import { Worker } from '../util/worker.ts'
-import { COMPACT_BELOW, COMPACT_INTERVAL_MS, COMPACT_PAUSE_MS, COMPACT_REST } from './constants.ts'
+import {
+  COMPACT_BELOW,
+  COMPACT_BELOW_IF_SHORT,
+  COMPACT_INTERVAL_MS,
+  COMPACT_PAUSE_MS,
+  COMPACT_REST
+} from './constants.ts'
 import type { Store } from './store.ts'
 
 export interface CompactorOptions {
   store: Pick<Store, 'compactable' | 'compact' | 'endWasteful' | 'forgetCompacted'>
+  /** Returns true if the space of dead rows is needed soon. */
+  isShort: () => boolean
   clock: Clock
   logger: ComponentLogger
   onError: (error: unknown) => void
@@ -14,25 +22,27 @@ export interface CompactorOptions {
 /**
  * The worker that compacts segments, starting with the one that has the lowest live share. It compacts one segment per
  * round and rests in between, so that users hardly notice it. If the disk is full or fails, the next round may succeed.
+ * If space is short, it also compacts segments of which only a small part is dead.
  */
-export function compactor({ store, clock, logger, onError }: CompactorOptions): Worker {
-  let hasMore = false
+export function compactor({ store, isShort, clock, logger, onError }: CompactorOptions): Worker {
+  let hasCompacted = false
   let tookMs = 0
   return new Worker({
     name: 'compaction',
     clock,
     log: logger.forComponent('dfs:disk:compaction'),
-    everyMs: () => (hasMore ? Math.max(COMPACT_PAUSE_MS, COMPACT_REST * tookMs) : COMPACT_INTERVAL_MS),
+    everyMs: () => (hasCompacted ? Math.max(COMPACT_PAUSE_MS, COMPACT_REST * tookMs) : COMPACT_INTERVAL_MS),
     onError,
     work: async signal => {
       const beganAtMs = clock.monotonic()
-      hasMore = false
+      hasCompacted = false
       // Whoever got a place in a removed segment from the index has read it by now.
       store.forgetCompacted()
       await store.endWasteful(COMPACT_BELOW)
-      const [emptiest, next] = store.compactable(COMPACT_BELOW)
-      if (emptiest !== undefined) await store.compact(emptiest, signal)
-      hasMore = next !== undefined
+      const [emptiest] = store.compactable(isShort() ? COMPACT_BELOW_IF_SHORT : COMPACT_BELOW)
+      if (emptiest === undefined) return
+      await store.compact(emptiest, signal)
+      hasCompacted = true
       tookMs = clock.monotonic() - beganAtMs
     }
   })

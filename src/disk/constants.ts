@@ -60,11 +60,13 @@ export const PAST_CACHE_BYTES_MIN = 64 << 10
 export const RECENT_READS_MAX = 32
 /** A segment with a smaller live share than this is compacted. */
 export const COMPACT_BELOW = 0.5
+/** The same if the store is full, or takes more space than it may hold. */
+export const COMPACT_BELOW_IF_SHORT = 0.9
 /** The dead bytes that the last segment may have, if they are most of it, before another one begins. */
 export const WASTE_BYTES_MAX = 4 << 20
-/** The pause between compactions if there is nothing more to compact. */
+/** The pause after a round that found nothing to compact. */
 export const COMPACT_INTERVAL_MS = 30_000
-/** While there is more, the pause is at least this, and this many times as long as the last compaction took. */
+/** After a compaction the pause is at least this, and this many times as long as the compaction took. */
 export const COMPACT_PAUSE_MS = 1_000
 export const COMPACT_REST = 3
 

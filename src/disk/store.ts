@@ -165,6 +165,11 @@ export class Store {
     }, signal)
   }
 
+  /** The bytes of all segments, with their dead rows. */
+  get diskBytes(): number {
+    return this.#logs.reduce((sum, { segments }) => sum + segments.bytes, 0)
+  }
+
   /** The bytes of all rows that are not dead. */
   get rowBytes(): number {
     return this.#logs.reduce((sum, { segments, usage }) => sum + Math.max(0, segments.bytes - usage.deadBytes), 0)
