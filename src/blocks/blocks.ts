@@ -31,8 +31,9 @@ import type { OwedRecord } from './put/hint-rows.ts'
 import type { KeptFile } from './put/kept-file.ts'
 import type { Put, PutOptions } from './put/put.ts'
 import type { Puts } from './put/puts.ts'
+import type { SmallPut } from './put/small-put.ts'
 import { PutWindow } from './put/window.ts'
-import { currentRanking, type Ranking } from './rank.ts'
+import { currentRanking, owesChunk, type Ranking } from './rank.ts'
 import type { RecordRef } from './record-ref.ts'
 import type { IncompleteRecords } from './repair/free-stops.ts'
 import type { Freeing } from './repair/freeing.ts'
@@ -45,6 +46,7 @@ export type { Fetched } from './fetch/fetcher.ts'
 export type { PutOutcome } from './put/acknowledgement.ts'
 export type { KeptFile } from './put/kept-file.ts'
 export type { Put, PutOptions } from './put/put.ts'
+export type { SmallPut } from './put/small-put.ts'
 
 /**
  * Decides on which members sealed blocks are stored, brings the blocks there, and keeps them there as long as they are
@@ -101,7 +103,8 @@ export class Blocks {
     }
     this.memory = new Memory(options.clock)
     const isBusy = (): boolean => this.#reading > 0 || this.#puts.hasAny
-    const base: Base = { ...options, onBadBlock, ranking: this.#rank, memory: this.memory, isBusy }
+    const onLeft: Base['onLeft'] = cids => this.#repairing.releaser.leave(cids)
+    const base: Base = { ...options, onBadBlock, ranking: this.#rank, memory: this.memory, isBusy, onLeft }
     const held = composeLocalStore(base)
     const clients = composeClients(base)
     const fetching = composeFetching(base, held, clients)
@@ -180,11 +183,8 @@ export class Blocks {
     this.#puts.abandon(number)
   }
 
-  /**
-   * Does the same as `openPut` for a file of one small block. The put shares its number with other small puts that are
-   * opened at about the same time, so that one call can ask a member to keep many blocks.
-   */
-  openSmallPut(options: PutOptions): Put {
+  /** Begins to store a file of one small block. Its calls are shared with other such puts. The caller must close it. */
+  openSmallPut(options: PutOptions): SmallPut {
     return this.#puts.openSmall(options)
   }
 
@@ -214,17 +214,21 @@ export class Blocks {
     }
   }
 
-  /**
-   * Returns the verdict on a record that a peer pushed with a put: `ok`, or `lacking` if we lack a block that we are
-   * counted on for.
-   */
+  /** Returns the verdict on a record that a peer pushed with a put: `lacking` if we lack a block that it counts on. */
   confirmPut(statement: AnyStatement, put: Uint8Array, from: PeerId): Promise<Verdict> {
     return this.#keeper.confirmPut(statement, put, from)
   }
 
+  /** Returns true if a record that is being accepted need not be walked: its only block is here, and owed here. */
+  isSettled({ root, replicas }: Pick<RecordRef, 'root' | 'replicas'>): boolean {
+    return this.#local.fresh.isStored(root) && owesChunk(this.#rank(), this.#options.self, replicas)({ cid: root })
+  }
+
   /** Walks records that have just been accepted, and pulls the blocks of them that this member owes. */
   enqueue(records: readonly RecordRef[]): void {
-    this.#repairing.repair.enqueue(records)
+    for (const { root } of records) this.#local.fresh.noteReferenced(root)
+    // The view may have changed since the record was about to be accepted.
+    this.#repairing.repair.enqueue(records.filter(record => !this.isSettled(record)))
   }
 
   /** Leaves the copies that members still owe to the hinted handoff, which asks them until they confirm. */
@@ -280,8 +284,8 @@ export class Blocks {
   }
 
   /**
-   * Returns the index changes that claim a record's root and mark the record as still to be walked. They must go into
-   * the batch that adds the record.
+   * Returns the index changes that claim a record's root and, unless the record is settled, mark it as still to be
+   * walked. They must go into the batch that adds the record.
    */
   static readonly referenceOps = recordReferenceOps
   /** Returns the key of that claim, which stays until the record is released. */
