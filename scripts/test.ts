@@ -22,12 +22,17 @@ if (patterns.length === 0) {
   step('build', ['scripts/build.ts'])
 }
 if (isLong) process.env['DFS_LONG'] = '1'
+// Hundreds of processes load the same sources: each after the first finds them compiled.
+process.env['NODE_COMPILE_CACHE'] ??= join(root, 'node_modules/.cache/compiled')
 const files = globSync('test/**/*.test.ts', { cwd: root })
   .filter(file => patterns.length === 0 || patterns.some(pattern => file.includes(pattern)))
   .map(file => join(root, file))
 let failed = 0
 let skipped = 0
-const execArgv = ['--import', join(root, 'test/fixtures/property-seed.ts')]
+const execArgv = ['no-async-hooks', 'property-seed'].flatMap(name => [
+  '--import',
+  join(root, `test/fixtures/${name}.ts`)
+])
 const events = run({ files, execArgv, concurrency: FILES_AT_ONCE, timeout: TEST_MS_MAX })
 events.on('test:fail', () => failed++)
 events.on('test:pass', ({ skip }) => {

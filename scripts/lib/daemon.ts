@@ -34,6 +34,8 @@ export interface DaemonOptions {
   args?: string[]
   /** Run the sources, which need no build, in place of dist. */
   fromSource?: boolean
+  /** The folder that holds the dist to run. By default that of this repository. */
+  root?: string
   nodeArgs?: string[]
   /** A command to run it under, such as one that enters a network namespace. */
   prefix?: string[]
@@ -41,8 +43,8 @@ export interface DaemonOptions {
 
 /** Starts a daemon and waits until it answers. Throws what it wrote to stderr if it does not start. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
-  const { name, dataDir, args = [], fromSource = false, nodeArgs = [], prefix = [] } = options
-  const program = join(ROOT, fromSource ? 'src' : 'dist', 'bin/dfs-node.js')
+  const { name, dataDir, args = [], fromSource = false, nodeArgs = [], prefix = [], root = ROOT } = options
+  const program = join(root, fromSource ? 'src' : 'dist', 'bin/dfs-node.js')
   const command = [
     ...prefix,
     process.execPath,
@@ -113,12 +115,15 @@ async function readyEvent(child: ChildProcess, exited: Promise<number | null>, l
   }
 }
 
-/** Waits until something holds, and checks it often. */
+/** Waits until something holds, and checks it often, but never for more than half of the time. */
 export async function until(what: string, holds: () => Promise<boolean>, msMax = 60_000): Promise<void> {
   const end = performance.now() + msMax
-  while (!(await holds().catch(() => false))) {
-    if (performance.now() > end) throw new Error(`timed out: ${what}`)
-    await new Promise(resolve => setTimeout(resolve, 25))
+  for (;;) {
+    const startedAt = performance.now()
+    if (await holds().catch(() => false)) return
+    const now = performance.now()
+    if (now > end) throw new Error(`timed out: ${what}`)
+    await new Promise(resolve => setTimeout(resolve, Math.max(25, now - startedAt)))
   }
 }
 

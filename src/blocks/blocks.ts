@@ -31,6 +31,7 @@ import type { OwedRecord } from './put/hint-rows.ts'
 import type { KeptFile } from './put/kept-file.ts'
 import type { Put, PutOptions } from './put/put.ts'
 import type { Puts } from './put/puts.ts'
+import type { SilenceWatch } from './put/silence.ts'
 import type { SmallPut } from './put/small-put.ts'
 import { PutWindow } from './put/window.ts'
 import { currentRanking, owesChunk, type Ranking } from './rank.ts'
@@ -76,6 +77,8 @@ export class Blocks {
   readonly isWholeHere: (root: BlockCid) => Promise<boolean>
   /** Returns the bytes of those blocks of a file that are on this disk. */
   readonly bytesHere: (root: BlockCid) => Promise<number>
+  /** Waits for an answer of a member, at most until it falls silent: see `SilenceWatch.waitFor`. */
+  readonly untilSilent: SilenceWatch['waitFor']
   /** Frees what is not needed here. */
   readonly freeing: Freeing
   /** The memory for the bytes of blocks. */
@@ -131,6 +134,7 @@ export class Blocks {
     this.#puts = composePuts(base, { ...held, window }, { clients, fetching, keeper, abandon, makeRoom })
     this.#local = local
     this.#health = clients.health
+    this.untilSilent = clients.silence.waitFor.bind(clients.silence)
     this.#fetcher = fetching.fetcher
     this.#keeper = keeper
     this.workers = [...this.#repairing.workers, this.#handoff.worker, this.#sweeper.worker, this.#roomMaker.worker]
@@ -175,10 +179,7 @@ export class Blocks {
     return this.#puts.open(options)
   }
 
-  /**
-   * Ends the claims on this disk of a put that has been closed, and frees the blocks that nothing else claims. A small
-   * put shares its number, so it cannot be abandoned.
-   */
+  /** Ends the claims on this disk of a put that has been closed, and frees the blocks that nothing else claims. */
   abandonPut(number: Uint8Array): void {
     this.#puts.abandon(number)
   }
@@ -189,18 +190,14 @@ export class Blocks {
   }
 
   /**
-   * Pushes the record of a file until enough members have acknowledged it. `kept` is what the put returned for the
-   * file's blocks, or null if the record has no blocks. Throws a `NotEnoughCopiesError` if an explicit `ack` was not
-   * reached, or if some block is on no member at all.
+   * Pushes the record of a file until enough members have acknowledged it. `kept` is null for a record without blocks.
+   * Throws a `NotEnoughCopiesError` if an explicit `ack` was not reached, or if some block is on no member at all.
    */
   pushRecord(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
     return this.#puts.push(record, kept, options)
   }
 
-  /**
-   * Returns a block's verified bytes, from this disk or another member, and who delivered them. The caller has a lease
-   * for them.
-   */
+  /** Returns a block's verified bytes, and the member that delivered them. The caller has a lease for them. */
   async read(
     cid: BlockCid,
     options: Pick<FetchOptions, 'signal' | 'author' | 'replicas' | 'bytesMax'> = {}
@@ -214,7 +211,7 @@ export class Blocks {
     }
   }
 
-  /** Returns the verdict on a record that a peer pushed with a put: `lacking` if we lack a block that it counts on. */
+  /** Returns the verdict on a record that a peer pushed with a put: `lacking` if we lack a block that counts on us. */
   confirmPut(statement: AnyStatement, put: Uint8Array, from: PeerId): Promise<Verdict> {
     return this.#keeper.confirmPut(statement, put, from)
   }
@@ -248,24 +245,25 @@ export class Blocks {
     this.#health.fault(peer)
   }
 
-  /** The number of faults of a peer that were counted since the start: wrong blocks, malformed messages, silence. */
+  /** The number of faults of a peer since the start: wrong blocks, malformed messages, silence. */
   faults(peer: PeerId): number {
     return this.#health.faults(peer)
   }
 
-  /**
-   * The copies that are not confirmed: those that this member owes and lacks, and those that other members owe for its
-   * puts, with the number of their files and who owes them. `bytes` is an upper bound.
-   */
+  /** The copies that are not confirmed: those it owes and lacks, and those others owe for its puts. `bytes` is a bound. */
   get owed(): OwedCopies {
     const own = this.#repairing.repair.owed
     const others = this.#handoff.owed
     return { ...others, blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
   }
 
-  /** The number of blocks here of which no other copy is known any more, and the authors of incomplete records. */
-  get inDanger(): { blocksAtRisk: number; incomplete: IncompleteRecords[] } {
-    return { blocksAtRisk: this.#repairing.atRisk.blocks, incomplete: this.#repairing.repair.incomplete }
+  /**
+   * The blocks here of which no other copy is known any more, the authors of incomplete records, and the chunks that no
+   * connected member has had for a while.
+   */
+  get inDanger(): { blocksAtRisk: number; incomplete: IncompleteRecords[]; lostChunks: number } {
+    const { incomplete, lostChunks } = this.#repairing.repair
+    return { blocksAtRisk: this.#repairing.atRisk.blocks, incomplete, lostChunks }
   }
 
   /** The blocks on our own disk that were found damaged or unreadable. */

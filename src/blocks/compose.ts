@@ -85,14 +85,14 @@ export function composeLocalStore({ store, blockstore, clock, onBadBlock, onLeft
 }
 
 /** Builds the clients of both protocols, and the record of how each peer has behaved. */
-export function composeClients({ host, clock, logger, askIfThere, onFault: onFaultAbove }: Base): Clients {
+export function composeClients({ host, clock, logger, memory, askIfThere, onFault: onFaultAbove }: Base): Clients {
   const health = new PeerHealth(clock)
   const onFault = (peer: PeerId): void => {
     health.fault(peer)
     onFaultAbove(peer)
   }
   const gets = new GetClient({ host, clock, onFault })
-  const silence = new SilenceWatch(clock, async peer => {
+  const isThere = async (peer: PeerId): Promise<boolean> => {
     try {
       await withDeadline(clock, THERE_MS, undefined, signal => askIfThere(peer, signal))
       return true
@@ -100,7 +100,8 @@ export function composeClients({ host, clock, logger, askIfThere, onFault: onFau
       logger.forComponent('dfs:blocks:put')('%s does not say that it is there: %s', peer, reasonOf(error))
       return false
     }
-  })
+  }
+  const silence = new SilenceWatch({ clock, isThere, pulledBytes: peer => memory.serves.takenBy(peer) })
   host.onPeer((event, peer) => {
     if (event === 'disconnected') silence.forget(peer)
   })

@@ -119,6 +119,13 @@ export const STRAGGLERS_MS = 250
  */
 export const SILENCE_MS = 2_000
 export const SILENCE_GAPS = 4
+/**
+ * A member that is quiet for this long is asked whether it is there. If it has not answered when `SILENCE_MS` are over,
+ * it counts as silent even if it is usually slow.
+ */
+export const ASK_MS = 1_000
+/** If more bytes than this are being sent to a member, it may be quiet because they take so long. */
+export const FEW_BYTES = 64 << 10
 /** How long a silent member may take to answer the question whether it is there. */
 export const THERE_MS = 2_000
 /** How long a silent member still counts as silent once nobody waits for it. After that it is asked again. */
@@ -180,6 +187,11 @@ export const AVOID_MS = 60_000
 /** The pause before an unfinished walk or handoff is repeated. It doubles as long as repeating does not help. */
 export const WALK_RETRY_MS = 10_000
 export const WALK_RETRY_MS_MAX = 10 * 60_000
+/**
+ * After this time without a block that this member owes, the owner of the node is told, if all members are connected. By
+ * then each of them has been asked several times.
+ */
+export const LOST_AFTER_MS = 10 * 60_000
 /** The most records that wait in memory to be walked. Records that do not fit are found again in the index. */
 export const WALK_QUEUE_MAX = 20_000
 /**

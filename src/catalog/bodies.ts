@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache'
 import { type EntryBody, type EntryRecord, openBody } from '../format/entry.ts'
 import { FormatError, SealError } from '../format/errors.ts'
 import { epochSubkeys } from '../format/network-key.ts'
@@ -8,6 +7,7 @@ import type { Log } from '../log/log.ts'
 import type { KeyRing } from '../members/key-ring.ts'
 import { shortHex, toHex } from '../util/bytes.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
+import { growingCache } from '../util/lru.ts'
 import { BODIES_MAX } from './constants.ts'
 import { DamagedEntryError, NO_KEY, NoKeyError, UNREADABLE } from './errors.ts'
 
@@ -33,7 +33,7 @@ export class Bodies {
   readonly #statements: Pick<Log, 'get'>
   readonly #keys: Pick<KeyRing, 'get' | 'has'>
   readonly #log: Logger
-  readonly #opened = new LRUCache<string, EntryBody>({ max: BODIES_MAX })
+  readonly #opened = growingCache<string, EntryBody>(BODIES_MAX)
 
   constructor(statements: Pick<Log, 'get'>, keys: Pick<KeyRing, 'get' | 'has'>, logger: ComponentLogger) {
     this.#statements = statements

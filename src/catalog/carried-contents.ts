@@ -3,12 +3,13 @@ import type { IndexSink } from '../disk/index-sink.ts'
 import { decodeOwn, encodeCanonical } from '../format/canonical.ts'
 import type { EntryRecord } from '../format/entry.ts'
 import { FormatError } from '../format/errors.ts'
+import type { Stamp } from '../format/stamp.ts'
 import { equalBytes, NO_BYTES, toHex } from '../util/bytes.ts'
 import { WAITING_SEEN_MAX } from './constants.ts'
 import { type EntryState, isOrigin, stampKey } from './heads.ts'
 import type { NewRecord } from './record-reader.ts'
 import { decodeHead, encodeHead, type HeadFields } from './rows/head-codec.ts'
-import { carriedKey, recordsKey, waitingRecordKey } from './rows/keys.ts'
+import { carriedKey, recordsKey, waitingRecordKey, waitingRecordsOf } from './rows/keys.ts'
 import { contentOf, contentTag, decodeRecordRow } from './rows/record-rows.ts'
 
 /** A record that counts, or that is a twin of one that counts. */
@@ -88,6 +89,20 @@ export class CarriedContents {
         admitted.push({ record, arrivedAtMs })
       }
   }
+}
+
+/** Returns the records that wait for somebody to show the content of a `written`. */
+export async function waitingFor(
+  index: Pick<IndexDb, 'range'>,
+  entry: Uint8Array,
+  written: Stamp
+): Promise<Admitted[]> {
+  const waiting: Admitted[] = []
+  for await (const { value } of index.range(waitingRecordsOf(entry, written))) {
+    const [head, arrivedAtMs] = decodeOwn(value) as WaitingFields
+    waiting.push({ record: decodeHead(entry, head), arrivedAtMs })
+  }
+  return waiting
 }
 
 /** Returns the key under which a record waits if it may not carry its content yet. */

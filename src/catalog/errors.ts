@@ -46,12 +46,24 @@ export class PathTooLongError extends DfsError {
   }
 }
 
+/** How a version ended, as `Versions.endOf` says it. */
+interface EndOfVersion {
+  endedAtMs: number | null
+  expiresAtMs: number | null
+  purgedAtMs: number | null
+  isPurged: boolean
+}
+
 /** The content of a version is no longer kept. */
 export class VersionExpiredError extends DfsError {
   override readonly name = 'VersionExpiredError'
   override readonly code = 'not-found'
 
-  constructor({ endedAtMs, expiresAtMs }: { endedAtMs: number | null; expiresAtMs: number | null }) {
+  constructor({ endedAtMs, expiresAtMs, purgedAtMs, isPurged }: EndOfVersion) {
+    if (isPurged && purgedAtMs !== null) {
+      super(`this version is gone: it was purged on ${dayOf(purgedAtMs)}`)
+      return
+    }
     const ended = endedAtMs === null ? '' : `: it was replaced or removed on ${dayOf(endedAtMs)}`
     const until = expiresAtMs === null ? '' : `${ended === '' ? ':' : ', and'} it was kept until ${dayOf(expiresAtMs)}`
     super(`this version is gone${ended}${until}`)

@@ -1,10 +1,10 @@
 import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
 import { PATH_PART_BYTES_MAX } from '../format/constants.ts'
 import type { EntryBody } from '../format/entry.ts'
 import { nameFault } from '../format/path.ts'
 import { hmac, secretKey } from '../format/seal.ts'
 import { concatBytes, toHex, utf8 } from '../util/bytes.ts'
+import { growingCache } from '../util/lru.ts'
 import { NAME_HASH_BYTES, NAME_HASHES_MAX, TAG_DIGITS, TAG_DIGITS_MORE } from './constants.ts'
 
 /** Sealed names have a multiple of this many bytes, so that a stolen index says little about their lengths. */
@@ -25,7 +25,7 @@ export class Names {
    * Hashes are cached, because a change hashes each of its names several times: for two look-ups, and when it is
    * projected.
    */
-  readonly #hashes = new LRUCache<string, Uint8Array>({ max: NAME_HASHES_MAX })
+  readonly #hashes = growingCache<string, Uint8Array>(NAME_HASHES_MAX)
 
   constructor(key: Uint8Array) {
     this.#key = secretKey(key)

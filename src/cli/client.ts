@@ -1,19 +1,18 @@
-import { readFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
-import { join } from 'node:path'
-import { API_FILE, type ApiFile, apiFileSchema } from '../contract/api-file.ts'
 import { errorSchema } from '../contract/errors.ts'
 import type { Json } from '../contract/json.ts'
+import { encodeNamedFile, FILE_HEADER } from '../contract/named-file.ts'
 import { encodePath, FILES_ROUTE, TRANSFERS_ROUTE } from '../contract/routes.ts'
 import { type Transfer, transferSchema } from '../contract/transfer.ts'
 import { encodeRequest } from '../contract/verb-request.ts'
 import { type AnswerOf, type CallName, type FieldsOf, type StreamName, VERBS } from '../contract/verbs.ts'
 import type { PutResult } from '../index.ts'
-import { directoryId } from '../terminal/directory-id.ts'
 import { CliError, usage } from '../terminal/errors.ts'
 import { readSecret } from '../terminal/secret-file.ts'
 import { aboutArgument } from './about.ts'
+import { readApiFile } from './api-file.ts'
 import { Bundle } from './bundle.ts'
+import { type NamedTransfer, readNamedLines } from './named-file.ts'
 import { type PutFields, type PutRules, queryOf, textsOf } from './put-fields.ts'
 import {
   type Body,
@@ -42,18 +41,23 @@ export interface ByteRange {
   to: number | undefined
 }
 
+/** The facts about a file. */
+export interface FileFacts {
+  size: number
+  modified: Date
+  mode: number | undefined
+  /** The tag of its content, in quotes. */
+  etag: string
+}
+
 /** Which part of a file to receive, and of which version; by default all of its current content. */
 export interface GetFields {
   range?: ByteRange | undefined
   version?: string | undefined
 }
 
-/** A file that is being received from the daemon. */
-export interface Download {
-  /** The number of bytes that will be received. */
-  size: number
-  modified: Date
-  mode: number | undefined
+/** A file that is being received. `size` is the number of bytes that will be received. */
+export interface Download extends FileFacts {
   /** The bytes as they arrive. Throws the daemon's own reason if the transfer breaks off. */
   body: AsyncIterable<Buffer>
   /** Ends the transfer. Call it if the body may not have been read: an answer that waits occupies a connection. */
@@ -91,6 +95,14 @@ export class Client {
     return new Client(new Transport({ socketPath: socket }, token, dataDir as string), signal)
   }
 
+  /**
+   * True if the daemon may be asked to use files of this machine by itself (`NamedTransfer`). It does so only for
+   * clients that reach it through its socket.
+   */
+  get canNameFiles(): boolean {
+    return this.#transport.isOnSocket && process.platform !== 'win32'
+  }
+
   close(): void {
     this.#transport.close()
   }
@@ -125,9 +137,16 @@ export class Client {
   /**
    * Stores a file with a request of its own. Resolves once the file is durable on the requested number of members.
    * Throws a `CliError` with the daemon's code, a `NoAnswerError` if the connection breaks off, and any error that the
-   * body throws.
+   * body throws. In place of a body it takes a file for the daemon to read.
    */
-  async put(path: string, body: Body, fields: PutFields, signal?: AbortSignal): Promise<Json<PutResult>> {
+  async put(
+    path: string,
+    source: Body | NamedTransfer,
+    fields: PutFields,
+    signal?: AbortSignal
+  ): Promise<Json<PutResult>> {
+    const named = 'file' in source ? source : undefined
+    const body = 'file' in source ? undefined : source
     const { size } = fields
     const { modified, mode, type } = textsOf(fields)
     const query = queryOf(fields)
@@ -135,10 +154,12 @@ export class Client {
     if (mode !== undefined) query.set('mode', mode)
     const headers = {
       'content-type': type ?? 'application/octet-stream',
-      ...(size === undefined ? {} : { 'content-length': String(size) })
+      ...(size === undefined ? {} : { 'content-length': String(size) }),
+      ...(named === undefined ? {} : { [FILE_HEADER]: encodeNamedFile(named.file) })
     }
     try {
       const response = await this.#send('PUT', `${fileUrl(path)}?${query}`, { body, headers, signal })
+      if (named !== undefined) return await readNamedLines(response, named.onBytes)
       return (await readJson(response)) as Json<PutResult>
     } catch (error) {
       throw aboutArgument(error, { path })
@@ -157,20 +178,54 @@ export class Client {
   /** Opens a file, or a range of its bytes; with a version, that version of it. */
   async get(path: string, { range, version }: GetFields = {}, signal?: AbortSignal): Promise<Download> {
     const headers = range === undefined ? {} : { range: `bytes=${range.from}-${range.to ?? ''}` }
-    const query = version === undefined ? '' : `?${new URLSearchParams({ version })}`
-    const response = await this.#send('GET', fileUrl(path) + query, { headers, signal }).catch(error => {
-      throw aboutArgument(error, { path })
-    })
+    const response = await this.#ask('GET', path, version, { headers, signal })
     const id = String(response.headers['dfs-transfer'])
-    const size = Number(response.headers['content-length'])
-    const mode = response.headers['dfs-mode']
+    const facts = factsIn(response)
+    const { size } = facts
     return {
-      size,
-      modified: new Date(String(response.headers['dfs-modified'])),
-      mode: typeof mode === 'string' ? Number.parseInt(mode, 8) : undefined,
+      ...facts,
       body: this.#body(response, { path, size, id }),
       close: () => void response.destroy(),
       from: async () => (await this.#transfer(id)).from
+    }
+  }
+
+  /** Returns the facts about a file, or about a version of it. */
+  async facts(path: string, { version }: Pick<GetFields, 'version'> = {}): Promise<FileFacts> {
+    const response = await this.#ask('HEAD', path, version, {})
+    response.resume()
+    return factsIn(response)
+  }
+
+  /**
+   * Has the daemon write a file into a new file of this machine, if it still has the content with this tag. Returns the
+   * number of bytes that each member delivered.
+   */
+  async fill(
+    path: string,
+    { file, onBytes }: NamedTransfer,
+    { version, etag }: Pick<GetFields, 'version'> & Pick<FileFacts, 'etag'>
+  ): Promise<Transfer['from']> {
+    const headers = { 'if-match': etag, [FILE_HEADER]: encodeNamedFile(file) }
+    try {
+      const response = await this.#ask('GET', path, version, { headers })
+      return (await readNamedLines<Pick<Transfer, 'from'>>(response, onBytes)).from
+    } catch (error) {
+      throw aboutArgument(error, { path })
+    }
+  }
+
+  async #ask(
+    method: 'GET' | 'HEAD',
+    path: string,
+    version: string | undefined,
+    options: SendOptions
+  ): Promise<IncomingMessage> {
+    const query = version === undefined ? '' : `?${new URLSearchParams({ version })}`
+    try {
+      return await this.#send(method, fileUrl(path) + query, options)
+    } catch (error) {
+      throw aboutArgument(error, { path })
     }
   }
 
@@ -218,35 +273,21 @@ export class Client {
   }
 }
 
-/**
- * Reads the file in which a node says how to reach it. Throws a `NoAnswerError` if there is none, or if the file was
- * copied with the data directory, and `not-allowed` if the directory belongs to another user.
- */
-export async function readApiFile(dataDir: string): Promise<ApiFile> {
-  try {
-    const file = apiFileSchema.parse(JSON.parse(await readFile(join(dataDir, API_FILE), 'utf8')))
-    if (file.directory === (await directoryId(dataDir))) return file
-    throw noNode(dataDir)
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException
-    if (code === 'EACCES' || code === 'EPERM')
-      throw new CliError('not-allowed', `${dataDir}: this data directory belongs to another user: run dfs as that user`)
-    throw cause instanceof NoAnswerError ? cause : noNode(dataDir, { cause })
-  }
-}
-
-function noNode(dataDir: string, options?: ErrorOptions): NoAnswerError {
-  return new NoAnswerError(
-    `${dataDir}: no node runs on this data directory: start dfs-node on it, or give another --data-dir`,
-    options
-  )
-}
-
 function targetOf(api: string): Target {
   const url = URL.parse(api)
   if (url === null || url.protocol !== 'http:' || url.pathname !== '/')
     throw usage('--api takes http://HOST:PORT, as in api.json')
   return { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || 80) }
+}
+
+function factsIn({ headers }: IncomingMessage): FileFacts {
+  const mode = headers['dfs-mode']
+  return {
+    size: Number(headers['content-length']),
+    modified: new Date(String(headers['dfs-modified'])),
+    mode: typeof mode === 'string' ? Number.parseInt(mode, 8) : undefined,
+    etag: String(headers.etag)
+  }
 }
 
 function fileUrl(path: string): string {

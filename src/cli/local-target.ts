@@ -19,8 +19,12 @@ export interface LocalTarget {
   isNamed: boolean
 }
 
+/** Fills a new file that is open here. */
+export type Fill = (path: string, handle: FileHandle) => Promise<void>
+
 export interface LocalFile {
-  body: AsyncIterable<Uint8Array>
+  /** The bytes, or for a target that is a file, what writes them into it. */
+  body: AsyncIterable<Uint8Array> | Fill
   modified: Date
   mode: number | undefined
   signal: AbortSignal
@@ -112,7 +116,8 @@ export class LocalTargets {
     const handle = await this.#disk.open(temp, 'wx', mode ?? 0o666)
     try {
       try {
-        for await (const bytes of file.body) await handle.writeFile(bytes)
+        if (typeof file.body === 'function') await file.body(temp, handle)
+        else for await (const bytes of file.body) await handle.writeFile(bytes)
         if (mode !== undefined) await setMode(handle, mode)
       } finally {
         await handle.close()
@@ -174,6 +179,7 @@ export class LocalTargets {
   }
 
   async #stream(path: string, { body, signal }: LocalFile): Promise<void> {
+    if (typeof body === 'function') throw new TypeError('only a file can be filled')
     const handle = await this.#openStream(path, signal)
     try {
       for await (const bytes of body) await handle.writeFile(bytes)

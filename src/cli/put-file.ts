@@ -1,11 +1,14 @@
 import { FILE_BYTES_MAX, SMALL_FILE_BYTES_MAX } from '../contract/constants.ts'
 import type { Json } from '../contract/json.ts'
+import { FILE_CHANGED } from '../contract/named-file.ts'
 import type { PutResult } from '../index.ts'
+import { CliError } from '../terminal/errors.ts'
 import { note } from '../terminal/print.ts'
 import type { Progress } from '../terminal/progress.ts'
 import type { Bundle } from './bundle.ts'
 import { factsOfFile, LocalChangedError, LocalError, type LocalFacts, readLocal } from './local-source.ts'
 import { mediaTypeOf } from './media-type.ts'
+import { isUnusable, nameSource } from './named-file.ts'
 import type { PutRules } from './put-fields.ts'
 import type { Session } from './session.ts'
 
@@ -33,12 +36,38 @@ export interface PutFileDeps {
 export async function putFile(deps: PutFileDeps, item: PutItem): Promise<Json<PutResult>> {
   if (item.size > FILE_BYTES_MAX) throw new LocalError('invalid', 'it is larger than a file may be (64 TiB)')
   try {
-    return await readAndPut(deps, item, 'throw')
+    return (await putNamed(deps, item)) ?? (await readAndPut(deps, item, 'throw'))
   } catch (error) {
     if (!(error instanceof LocalChangedError)) throw error
   }
   const facts = await factsOfFile(item.local)
   return readAndPut(deps, { ...item, ...facts }, 'take-start')
+}
+
+/**
+ * Lets the daemon read the file by itself, so that its bytes do not travel through the socket. Returns undefined if the
+ * file is small, or if the daemon cannot use it. Throws a `LocalChangedError` if it has changed meanwhile.
+ */
+async function putNamed(
+  { session: { client, signal }, rules, progress }: PutFileDeps,
+  { shown, local, target, size }: PutItem
+): Promise<Json<PutResult> | undefined> {
+  if (size <= SMALL_FILE_BYTES_MAX || !client.canNameFiles) return undefined
+  const { file, facts } = await nameSource(local)
+  const fields = { ...rules, modified: timeOf(shown, facts), mode: facts.mode, type: mediaTypeOf(local) }
+  let read = 0
+  const onBytes = (bytes: number): void => {
+    read += bytes
+    progress.add(bytes)
+  }
+  try {
+    return await client.put(target, { file, onBytes }, fields, signal)
+  } catch (error) {
+    // It may be read once more.
+    progress.add(-read)
+    if (isUnusable(error)) return undefined
+    throw error instanceof CliError && error.code === FILE_CHANGED ? new LocalChangedError() : error
+  }
 }
 
 async function readAndPut(

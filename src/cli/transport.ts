@@ -41,6 +41,10 @@ export class Transport {
     this.#place = place
   }
 
+  get isOnSocket(): boolean {
+    return 'socketPath' in this.#target
+  }
+
   close(): void {
     this.#agent.destroy()
   }

@@ -30,10 +30,10 @@ export async function endPast(fs: Context, { place, ends, recursive, signal, onA
     count += ids.length
     await onAppended(await fs.catalog.endVersions(ids, ends), ids.length)
   }
-  if (count === 0 || !recursive) return count
-  for await (const ids of batchesOf(directoriesOfOthers(fs, place), ENDED_AT_ONCE)) {
+  if (!recursive) return count
+  for await (const ids of batchesOf(directoriesToEnd(fs, place, { ends, hasFiles: count > 0 }), ENDED_AT_ONCE)) {
     signal?.throwIfAborted()
-    await onAppended(await fs.catalog.endVersions(ids, ends), 0)
+    await onAppended(await fs.catalog.endVersions(ids, ends), ids.length)
   }
   return count
 }
@@ -56,16 +56,23 @@ async function* filesIn({ past }: Context, place: PastPlace, recursive: boolean)
 }
 
 /**
- * Yields the deleted directories at and below a place that another member removed. They are deleted once more too, as
- * the files in them are, so that what one removal took still belongs together.
+ * Yields the deleted directories at and below a place that a purge or a cancel is about. If files in them are deleted
+ * once more, so are the directories that another member removed, so that what one removal took still belongs together.
  */
-async function* directoriesOfOthers({ past, tree, members }: Context, place: PastPlace): AsyncGenerator<Uint8Array> {
+async function* directoriesToEnd(
+  fs: Context,
+  place: PastPlace,
+  { ends, hasFiles }: { ends: VersionEnd; hasFiles: boolean }
+): AsyncGenerator<Uint8Array> {
+  const { past, tree, members } = fs
   const directory = await directoryAt(past, place)
   if (directory === undefined) return
   const { publicKey } = members.self
   for await (const { kind, id } of past.removed.all(directory)) {
-    const heads = kind === 'directory' ? ((await tree.entry(id))?.row.state.heads ?? []) : []
-    if (heads.length > 0 && !heads.some(({ stamp }) => equalBytes(stamp.author, publicKey))) yield id
+    if (kind !== 'directory') continue
+    const heads = hasFiles ? ((await tree.entry(id))?.row.state.heads ?? []) : []
+    const isOfOthers = heads.length > 0 && !heads.some(({ stamp }) => equalBytes(stamp.author, publicKey))
+    if (isOfOthers || (await past.removed.endsOf(id)).some(end => isEndable(fs, end, ends))) yield id
   }
 }
 
@@ -73,15 +80,21 @@ function directoryAt(past: Context['past'], { parent, name }: PastPlace): Promis
   return past.tree.childDirectory(parent, name)
 }
 
-async function isToEnd({ catalog, tree, clock, members }: Context, id: Uint8Array, ends: VersionEnd): Promise<boolean> {
+async function isToEnd(fs: Context, id: Uint8Array, ends: VersionEnd): Promise<boolean> {
+  const { catalog, tree } = fs
   if ((await tree.entry(id))?.shown.isDeleted !== true) return false
-  const nowMs = clock.now()
-  const waits = ({ purgedAtMs }: Version): boolean => purgedAtMs !== null && purgedAtMs > nowMs
-  const isAdmin = members.self.role === 'admin'
-  for await (const version of catalog.versions.of(id)) {
-    if (version.isReleased) continue
-    // An admin's purge does not wait, so it ends sooner what a writer has purged.
-    if (ends === 'cancel' ? waits(version) : version.purgedAtMs === null || (isAdmin && waits(version))) return true
-  }
+  for await (const version of catalog.versions.of(id))
+    if (!version.isReleased && isEndable(fs, version, ends)) return true
   return false
+}
+
+/** Returns true if a purge, or a cancel, would change what becomes of a version. */
+function isEndable(
+  { clock, members }: Context,
+  { purgedAtMs }: Pick<Version, 'purgedAtMs'>,
+  ends: VersionEnd
+): boolean {
+  const waits = purgedAtMs !== null && purgedAtMs > clock.now()
+  // An admin's purge does not wait, so it ends sooner what a writer has purged.
+  return ends === 'cancel' ? waits : purgedAtMs === null || (members.self.role === 'admin' && waits)
 }

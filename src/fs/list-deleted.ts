@@ -33,7 +33,7 @@ async function itemOf(
   { path, id, kind, deleted: stamp }: ListedDeleted
 ): Promise<ListItem | undefined> {
   const last = kind === 'file' ? await past.versions.lastOf(id) : undefined
-  if (kind === 'file' && last === undefined) return undefined
+  if (kind === 'file' ? last === undefined : await past.removed.isPurged(id)) return undefined
   const body = last?.body
   const deletedAt = new Date(hlcMs(stamp.hlc))
   return {

@@ -24,6 +24,9 @@ export async function peek(source: Source, limit: number, { signal }: AbortOptio
   const head: Uint8Array[] = []
   let length = 0
   while (length <= limit) {
+    // The source may use the buffer of this piece again for the next one.
+    const last = head.pop()
+    if (last !== undefined) head.push(new Uint8Array(last))
     const next = await pieces.next()
     if (next.done === true) {
       const whole = head.length === 1 ? (head[0] as Uint8Array) : concatBytes(...head)

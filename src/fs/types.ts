@@ -18,7 +18,8 @@ export interface ClobberOptions extends AbortOptions {
 
 /**
  * Bytes to store, in whatever form a program has them: text, which is stored as UTF-8, bytes, a Node.js or web stream, or
- * anything else that yields bytes. A stream that yields text is refused with code `invalid`.
+ * anything else that yields bytes. A stream that yields text is refused with code `invalid`. A source may use the buffer
+ * of a piece again once it is asked for the next piece.
  */
 export type Source = string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>
 

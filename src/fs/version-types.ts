@@ -26,6 +26,8 @@ export interface VersionItem {
   expires: Date | null
   /** True if it is no longer kept, so that it can be neither read nor restored. */
   expired: boolean
+  /** True if it is no longer kept because of a purge. */
+  purged: boolean
 }
 
 export interface RestoreOptions extends AbortOptions {

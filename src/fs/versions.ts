@@ -52,7 +52,7 @@ const NO_VERSIONS =
   'this is a directory, which has no versions: name a file, or see what was removed with "dfs ls --deleted"'
 
 function toItem({ members }: Pick<FsContext, 'members'>, version: Version): VersionItem {
-  const { id, stamp, body, isCurrent, isConflict, isDelete, isDropped, expiresAtMs } = version
+  const { id, stamp, body, isCurrent, isConflict, isDelete, isDropped, isPurged, expiresAtMs } = version
   const author = peerIdOf(stamp.author)
   const written = new Date(hlcMs(stamp.hlc))
   return {
@@ -66,6 +66,7 @@ function toItem({ members }: Pick<FsContext, 'members'>, version: Version): Vers
     conflict: isConflict,
     deleted: isDelete,
     expires: expiresAtMs === null ? null : new Date(expiresAtMs),
-    expired: isDropped
+    expired: isDropped || isPurged,
+    purged: isPurged
   }
 }

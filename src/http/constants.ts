@@ -26,6 +26,11 @@ export const CLOSE_MS = 2_000
 /** The longest socket path that every operating system accepts. */
 export const SOCKET_PATH_BYTES_MAX = 100
 
+/** A file that a client has named is read in pieces of this size. */
+export const NAMED_PIECE_BYTES = 1 << 20
+/** How often the answer says how many bytes of such a file were read or written. */
+export const PROGRESS_MS = 200
+
 /**
  * How often an answer of server-sent events has a comment, so that proxies do not take it for dead, and the server finds
  * out that a client is gone.

@@ -5,6 +5,7 @@ import { writeTo } from '../flow/write.ts'
 import type { OpenFile, PutOptions } from '../index.ts'
 import { goneSignal, withBody } from './body.ts'
 import { HttpError } from './errors.ts'
+import { fillNamed, openNamed, putNamed } from './named-files.ts'
 import { factsOf, matchesTag, parseRange, rulesOf, tagIn } from './request.ts'
 import type { RouteContext } from './route-context.ts'
 import { pathOf, queryOf } from './target.ts'
@@ -30,8 +31,11 @@ export function serveFiles(app: FastifyInstance, context: RouteContext): void {
     handler: (request, reply) => download(context, request, reply)
   })
   app.put(ONE_FILE, async (request, reply) => {
+    const path = pathOf(request)
     const options = { ...putOptions(request), signal: goneSignal(reply.raw) }
-    const result = await withBody(request.raw, context.log, body => context.node.put(pathOf(request), body, options))
+    const named = await openNamed(request, context, 'read')
+    if (named !== undefined) return putNamed(context, named, { path, reply, options })
+    const result = await withBody(request.raw, context.log, body => context.node.put(path, body, options))
     return reply.code(201).header('etag', `"${result.tag}"`).send(result)
   })
 }
@@ -59,6 +63,11 @@ async function download(context: RouteContext, request: FastifyRequest, reply: F
   // be applied to the new content.
   if (file.tag !== whole.tag) throw hasChanged()
   const isPart = range !== undefined
+  const named = isHead ? undefined : await openNamed(request, context, 'fill')
+  if (named !== undefined) {
+    const { 'content-length': _length, ...rest } = fileHeaders(file, isPart)
+    return fillNamed(context, named, { reply, file, headers: rest })
+  }
   if (!isHead) return send(context, reply, file, isPart)
   reply.hijack()
   reply.raw.writeHead(200, fileHeaders(file, isPart)).end()

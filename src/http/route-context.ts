@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { DfsVerbs } from '../index.ts'
 import type { Transfers } from './transfers.ts'
 
@@ -13,5 +14,10 @@ export interface RouteContext {
   transfers: Transfers
   /** Fires when the API closes, and ends answers that have no end of their own. */
   closing: AbortSignal
+  /**
+   * True if a request came through the socket. The file system checks who may open the socket, and no browser can reach
+   * it.
+   */
+  isOnSocket: (request: IncomingMessage) => boolean
   log: LogError
 }

@@ -61,7 +61,9 @@ export async function serveApi(node: DfsVerbs, options: ApiOptions): Promise<Api
   const token = randomBytes(TOKEN_BYTES).toString('base64url')
   const hosts = new Set<string>()
   const closing = new AbortController()
-  const context = { node, transfers: new Transfers(), closing: closing.signal, log }
+  const onSocket = new WeakSet<object>()
+  const isOnSocket = (request: object): boolean => onSocket.has(request)
+  const context = { node, transfers: new Transfers(), closing: closing.signal, isOnSocket, log }
   const handler = await handlerFor(context, token, hosts)
   const tcp = newServer(handler, log)
   const unix = newServer((request, response) => {
@@ -94,12 +96,6 @@ export async function serveApi(node: DfsVerbs, options: ApiOptions): Promise<Api
   }
 }
 
-/**
- * The requests that came through the socket. The file system checks who may open the socket, and no browser can reach
- * it.
- */
-const onSocket = new WeakSet<object>()
-
 /** Returns the handler of one Fastify application. Both of our servers use it. */
 async function handlerFor(context: RouteContext, token: string, hosts: ReadonlySet<string>): Promise<RequestListener> {
   const { log } = context
@@ -115,7 +111,7 @@ async function handlerFor(context: RouteContext, token: string, hosts: ReadonlyS
       return createServer(handler)
     }
   })
-  guard(app, token, hosts)
+  guard(app, context, { token, hosts })
   app.setErrorHandler((error, request, reply) => answerError(error, { request, reply, log }))
   app.setNotFoundHandler((request, reply) => answerError(noRoute(), { request, reply, log }))
   app.get('/healthz', async () => ({ ok: true }))
@@ -128,7 +124,11 @@ async function handlerFor(context: RouteContext, token: string, hosts: ReadonlyS
 }
 
 /** Refuses requests that come from web pages, that name another host, or that lack the token. */
-function guard(app: FastifyInstance, token: string, hosts: ReadonlySet<string>): void {
+function guard(
+  app: FastifyInstance,
+  { isOnSocket }: RouteContext,
+  { token, hosts }: { token: string; hosts: ReadonlySet<string> }
+): void {
   const expected = hash('sha256', `Bearer ${token}`, 'buffer')
   app.removeAllContentTypeParsers()
   // Handlers read the body themselves, as a stream.
@@ -139,7 +139,7 @@ function guard(app: FastifyInstance, token: string, hosts: ReadonlySet<string>):
     // A browser sends the origin of the web page, and the host name under which the page reached this port.
     if (request.headers.origin !== undefined)
       throw new HttpError(403, 'not-allowed', 'this API does not answer web pages')
-    if (!onSocket.has(request.raw) && !hosts.has(request.headers.host ?? ''))
+    if (!isOnSocket(request.raw) && !hosts.has(request.headers.host ?? ''))
       throw new HttpError(403, 'not-allowed', 'this host name is not that of the API: use the address in api.json')
     if (request.raw.url === '/healthz') return
     const given = hash('sha256', request.headers.authorization ?? '', 'buffer')

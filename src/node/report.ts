@@ -112,6 +112,9 @@ function* warningsOf(
     yield `parts of removed files cannot be read here or on another member (${blocks.freeing.unreadableNodes}), so the blocks below them stay: run dfs fsck`
   for (const { author, records, isStopping } of blocks.inDanger.incomplete)
     yield `files by ${nameOfMember(author, members)} are incomplete (${records}): no reachable member has all of their manifests${isStopping ? ', and this node frees nothing until they come, for 7 days at most' : ''}; start the machine that has them, or put the files again`
+  const { lostChunks } = blocks.inDanger
+  if (lostChunks > 0 && !capacity.isFull && areAllHere(members))
+    yield `files have lost blocks: this node should hold some that no connected member has (${lostChunks}): run dfs fsck, which names the files, then put them again or restore an earlier version`
   if (log.earlyCount > 0)
     yield `changes that are dated more than 5 minutes ahead of this machine's clock wait until their time comes (${log.earlyCount}): some machine's clock is or was wrong`
   if (log.asides.count > 0)
@@ -132,6 +135,12 @@ function* membershipWarnings({ admitting }: Members, { networkKey }: Stack['memb
   for (const { code } of admitting.waitingHere) yield `a machine waits to be let in (code ${code}): see dfs members`
   if (networkKey.isExposed)
     yield 'the disk of this machine holds the network key, and whoever takes the disk owns the network: write the words down (dfs network recovery), then dfs network recovery --forget'
+}
+
+/** Returns true if every member that stores blocks and is not out is connected. */
+function areAllHere({ view, admitted, self }: Members): boolean {
+  const here = new Set<string>([self.peerId, ...admitted])
+  return view.members.every(({ peer, weight, isOut }) => weight === 0 || isOut || here.has(peer))
 }
 
 function nameOfMember(peer: string, members: Members): string {

@@ -109,3 +109,37 @@ test('a reader may neither remove nor purge, and may cancel no purge', async t =
     assert.equal(await codeOfRejection(refused), 'not-allowed')
   assert.ok(await admin.exists('/f'))
 })
+
+/** The paths that `ls --deleted -R` lists. */
+async function deletedPaths(node: DfsNode): Promise<string[]> {
+  const paths: string[] = []
+  for await (const { path } of node.list('/', { deleted: true, recursive: true })) paths.push(path)
+  return paths
+}
+
+test('what was purged is said to be purged at once, is not listed as deleted, and cannot be restored', async t => {
+  const { admin, writer } = await startBoth(t)
+  await put(admin, writer, '/f', '/d/e/one', '/own/one', '/other/one', '/week/one')
+  await admin.put('/f', 'again')
+  await admin.remove('/f', { purge: true })
+  const states: Array<[boolean, boolean]> = []
+  for await (const { deleted, expired, purged } of admin.versions('/f')) if (!deleted) states.push([expired, purged])
+  assert.ok(states.every(([expired, purged]) => expired && purged))
+  await assert.rejects(admin.restore('/f'), { code: 'not-found' })
+
+  await admin.remove('/d', { recursive: true, purge: true })
+  assert.deepEqual(await deletedPaths(admin), [], 'a directory goes with everything in it')
+  await admin.remove('/own', { recursive: true })
+  await writer.remove('/other', { recursive: true })
+  await until('the admin knows of it', async () => !(await admin.exists('/other')))
+  assert.deepEqual(await deletedPaths(admin), ['/other', '/other/one', '/own', '/own/one'])
+  for (const path of ['/own', '/other']) await admin.remove(path, { recursive: true, purge: true })
+  assert.deepEqual(await deletedPaths(admin), [], 'whoever removed it before')
+  await until('the writer lists nothing either', async () => (await deletedPaths(writer)).length === 0)
+  assert.equal(await codeOfRejection(admin.remove('/own', { recursive: true, purge: true })), 'not-found')
+
+  await writer.remove('/week', { recursive: true, purge: true })
+  assert.deepEqual(await deletedPaths(writer), ['/week', '/week/one'], 'the purge of a writer waits')
+  await writer.cancelPurge('/week')
+  assert.equal((await writer.restore('/week')).files, 1)
+})

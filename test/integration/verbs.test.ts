@@ -216,9 +216,9 @@ test('a put that is cut off leaves nothing visible', async t => {
   assert.deepEqual(await listing(b!), [])
 })
 
-test('a directory holds ten thousand files', { timeout: 300_000 }, async t => {
+test('a directory holds thousands of files', { timeout: 300_000 }, async t => {
   const { node } = await startNode(t)
-  const count = 10_000
+  const count = process.env['DFS_LONG'] === '1' ? 10_000 : 2_000
   let next = 0
   await Promise.all(
     Array.from({ length: 128 }, async () => {
@@ -228,7 +228,7 @@ test('a directory holds ten thousand files', { timeout: 300_000 }, async t => {
   const names = await listing(node, '/many')
   assert.equal(names.length, count)
   assert.equal((await node.status()).files, count)
-  assert.equal((await read(node, '/many/9999')).toString(), '9999')
+  assert.equal((await read(node, `/many/${count - 1}`)).toString(), String(count - 1))
 })
 
 test('a node that is full says so once, however many requests it refuses', async t => {

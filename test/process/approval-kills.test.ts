@@ -44,8 +44,7 @@ const after = (ms: number): Moment => ({
 const MOMENTS: Moment[] = [
   { name: 'while the admin approves it', comes: async () => {} },
   after(0),
-  after(20),
-  after(60),
+  ...(process.env['DFS_LONG'] === '1' ? [after(20), after(60)] : []),
   { name: 'when its grant is on its disk, and not the key', comes: (_, own) => appears(own, 'keystore') },
   { name: 'when its grant is on its disk, a moment later', comes: (_, own) => appears(own, 'index') }
 ]

@@ -1,11 +1,11 @@
 import type { Blockstore } from 'interface-blockstore'
-import { LRUCache } from 'lru-cache'
 import { DiskError, ReadOnlyError, RowCorruptError } from '../../disk/errors.ts'
 import { type BlockCid, blockKey, isNode, verifyBlock } from '../../format/cid.ts'
 import { isSealedChunkLength } from '../../format/padding.ts'
 import { returnBuffer } from '../../util/buffer-pool.ts'
 import { concatBytes } from '../../util/bytes.ts'
 import { KeyedLocks } from '../../util/locks.ts'
+import { growingCache } from '../../util/lru.ts'
 import { BAD_BLOCKS_MAX, ODD_BLOCKS_MAX } from '../constants.ts'
 import { BlockCorruptError, BlockUnreachableError, BlockUnreadableError } from '../errors.ts'
 import type { Claims } from './claims.ts'
@@ -49,11 +49,10 @@ export class LocalBlocks {
   readonly #store: BlockPort
   readonly #claims: Claims
   readonly #onBad: (error: BlockCorruptError | BlockUnreadableError) => void
-  // Bounded by size, since a bound by number takes the memory for all of them at once.
-  readonly #bad = new LRUCache<string, true>({ maxSize: BAD_BLOCKS_MAX, sizeCalculation: () => 1 })
+  readonly #bad = growingCache<string, true>(BAD_BLOCKS_MAX)
   #badFound = 0
   /** The lengths of blocks that have been verified although no sealed chunk has such a length. */
-  readonly #odd = new LRUCache<string, number>({ max: ODD_BLOCKS_MAX })
+  readonly #odd = growingCache<string, number>(ODD_BLOCKS_MAX)
   readonly #locks = new KeyedLocks()
   /** The blocks that nothing claims yet and that must not be freed. */
   readonly fresh: FreshBlocks

@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache'
 import { NoSpaceError } from '../../disk/errors.ts'
 import { type BlockCid, blockKey, isNode, verifyBlock } from '../../format/cid.ts'
 import { rootOf } from '../../format/entry.ts'
@@ -10,6 +9,7 @@ import { fromHex, toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
+import { growingCache } from '../../util/lru.ts'
 import { ProtocolError, RefusedError } from '../../wire/errors.ts'
 import { Bitmap } from '../bitmap.ts'
 import { CONFIRMED_MS, GIVEN_UP_MAX, LINKED_PUTS_MAX } from '../constants.ts'
@@ -62,8 +62,8 @@ export class Keeper {
   readonly #log: Logger
   readonly #counted = new CountedFiles()
   // By root, the puts whose record has arrived. Their claims end once all references of the record are written.
-  readonly #linkedPuts = new LRUCache<string, Set<string>>({ max: LINKED_PUTS_MAX })
-  readonly #givenUp = new LRUCache<string, true>({ max: GIVEN_UP_MAX })
+  readonly #linkedPuts = growingCache<string, Set<string>>(LINKED_PUTS_MAX)
+  readonly #givenUp = growingCache<string, true>(GIVEN_UP_MAX)
 
   constructor(options: KeeperOptions) {
     this.#options = options

@@ -18,6 +18,7 @@ import {
   type PutEvent,
   type PutRule
 } from './put-state.ts'
+import type { Wait } from './silence.ts'
 import { PutStory } from './story.ts'
 import { isAnyWaitedFor } from './yes.ts'
 
@@ -200,9 +201,9 @@ export class PutDriver {
     if (record !== undefined) this.#addedTo.push(peer)
     let answer: KeepAnswer = 'failed'
     try {
-      answer = await this.#waitFor(peer, () =>
+      const ask = (): Promise<KeepAnswer> =>
         this.#deps.storeClient.keepBlock(peer, { put, cid, bytes: inline, sizeBytes, record: record?.bytes })
-      )
+      answer = await this.#waitFor(peer, ask, { sentBytes: inline?.byteLength })
       if (record !== undefined && answer === 'added') this.#deps.onAdded(peer, record)
       this.#story?.answers(peer, cid, answer)
     } catch (error) {
@@ -219,7 +220,7 @@ export class PutDriver {
     let lacking: Bits | null = null
     try {
       const ask = (): Promise<Bitmap> => this.#deps.storeClient.keepRoot(peer, put, root, bitmap)
-      const answer = await this.#waitFor(peer, ask, bitmap.size * CONFIRM_CHUNK_MS)
+      const answer = await this.#waitFor(peer, ask, { extraMs: bitmap.size * CONFIRM_CHUNK_MS })
       lacking = answer.bytes
       this.#story?.confirms(peer, root, { chunks: bitmap.size, lacking: answer.and(bitmap).size })
     } catch (error) {
@@ -267,8 +268,8 @@ export class PutDriver {
     await this.#checkOwn()
   }
 
-  async #waitFor<T>(peer: PeerId, work: () => Promise<T>, extraMs = 0): Promise<T> {
-    const end = this.#deps.silence.begin(peer, extraMs)
+  async #waitFor<T>(peer: PeerId, work: () => Promise<T>, wait: Wait = {}): Promise<T> {
+    const end = this.#deps.silence.begin(peer, wait)
     try {
       return await work()
     } finally {

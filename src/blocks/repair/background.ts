@@ -5,20 +5,20 @@ import type { Clock } from '../../util/clock.ts'
 import { isAbort } from '../../util/errors.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
-import {
-  STOP_MS_MAX,
-  WALK_OLD_MS,
-  WALK_RETRY_MS,
-  WALK_RETRY_MS_MAX,
-  WALKS_AT_ONCE,
-  WALKS_PER_STEP
-} from '../constants.ts'
+import { WALK_OLD_MS, WALK_RETRY_MS, WALK_RETRY_MS_MAX, WALKS_AT_ONCE, WALKS_PER_STEP } from '../constants.ts'
 import { nameOfId } from '../log-names.ts'
 import type { RecordRef } from '../record-ref.ts'
 import type { FreeStops } from './free-stops.ts'
 import { Pace } from './pace.ts'
-import { isDue, startOf, type UnfinishedRecord, type UnfinishedRecords } from './unfinished-records.ts'
-import { isNew, NEW, type Unfinished } from './unfinished-row.ts'
+import {
+  isDue,
+  isOld,
+  longLacking,
+  startOf,
+  type UnfinishedRecord,
+  type UnfinishedRecords
+} from './unfinished-records.ts'
+import { isNew, NEW } from './unfinished-row.ts'
 import type { ViewRound } from './view-round.ts'
 import { isMissing, type WalkOutcome } from './walk-outcome.ts'
 
@@ -76,6 +76,7 @@ export class RepairBackground {
   #hasFailed = false
   #hasPassFailed = false
   #isRetryWanted = false
+  #lostChunks = 0
   #cancelAgain: () => void = () => {}
   /** The next time at which a record is due, by the wall clock. */
   #nextDueMs = Number.POSITIVE_INFINITY
@@ -154,6 +155,11 @@ export class RepairBackground {
     return isWalked && !this.#options.stops.isStopping
   }
 
+  /** The chunks that the last pass over all missing blocks found missing, for `LOST_AFTER_MS` or more. */
+  get lostChunks(): number {
+    return Math.min(this.#lostChunks, this.#options.unfinished.missingBlocks)
+  }
+
   get #mustRetry(): boolean {
     return this.#options.unfinished.missingBlocks > 0 || this.#hasFailed || this.#doneCount !== this.#droppedCount
   }
@@ -192,12 +198,15 @@ export class RepairBackground {
     this.#nextDueMs = Number.POSITIVE_INFINITY
     const nowMs = clock.now()
     if (unfinished.missingBlocks > 0) this.#log('looks for missing blocks: %d', unfinished.missingBlocks)
+    let lost = 0
     await this.#pass(({ unfinished: row }) => {
+      lost += longLacking(row, nowMs)
       const isWanted = isDue(row, nowMs) && (withOld || !isOld(row, nowMs))
       if (!isWanted && row.dueAtMs > nowMs) this.#nextDueMs = Math.min(this.#nextDueMs, row.dueAtMs)
       return isWanted
     }, signal)
     if (!signal.aborted) {
+      this.#lostChunks = lost
       this.#doneCount = dropped
       this.#hasFailed = this.#hasPassFailed
     }
@@ -288,9 +297,4 @@ export class RepairBackground {
       return undefined
     }
   }
-}
-
-/** Returns true for a record that has been incomplete for so long that it is tried again only now and then. */
-function isOld({ lacking }: Unfinished, nowMs: number): boolean {
-  return lacking !== undefined && lacking.nodes > 0 && lacking.sinceMs + STOP_MS_MAX <= nowMs
 }

@@ -165,6 +165,11 @@ export class Repair {
     return { blocks: missingBlocks, bytes: missingBlocks * BLOCK_BYTES_MAX }
   }
 
+  /** The chunks that this member owes and that no member had when it asked, for `LOST_AFTER_MS` or more. */
+  get lostChunks(): number {
+    return this.#background.lostChunks
+  }
+
   /** The blocks that are being pulled at this moment. `bytes` is an upper bound. */
   get repairing(): { blocks: number; bytes: number } {
     const { pulling } = this.#walker

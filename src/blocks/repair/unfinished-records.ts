@@ -4,7 +4,7 @@ import type { NodeCodec } from '../../format/manifest.ts'
 import { toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { KeyedLocks } from '../../util/locks.ts'
-import { EVICTED_MS } from '../constants.ts'
+import { EVICTED_MS, LOST_AFTER_MS, STOP_MS_MAX } from '../constants.ts'
 import type { RecordRef } from '../record-ref.ts'
 import { hasCome } from './due.ts'
 import type { FreeStops } from './free-stops.ts'
@@ -180,6 +180,16 @@ export class UnfinishedRecords {
 /** Returns true if a record is to be walked now. */
 export function isDue(unfinished: Unfinished, nowMs: number): boolean {
   return unfinished.lacking !== undefined || mustBegin(unfinished, nowMs)
+}
+
+/** Returns true for a record that has been incomplete for so long that it is tried again only now and then. */
+export function isOld({ lacking }: Unfinished, nowMs: number): boolean {
+  return lacking !== undefined && lacking.nodes > 0 && lacking.sinceMs + STOP_MS_MAX <= nowMs
+}
+
+/** Returns how many chunks of a record have been missing for so long that they may be lost. */
+export function longLacking({ lacking }: Unfinished, nowMs: number): number {
+  return lacking !== undefined && !hidesBlocks(lacking) && lacking.sinceMs + LOST_AFTER_MS <= nowMs ? lacking.chunks : 0
 }
 
 /** Returns the chunk at which the walk of a record begins. */

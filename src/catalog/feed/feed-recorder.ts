@@ -1,6 +1,6 @@
-import { LRUCache } from 'lru-cache'
 import type { IndexDb } from '../../disk/index-db.ts'
 import type { IndexSink } from '../../disk/index-sink.ts'
+import { growingCache } from '../../util/lru.ts'
 import type { Bodies } from '../bodies.ts'
 import { FEED_PATHS_MAX } from '../constants.ts'
 import type { Names } from '../names.ts'
@@ -31,7 +31,7 @@ export interface FeedRecorderOptions {
 export class FeedRecorder {
   readonly #options: FeedRecorderOptions & { view: NameView }
   /** The paths of directories as the index has them, so that a record deep in the tree costs no more than another. */
-  readonly #cache = new LRUCache<string, Exclude<Place, string>>({ max: FEED_PATHS_MAX })
+  readonly #cache = growingCache<string, Exclude<Place, string>>(FEED_PATHS_MAX)
 
   constructor(options: FeedRecorderOptions) {
     const { index, names, bodies } = options

@@ -59,6 +59,8 @@ export interface Version extends VersionRow {
   body: EntryBody | undefined
   /** When it stops being kept, in ms since the Unix epoch; null while it has not ended, and for a delete. */
   expiresAtMs: number | null
+  /** True if a purge has ended it. */
+  isPurged: boolean
 }
 
 /** A version whose content can be read. */
@@ -164,7 +166,9 @@ export class FileVersions {
   /** Returns what a restore of a deleted file would bring back; undefined if nothing of it is kept. */
   async lastOf(entry: Uint8Array): Promise<Version | undefined> {
     const row = await this.latestOf(entry)
-    return row === undefined || row.isDropped ? undefined : { ...row, ...(await this.#detailsOf(row)) }
+    if (row === undefined || row.isDropped) return undefined
+    const version = { ...row, ...(await this.#detailsOf(row)) }
+    return version.isPurged ? undefined : version
   }
 
   /**
@@ -172,7 +176,8 @@ export class FileVersions {
    * if its key is not here, and a `DamagedEntryError` if neither the record nor a head with its content can be read.
    */
   async read(row: VersionRow): Promise<ReadableVersion> {
-    if (row.isDropped) throw new VersionExpiredError(await this.#endOf(row))
+    const end = await this.#endOf(row)
+    if (row.isDropped || end.isPurged) throw new VersionExpiredError(end)
     for await (const id of this.#carriersOf(row)) {
       const record = await this.#recordOf(id)
       const body = record === undefined ? undefined : await this.#options.bodies.open({ id })
@@ -230,10 +235,10 @@ export class FileVersions {
       : undefined
   }
 
-  async #detailsOf(row: VersionRow): Promise<Pick<Version, 'body' | 'expiresAtMs'>> {
-    if (row.isDelete) return { body: undefined, expiresAtMs: null }
-    const [body, { expiresAtMs }] = await Promise.all([this.#bodyOf(row), this.#endOf(row)])
-    return { body, expiresAtMs }
+  async #detailsOf(row: VersionRow): Promise<Pick<Version, 'body' | 'expiresAtMs' | 'isPurged'>> {
+    if (row.isDelete) return { body: undefined, expiresAtMs: null, isPurged: false }
+    const [body, { expiresAtMs, isPurged }] = await Promise.all([this.#bodyOf(row), this.#endOf(row)])
+    return { body, expiresAtMs, isPurged }
   }
 
   #endOf({ entry, stamp, arrivedAtMs, isDropped }: VersionRow): ReturnType<Versions['endOf']> {

@@ -40,7 +40,7 @@ export class Past {
     const past = new PastTree({ index, names, tree })
     this.tree = past
     this.listing = new PastListing({ tree, past, rows })
-    this.removed = new RemovedTree({ tree, past, rows })
+    this.removed = new RemovedTree({ tree, past, rows, kept })
     this.entries = new PastEntries({ tree, past, bodies })
     this.versions = new FileVersions({ index, tree, past, entries: this.entries, bodies, log, kept, nodeCodecs })
   }

@@ -5,6 +5,7 @@ import { deletedAt } from '../heads.ts'
 import { isRemoval } from '../incarnations.ts'
 import type { Tree } from '../tree.ts'
 import type { DirectoryNode } from '../tree-node.ts'
+import type { Versions } from '../versions/versions.ts'
 import type { PastRows } from './past-rows.ts'
 import { isOnWay, type PastDirectory, type PastPlace, type PastTree } from './past-tree.ts'
 
@@ -12,6 +13,7 @@ export interface RemovedTreeOptions {
   tree: Pick<Tree, 'entry'>
   past: PastTree
   rows: PastRows
+  kept: Pick<Versions, 'endOf'>
 }
 
 /** An entry that a removal has deleted. */
@@ -86,6 +88,22 @@ export class RemovedTree {
       if (kind === 'directory') await note(id)
     }
     return last?.id
+  }
+
+  /**
+   * Returns what the deletes of a directory do to each record of it that they have seen. A directory has no versions, but
+   * a purge says as much about its records as about those of a file.
+   */
+  async endsOf(id: Uint8Array): Promise<Array<Awaited<ReturnType<Versions['endOf']>>>> {
+    const seen = (await this.#deletesOf(id)).flatMap(({ seen }) => seen)
+    const { kept } = this.#options
+    return Promise.all(seen.map(written => kept.endOf(id, { written, arrivedAtMs: 0, isReleased: true })))
+  }
+
+  /** Returns true if a directory was removed with a purge, which nobody can cancel any more. */
+  async isPurged(id: Uint8Array): Promise<boolean> {
+    const ends = await this.endsOf(id)
+    return ends.length > 0 && ends.every(({ isPurged }) => isPurged)
   }
 
   async *#below(top: PastDirectory, isTaken: IsTaken): AsyncGenerator<RemovedEntry> {

@@ -53,6 +53,17 @@ export function waitingRecordKey(entry: Uint8Array, written: Stamp, content: Uin
   return indexKey(TABLES.waitingRecords, entry, stampBytes(written), content, ...(id === undefined ? [] : [id]))
 }
 
+/** Returns the prefix of the records of an entry that wait; with a `written`, of those that carry its content. */
+export function waitingRecordsOf(entry: Uint8Array, written?: Stamp): Uint8Array {
+  return indexKey(TABLES.waitingRecords, entry, ...(written === undefined ? [] : [stampBytes(written)]))
+}
+
+/** Returns the `written` in the key of a record that waits. */
+export function writtenOfWaiting(key: Uint8Array): Stamp {
+  const at = 1 + ROOT_ENTRY.byteLength
+  return decodeStampBytes(key.subarray(at, at + STAMP_BYTES))
+}
+
 /** Returns the key of the row for what a head has seen. */
 export function headPastKey(entry: Uint8Array, stamp: Stamp): Uint8Array {
   return indexKey(TABLES.headPasts, entry, stampBytes(stamp))

@@ -58,10 +58,18 @@ export class VersionNotes {
   async write(additions: Additions, sink: IndexSink): Promise<void> {
     const { admitted, added } = additions
     for (const { record, arrivedAtMs } of admitted) this.#carrier(record, arrivedAtMs, sink)
+    for (const { record } of this.#waiting(additions)) sink.put(newsKey(this.#entry, record.written), NO_BYTES)
     const ends = admitted.flatMap(endsOf)
     if (ends.length > 0) await this.#first(DEEDS.ends).add(ends, sink, this.#seenBefore)
     for (const item of added) if (item.record.op === 'delete') await this.#purgeOrCancel(item, sink)
     await this.#news(additions, sink)
+  }
+
+  /** Returns the new records that wait. Their content may have been purged already. */
+  #waiting({ added, admitted }: Additions): readonly NewRecord[] {
+    if (this.#state.waiting === 0) return []
+    const counts = new Set(admitted.map(({ record }) => toHex(record.id)))
+    return added.filter(({ record }) => !counts.has(toHex(record.id)))
   }
 
   #first(deed: (typeof DEEDS)['ends' | 'purges' | 'cancels']): FirstSeen {

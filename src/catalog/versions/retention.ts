@@ -1,5 +1,6 @@
 import type { IndexDb } from '../../disk/index-db.ts'
 import { IndexOps } from '../../disk/index-sink.ts'
+import type { Stamp } from '../../format/stamp.ts'
 import type { Log } from '../../log/log.ts'
 import { NO_BYTES } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
@@ -7,7 +8,7 @@ import type { ComponentLogger, Logger } from '../../util/logger.ts'
 import { SteadyClock } from '../../util/steady-clock.ts'
 import { Worker } from '../../util/worker.ts'
 import { EXPIRE_EVERY_MS, VERSION_NEWS_MS, VERSIONS_AT_ONCE } from '../constants.ts'
-import { recordsOf, stampOfRecord } from '../rows/keys.ts'
+import { recordsOf, stampOfRecord, waitingRecordsOf, writtenOfWaiting } from '../rows/keys.ts'
 import { decodeRecordRow } from '../rows/record-rows.ts'
 import {
   carrierKey,
@@ -131,27 +132,23 @@ export class Retention {
     const { index } = this.#options
     const ops = new IndexOps()
     let [left, last] = [VERSIONS_AT_ONCE, after]
-    const inRecords = recordsOf(entry)
-    if (last.byteLength === 0 || last[0] === inRecords[0])
-      for await (const { key, value } of index.range(inRecords, {
-        after: last.byteLength === 0 ? undefined : last,
+    const sources = sourcesOf(entry)
+    const first = Math.max(
+      0,
+      sources.findIndex(({ prefix }) => prefix[0] === after[0])
+    )
+    for (const { prefix, versionOf } of sources.slice(first)) {
+      if (left === 0) break
+      for await (const { key, value } of index.range(prefix, {
+        after: last[0] === prefix[0] ? last : undefined,
         limit: left
       })) {
-        const { stamp, isTwin } = stampOfRecord(key)
-        if (!isTwin && decodeRecordRow(value).wrote !== undefined) ops.put(newsKey(entry, stamp), NO_BYTES)
+        const written = versionOf(key, value)
+        if (written !== undefined) ops.put(newsKey(entry, written), NO_BYTES)
         last = key
         left--
       }
-    const inCarriers = carrierKey(entry)
-    if (left > 0)
-      for await (const { key } of index.range(inCarriers, {
-        after: last[0] === inCarriers[0] ? last : undefined,
-        limit: left
-      })) {
-        ops.put(newsKey(entry, versionOfCarrier(key)), NO_BYTES)
-        last = key
-        left--
-      }
+    }
     if (left > 0) ops.del(newsKey(entry))
     else ops.put(newsKey(entry), last)
     return ops.all
@@ -190,4 +187,23 @@ export class Retention {
       })
     }
   }
+}
+
+/** Rows of an entry that are about its versions. */
+interface Source {
+  prefix: Uint8Array
+  versionOf: (key: Uint8Array, value: Uint8Array) => Stamp | undefined
+}
+
+/** Returns where all versions of an entry are found: by the records that wrote them, carry them, or wait for them. */
+function sourcesOf(entry: Uint8Array): Source[] {
+  const writtenBy = (key: Uint8Array, value: Uint8Array): Stamp | undefined => {
+    const { stamp, isTwin } = stampOfRecord(key)
+    return isTwin || decodeRecordRow(value).wrote === undefined ? undefined : stamp
+  }
+  return [
+    { prefix: recordsOf(entry), versionOf: writtenBy },
+    { prefix: carrierKey(entry), versionOf: versionOfCarrier },
+    { prefix: waitingRecordsOf(entry), versionOf: writtenOfWaiting }
+  ]
 }

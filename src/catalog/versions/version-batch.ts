@@ -6,6 +6,7 @@ import { compareStamps, type Stamp } from '../../format/stamp.ts'
 import { idOf, type Statement } from '../../format/statement.ts'
 import type { LoggedStatement } from '../../log/projection.ts'
 import { compareBytes, equalBytes, fromHex, NO_BYTES, toHex } from '../../util/bytes.ts'
+import { waitingFor } from '../carried-contents.ts'
 import { SHORT_LIVED_MAX } from '../constants.ts'
 import { isIn, liveHeads, type Past, pastFrom, pastOf } from '../heads.ts'
 import { readEntryRow } from '../rows/entry-row.ts'
@@ -35,6 +36,8 @@ interface Version {
   /** The row of the record that wrote it; undefined if that record is not here, or is no longer the one that counts. */
   row: RecordRow | undefined
   fate: Fate
+  /** True if only records that wait are known to carry it. */
+  isWaiting: boolean
 }
 
 /** A record that needs the content of a version. */
@@ -105,6 +108,8 @@ export class VersionBatch {
       if (this.#isOver(fate.purgedAtMs)) return this.#drop(version)
       this.#rows.put(duePurgeKey(fate.purgedAtMs, entry), NO_BYTES)
     }
+    // A record that waits may be forged, so nothing but a purge decides about its content.
+    if (version.isWaiting) return
     if (fate.endedAtMs === null) return this.#releaseWorse(version)
     this.#rows.put(endedKey(fate.endedAtMs, entry, written), NO_BYTES)
     if (fate.isShortLived) await this.#limitShortLived(entry, written)
@@ -127,11 +132,11 @@ export class VersionBatch {
     const found = value === undefined ? undefined : decodeRecordRow(value)
     const row = found?.wrote === undefined ? undefined : found
     let arrivedAtMs = row?.arrivedAtMs
-    if (arrivedAtMs === undefined)
-      for (const carrier of await carriersOf(index, entry, written))
-        arrivedAtMs = Math.min(arrivedAtMs ?? carrier.arrivedAtMs, carrier.arrivedAtMs)
+    if (arrivedAtMs === undefined) arrivedAtMs = firstArrival(await carriersOf(index, entry, written))
+    const isWaiting = arrivedAtMs === undefined
+    if (arrivedAtMs === undefined) arrivedAtMs = firstArrival(await waitingFor(index, entry, written))
     if (arrivedAtMs === undefined) return undefined
-    return { entry, written, row, fate: await fateOf(index, entry, { written, arrivedAtMs }) }
+    return { entry, written, row, fate: await fateOf(index, entry, { written, arrivedAtMs }), isWaiting }
   }
 
   #isOver(atMs: number): boolean {
@@ -179,6 +184,7 @@ export class VersionBatch {
     const { entry, row } = version
     const holders = await this.#holdersOf(version)
     for (const holder of holders) await this.#releaseUnlessHead(entry, holder)
+    await this.#releaseWaiting(version)
     const heads = await this.#headsOf(entry)
     if (heads === undefined) return
     // A head that carries the version waits on other members until they have the record that wrote it.
@@ -187,6 +193,19 @@ export class VersionBatch {
     if (row === undefined) return
     this.#forgettable.set(toHex(row.id), heads.past)
     this.#rows.put(Blocks.releasedKey(row.id), NO_BYTES)
+  }
+
+  /**
+   * Releases the records that wait for somebody to show the content of a version that a purge has ended. Whether they
+   * ever count or not, they cannot show, because the purge is a delete that has seen the version.
+   */
+  async #releaseWaiting({ entry, written, fate: { isPurged, purgedAtMs } }: Version): Promise<void> {
+    if (!isPurged && (purgedAtMs === null || !this.#isOver(purgedAtMs))) return
+    for (const { record } of await waitingFor(this.#options.index, entry, written)) {
+      const { id, root, stamp } = record
+      if (root !== null && !(await this.#options.index.has(Blocks.releasedKey(id))))
+        this.#releaseOne({ id, root, stamp })
+    }
   }
 
   /** If a version was sealed again, releases the records whose contents are no longer the best. */
@@ -210,12 +229,16 @@ export class VersionBatch {
     return holders
   }
 
-  async #releaseUnlessHead(entry: Uint8Array, { id, root, stamp }: Holder): Promise<void> {
-    const { index } = this.#options
-    if (await index.has(Blocks.releasedKey(id))) return
+  async #releaseUnlessHead(entry: Uint8Array, holder: Holder): Promise<void> {
+    const { id, stamp } = holder
+    if (await this.#options.index.has(Blocks.releasedKey(id))) return
     const heads = await this.#headsOf(entry)
     if (heads === undefined || heads.live.has(toHex(id))) return
     if (await this.#isOlderHead(entry, heads, stamp)) return
+    this.#releaseOne(holder)
+  }
+
+  #releaseOne({ id, root, stamp }: Pick<Holder, 'id' | 'root' | 'stamp'>): void {
     const named = rootOf(root)
     if (!('cid' in named)) {
       // It claims no block. But no put need wait any more until another member has it.
@@ -251,4 +274,10 @@ export class VersionBatch {
     this.#heads.set(key, heads)
     return heads
   }
+}
+
+function firstArrival(records: ReadonlyArray<{ arrivedAtMs: number }>): number | undefined {
+  return records.length === 0
+    ? undefined
+    : records.reduce((first, { arrivedAtMs }) => Math.min(first, arrivedAtMs), Number.POSITIVE_INFINITY)
 }

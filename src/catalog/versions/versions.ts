@@ -21,6 +21,8 @@ export interface Version {
   expiresAtMs: number | null
   /** When a purge ends it, or did; null if none does. */
   purgedAtMs: number | null
+  /** True if a purge has ended it, for good. The worker that releases it may be a moment late. */
+  isPurged: boolean
   /** True once it is no longer kept: it cannot be restored, and its space returns. */
   isReleased: boolean
 }
@@ -62,13 +64,16 @@ export class Versions {
   async endOf(
     entry: Uint8Array,
     version: Pick<Version, 'written' | 'arrivedAtMs' | 'isReleased'>
-  ): Promise<Pick<Version, 'endedAtMs' | 'expiresAtMs' | 'purgedAtMs'>> {
+  ): Promise<Pick<Version, 'endedAtMs' | 'expiresAtMs' | 'purgedAtMs' | 'isPurged'>> {
     const fate = await fateOf(this.#options.index, entry, version)
     const { endedAtMs, purgedAtMs } = fate
     const expiresAtMs = this.#expiryOf(fate)
+    const nowMs = this.#options.clock.now()
+    // The purge of a writer takes effect only while the clock is right, so until then nothing is said to be purged.
+    const isPurged = fate.isPurged || (version.isReleased && purgedAtMs !== null && purgedAtMs <= nowMs)
     // It was one of too many short-lived versions, or was kept for fewer days then.
-    const isUnknown = version.isReleased && expiresAtMs !== null && expiresAtMs > this.#options.clock.now()
-    return { endedAtMs, expiresAtMs: isUnknown ? null : expiresAtMs, purgedAtMs }
+    const isUnknown = version.isReleased && expiresAtMs !== null && expiresAtMs > nowMs
+    return { endedAtMs, expiresAtMs: isUnknown ? null : expiresAtMs, purgedAtMs, isPurged }
   }
 
   /**

@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import type { Transfer } from '../../contract/transfer.ts'
 import type { AnswerOf } from '../../contract/verbs.ts'
 import { forEachAtOnce } from '../../flow/at-once.ts'
 import { CliError, isOfOneFile, usage } from '../../terminal/errors.ts'
@@ -10,13 +11,16 @@ import { formatBytes } from '../../terminal/units.ts'
 import { type DfsCommand, eachNonEmpty } from '../command.ts'
 import { FileFailures } from '../file-failures.ts'
 import { kindOf, safeName } from '../local-file.ts'
-import { LocalTargets } from '../local-target.ts'
+import { type Fill, type LocalTarget, LocalTargets } from '../local-target.ts'
 import { LocalWay } from '../local-way.ts'
+import { isUnusable, nameTarget } from '../named-file.ts'
 import type { Session } from '../session.ts'
 import { NoAnswerError } from '../transport.ts'
 
 /** The number of files of a directory that are fetched concurrently. */
 const FILES_AT_ONCE = 8
+/** The daemon writes files of this size and more by itself. For smaller ones the additional request would cost more. */
+const NAMED_BYTES_MIN = 1 << 20
 
 interface Flags {
   force: boolean
@@ -88,7 +92,7 @@ async function getFile(
     throw new CliError('not-found', 'no such folder: make it first, or name another target', { about: local })
   await targets.sweep(dirname(local))
   const progress = new Progress('get', isJson, size)
-  await getOne({ session, targets, progress, version }, path, { local, isNamed: true })
+  await getOne({ session, targets, progress, version }, { path, size }, { local, isNamed: true })
 }
 
 /** The objects that all files of one run share. */
@@ -113,7 +117,7 @@ async function getFolder(session: Session, path: string, folder: string, targets
   const files = localFiles(client.stream('list', { path, recursive: true }), way, failures)
   await forEachAtOnce(files, FILES_AT_ONCE, async ({ item, local }) => {
     try {
-      await getOne({ session, targets, progress }, item.path, { local, isNamed: false })
+      await getOne({ session, targets, progress }, item, { local, isNamed: false })
       progress.addFile()
     } catch (error) {
       if (error instanceof NoAnswerError || !(error instanceof CliError || isOfOneFile(error))) throw error
@@ -143,21 +147,72 @@ async function* localFiles(
   }
 }
 
+/** What to fetch. The size is undefined if it is not known yet. */
+interface Wanted {
+  path: string
+  size?: number | undefined
+}
+
 async function getOne(
-  { session, targets, progress, version }: Run,
-  path: string,
+  run: Run,
+  wanted: Wanted,
   { local, isNamed }: { local: string; isNamed: boolean }
 ): Promise<void> {
-  const { client, isJson, signal } = session
-  const place = await targets.look(local, { isNamed })
-  const { size, modified, mode, body, close, from } = await client.get(path, { version })
-  let target: string
+  const { isJson } = run.session
+  const place = await run.targets.look(local, { isNamed })
+  const { target, size, from } = (await fillOne(run, wanted, place)) ?? (await receiveOne(run, wanted, place))
+  hideProgress()
+  if (isJson) printJson({ path: wanted.path, target, size, from: await from() })
+  else printLine(`${target}  ${formatBytes(size)}`)
+}
+
+interface Gotten {
+  /** Where it is now. */
+  target: string
+  size: number
+  from: () => Promise<Transfer['from']>
+}
+
+/**
+ * Lets the daemon write the file by itself, so that its bytes do not travel through the socket. Returns undefined if the
+ * file is small, if it has changed meanwhile, or if the daemon cannot use the local file.
+ */
+async function fillOne(
+  { session: { client, signal }, targets, progress, version }: Run,
+  { path, size = Number.POSITIVE_INFINITY }: Wanted,
+  place: LocalTarget
+): Promise<Gotten | undefined> {
+  if (place.kind !== 'file' || size < NAMED_BYTES_MIN || !client.canNameFiles) return undefined
+  const { etag, ...facts } = await client.facts(path, { version })
+  let from: Transfer['from'] = []
+  let written = 0
+  const onBytes = (bytes: number): void => {
+    written += bytes
+    progress.add(bytes)
+  }
+  const body: Fill = async (temp, handle) => {
+    from = await client.fill(path, { file: await nameTarget(temp, handle), onBytes }, { version, etag })
+  }
   try {
-    target = await targets.write(place, { body: progress.count(body), modified, mode, signal })
+    const target = await targets.write(place, { body, ...facts, signal })
+    return { target, size: facts.size, from: async () => from }
+  } catch (error) {
+    if (!isUnusable(error) && !(error instanceof CliError && error.code === 'changed')) throw error
+    progress.add(-written)
+    return undefined
+  }
+}
+
+async function receiveOne(
+  { session: { client, signal }, targets, progress, version }: Run,
+  { path }: Wanted,
+  place: LocalTarget
+): Promise<Gotten> {
+  const { size, modified, mode, body, close, from } = await client.get(path, { version })
+  try {
+    const target = await targets.write(place, { body: progress.count(body), modified, mode, signal })
+    return { target, size, from }
   } finally {
     close()
   }
-  hideProgress()
-  if (isJson) printJson({ path, target, size, from: await from() })
-  else printLine(`${target}  ${formatBytes(size)}`)
 }

@@ -7,7 +7,7 @@ import type { Session } from '../session.ts'
 import { localTime } from '../times.ts'
 
 type Item = AnswerOf<'versions'>
-type Flags = Pick<Item, 'current' | 'conflict' | 'deleted' | 'expires' | 'expired'>
+type Flags = Pick<Item, 'current' | 'conflict' | 'deleted' | 'expires' | 'expired' | 'purged'>
 
 /** The digits of an id that people see. They are enough to name a version. */
 const DIGITS = 8
@@ -45,10 +45,10 @@ export function versionLine({ version, size, written, deleted, author, authorNam
   return lineOf([version.slice(0, DIGITS), amount, localTime(written), stateText({ deleted, ...flags }), by])
 }
 
-function stateText({ current, conflict, deleted, expires, expired }: Flags): string {
+function stateText({ current, conflict, deleted, expires, expired, purged }: Flags): string {
   if (deleted) return 'removed'
   if (current) return 'current'
-  if (expired) return 'gone'
+  if (expired) return purged ? 'purged' : 'gone'
   if (conflict) return 'conflict'
   return expires === null ? 'kept' : `kept until ${localTime(expires)}`
 }

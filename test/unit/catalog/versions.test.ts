@@ -129,6 +129,7 @@ test('an overwritten version is kept for 30 days, and its record is released aft
         endedAtMs: ended,
         expiresAtMs: ended + 30 * DAY,
         purgedAtMs: null,
+        isPurged: false,
         isReleased: false
       },
       {
@@ -138,6 +139,7 @@ test('an overwritten version is kept for 30 days, and its record is released aft
         endedAtMs: null,
         expiresAtMs: null,
         purgedAtMs: null,
+        isPurged: false,
         isReleased: false
       }
     ]
@@ -445,15 +447,34 @@ test('content that was sealed again is released at once, and content that shows 
   assert.deepEqual(await member.released(one, again), [isBetter, false])
 })
 
-test('a record that waits, because its content is not known, is not released', async () => {
+test('a record that waits, because its content is not known, is not released by time', async () => {
   const member = await Member.open()
   const one = member.write('one', writer)
   await member.add(one)
   const forged = sign({ ...carrying(one), ...stored('forged'), by: otherWriter, hlc: member.after(one) })
   await member.add(forged)
-  await member.add(member.delete(admin, { purge: true }, one))
+  await member.add(member.delete(admin, {}, one))
   await member.pass(60 * DAY)
   assert.deepEqual(await member.released(one, forged), [true, false])
+})
+
+test('a record that waits is released by a purge of the content that it carries, whichever arrives first', async () => {
+  for (const isFirst of [true, false])
+    for (const by of [admin, otherWriter]) {
+      const member = await Member.open()
+      const one = member.write('one', writer)
+      // This member never gets the record that wrote the content: others have forgotten it.
+      const moved = member.move(one, 'moved', otherWriter)
+      const purge = member.delete(by, { purge: true }, one)
+      for (const record of isFirst ? [moved, purge] : [purge, moved]) await member.add(record)
+      const isNow = by === admin
+      assert.deepEqual(await member.released(moved), [isNow])
+      await member.pass(PURGE_WAIT_MS)
+      assert.deepEqual(await member.released(moved), [true])
+      for (const record of [moved, purge]) assert.ok(await member.isIndexed(record))
+      const left = (await member.setup.rows()).filter(row => row.startsWith(TABLES.versionNews))
+      assert.deepEqual(left, [])
+    }
 })
 
 test('twins of a version that has ended are released together with it', async () => {

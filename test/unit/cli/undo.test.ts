@@ -24,6 +24,7 @@ function version(digits: string, facts: Partial<VersionItem>): VersionItem {
     deleted: false,
     expires: null,
     expired: false,
+    purged: false,
     ...facts
   }
 }
@@ -33,7 +34,8 @@ const ALL = [
   version('bbbbbbbb', { conflict: true, authorName: null }),
   version('cccccccc', { deleted: true, size: 0 }),
   version('dddddddd', { expires: at(30) }),
-  version('eeeeeeee', { expires: at(3), expired: true })
+  version('eeeeeeee', { expires: at(3), expired: true }),
+  version('ffffffff', { expires: at(3), expired: true, purged: true })
 ]
 
 test('versions prints a line for each version and each delete, or their fields', async t => {
@@ -50,7 +52,8 @@ test('versions prints a line for each version and each delete, or their fields',
       ['bbbbbbbb', '2.0 KiB', '2026-01-02 12:00', 'conflict', '…Wlaptop0'],
       ['cccccccc', '-', '2026-01-02 12:00', 'removed', 'laptop'],
       ['dddddddd', '2.0 KiB', '2026-01-02 12:00', 'kept until 2026-01-30 12:00', 'laptop'],
-      ['eeeeeeee', '2.0 KiB', '2026-01-02 12:00', 'gone', 'laptop']
+      ['eeeeeeee', '2.0 KiB', '2026-01-02 12:00', 'gone', 'laptop'],
+      ['ffffffff', '2.0 KiB', '2026-01-02 12:00', 'purged', 'laptop']
     ]
   )
   const printed = jsonLines(await dfs(['--json', 'versions', '/f']))

@@ -383,3 +383,19 @@ test('new records for which the queue has no room are walked here, and until the
   assert.deepEqual(taken(), [1, 2])
   assert.ok(background.isCertain)
 })
+
+test('chunks that nobody has count as lost once they have been looked for long enough, until they come', async t => {
+  const { state, accept, start, pass } = await setup(t)
+  for (const n of [1, 2]) await accept(n)
+  state.outcome = n =>
+    n === 1 ? { missingChunks: 3, position: 0 } : { missingChunks: 1, missingNodes: 1, position: 0 }
+  const { background } = await start()
+  await pass(9 * MINUTE)
+  assert.equal(background.lostChunks, 0, 'a member that has them may still come')
+  await pass(30 * MINUTE)
+  assert.equal(background.lostChunks, 3, 'what is incomplete has a warning of its own')
+  state.outcome = () => ({})
+  background.retry()
+  await pass(MINUTE)
+  assert.equal(background.lostChunks, 0)
+})
