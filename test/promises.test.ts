@@ -50,6 +50,7 @@ const NOT_AWAITED: Reasons = {
 
 /** `Promise.all(list)` of a list that was filled before: its promises must not reject until then. */
 const COLLECTED: Reasons = {
+  'blocks/keep/add-files.ts: stored': 'each says by true or false how it ended',
   'blocks/repair/background.ts: walkers': 'it is awaited as soon as it is filled',
   'blocks/repair/read-repair.ts: this.#underWay': 'each has its own catch',
   'blocks/repair/walker.ts: pulls': 'each has a catch from the start',
@@ -75,6 +76,7 @@ const STORED: Reasons = {
   'cli/bundle.ts: #running': 'it catches everything, and rejects the puts',
   'daemon/dfs-node.ts: stopping': 'it only resolves',
   'disk/blockstore.ts: underWay': 'each has a catch from the start',
+  'disk/capacity.ts: #measuring': 'the caller that makes it awaits it',
   'disk/direct-file.ts: writes': 'each has a catch from the start',
   'disk/read-gate.ts: #opened': 'it only resolves',
   'disk/row-writer.ts: #writes': 'the caller of each awaits it too',

@@ -3,18 +3,19 @@
  * round by round. Prints a table, and writes it with all figures as JSON and a drawing. README.md says how to read it.
  */
 import { execFileSync } from 'node:child_process'
+import { rmSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { loadavg, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { barChart } from './peers/chart.ts'
 import { type TestData, testData } from './peers/data.ts'
-import { PEER_NAMES, peerKind, YARDSTICK } from './peers/kinds.ts'
+import { PEER_NAMES, peerKind } from './peers/kinds.ts'
 import { machineLock } from './peers/lock.ts'
 import { enterNamespaces, Machines } from './peers/machines.ts'
 import type { PeerKind } from './peers/peer.ts'
 import { endAll } from './peers/processes.ts'
-import { machineText, markdown, medianOf, type Results, type Run, ratioOf } from './peers/report.ts'
+import { machineText, markdown, medianOf, type Results, type Run, ratioOf, YARDSTICK } from './peers/report.ts'
 import { WORKLOADS } from './peers/workloads.ts'
 
 /** A system that hangs must not stop the others. */
@@ -46,10 +47,12 @@ if (values.help || unknown !== undefined || !(rounds >= 1)) {
   console.error(unknown === undefined ? HELP : `no such workload: ${unknown}\n\n${HELP}`)
   process.exit(values.help ? 0 : 2)
 }
-enterNamespaces()
-
 const folder = resolve(values.folder)
 const work = join(folder, 'work', String(Date.now()))
+await enterNamespaces(() => {
+  endAll()
+  rmSync(work, { recursive: true, force: true })
+})
 const from = performance.now()
 try {
   await mkdir(work, { recursive: true })
@@ -114,7 +117,7 @@ async function measureRun(
   const peer = kind.make()
   if (workload === undefined || workload.suits?.(peer) === false) return undefined
   using _lock = await machineLock()
-  const own = join(work, `${which.peer.replace(/\W/g, '-')}-${which.workload}-${which.round}`)
+  const own = join(work, `${which.round}-${which.workload}-${which.peer.split('=')[0]}`)
   const run: Run = { ...which, at: new Date().toISOString(), load: loadavg()[0] as number, figures: {}, rssMib: {} }
   let machines: Machines | undefined
   try {

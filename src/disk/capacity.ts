@@ -36,6 +36,7 @@ export class Capacity {
   #space = { totalBytes: 0, freeBytes: 0 }
   /** When the file system was last measured, by the monotonic clock. */
   #measuredAtMs = Number.NEGATIVE_INFINITY
+  #measuring: Promise<void> | undefined
   #isFull = false
 
   constructor(options: CapacityOptions) {
@@ -105,8 +106,13 @@ export class Capacity {
     this.#updateFull()
   }
 
+  /** Measures again if that is due. All that ask meanwhile share one measurement. */
   async #remeasure(): Promise<void> {
-    if (this.#options.clock.monotonic() - this.#measuredAtMs > MEASURE_INTERVAL_MS) await this.measure()
+    if (this.#options.clock.monotonic() - this.#measuredAtMs <= MEASURE_INTERVAL_MS) return
+    this.#measuring ??= this.measure().finally(() => {
+      this.#measuring = undefined
+    })
+    await this.#measuring
   }
 
   /** The bytes that can still be stored. */
