@@ -10,12 +10,12 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { barChart } from './peers/chart.ts'
 import { type TestData, testData } from './peers/data.ts'
-import { PEER_NAMES, peerKind, YARDSTICK } from './peers/kinds.ts'
+import { PEER_NAMES, peerKind } from './peers/kinds.ts'
 import { machineLock } from './peers/lock.ts'
 import { enterNamespaces, Machines } from './peers/machines.ts'
 import type { PeerKind } from './peers/peer.ts'
 import { endAll } from './peers/processes.ts'
-import { machineText, markdown, medianOf, type Results, type Run, ratioOf } from './peers/report.ts'
+import { machineText, markdown, medianOf, type Results, type Run, ratioOf, YARDSTICK } from './peers/report.ts'
 import { WORKLOADS } from './peers/workloads.ts'
 
 /** A system that hangs must not stop the others. */
@@ -117,7 +117,7 @@ async function measureRun(
   const peer = kind.make()
   if (workload === undefined || workload.suits?.(peer) === false) return undefined
   using _lock = await machineLock()
-  const own = join(work, `${which.peer.replace(/\W/g, '-')}-${which.workload}-${which.round}`)
+  const own = join(work, `${which.round}-${which.workload}-${which.peer.split('=')[0]}`)
   const run: Run = { ...which, at: new Date().toISOString(), load: loadavg()[0] as number, figures: {}, rssMib: {} }
   let machines: Machines | undefined
   try {

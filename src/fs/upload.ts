@@ -3,9 +3,10 @@ import type { KeptFile, Put } from '../blocks/blocks.ts'
 import type { Content } from '../catalog/author.ts'
 import type { LinkChange } from '../catalog/change.ts'
 import { tagOfContent } from '../catalog/content-tag.ts'
-import { fixedChunker } from '../format/chunker.ts'
+import { type Chunker, fixedChunker } from '../format/chunker.ts'
 import { type BlockCid, decodeCid, RAW } from '../format/cid.ts'
 import { CHUNK_BYTES_MAX } from '../format/constants.ts'
+import { contentChunker } from '../format/fastcdc.ts'
 import { type FileRoot, type Link, ManifestBuilder, type SealedBlock } from '../format/manifest.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { encodeReplicas } from '../format/replicas.ts'
@@ -77,8 +78,8 @@ export class Upload {
 
   /**
    * Seals and keeps a stretch of text as it arrives, on this disk and on as many members as `ack` asks for. Resolves
-   * once all of it is durable there. `chunkBytes` is the size of its chunks. Throws what `Put.keep` throws; other parts
-   * are not affected.
+   * once all of it is durable there. `chunkBytes` is the size of its chunks; without it, this node's choice decides how
+   * the text is cut. Throws what `Put.keep` throws; other parts are not affected.
    */
   async append(text: AsyncIterable<Uint8Array>, chunkBytes?: number): Promise<UploadPart> {
     const { codec, author } = this.#fs
@@ -86,7 +87,7 @@ export class Upload {
     const put = this.#open()
     const { number } = put
     try {
-      const root = await pipe(text, fixedChunker(chunkBytes, put.lease), sealFile({ subkey, codec }), put.keep)
+      const root = await pipe(text, this.#chunkerFor(put, chunkBytes), sealFile({ subkey, codec }), put.keep)
       if (root === null) {
         this.#close(put)
         return { root: null, key: NO_BYTES, rootEpoch, size: 0, chunkBytesMax: 0, number }
@@ -168,6 +169,12 @@ export class Upload {
     const put = this.#fs.blocks.openPut({ replicas, ack, signal })
     this.#puts.add(put)
     return put
+  }
+
+  #chunkerFor(put: Put, chunkBytes: number | undefined): Chunker {
+    const { author, defaults } = this.#fs
+    if (chunkBytes === undefined && defaults.chunker === 'fastcdc') return contentChunker(author.epoch.gear, put.lease)
+    return fixedChunker(chunkBytes, put.lease)
   }
 
   #close(put: Put): void {

@@ -5,14 +5,12 @@ import { NodeProgram } from './node-program.ts'
 import { Ours } from './ours.ts'
 import type { PeerKind } from './peer.ts'
 import { output } from './processes.ts'
+import { YARDSTICK } from './report.ts'
 import { Restic } from './restic.ts'
 import { Syncthing } from './syncthing.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
 const NPM_PEERS = join(import.meta.dirname, '..')
-
-/** The yardstick: each figure is also given as a multiple of what this peer did in the same round. */
-export const YARDSTICK = 'raw-tcp'
 
 export const PEER_NAMES = ['ours', 'ours-fastcdc', 'syncthing', 'restic', 'helia', YARDSTICK]
 

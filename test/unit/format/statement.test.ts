@@ -40,6 +40,7 @@ function sortOf(value: unknown): string {
 const NULLABLE = new Set([
   'settings.replicas',
   'settings.ack',
+  'settings.chunker',
   'settings.outAfter',
   'settings.versionDays',
   'invite.uses',
