@@ -30,7 +30,8 @@ import type {
   NetworkInfo,
   Peer,
   Role,
-  SettingItem
+  SettingItem,
+  SettingValue
 } from './members/types.ts'
 import type { Status } from './status.ts'
 
@@ -189,7 +190,7 @@ export interface DfsVerbs {
    * Changes a setting of the network. `default` takes it back, so that its default counts again. Throws `invalid` for a key that does not exist and for a value out of bounds, and
    * `not-allowed` unless this node is an admin.
    */
-  setSetting(key: string, value: number | 'all' | 'default', options?: AbortOptions): Promise<SettingItem>
+  setSetting(key: string, value: SettingValue, options?: AbortOptions): Promise<SettingItem>
   /** Removes the network key from the keystore of this node. `forgotten` is false if it did not hold the key. */
   forgetNetworkKey(options?: AbortOptions): Promise<{ forgotten: boolean }>
   /** Stops the node. Everything that was acknowledged remains durable. A second call has no effect. */

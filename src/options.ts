@@ -1,5 +1,6 @@
 import type { Blockstore } from 'interface-blockstore'
 import type { NodeEvent } from './events.ts'
+import type { ChunkerName } from './format/constants.ts'
 import type { NodeCodec } from './format/manifest.ts'
 import type { Copies } from './fs/types.ts'
 import type { FoundNetwork, Role } from './members/types.ts'
@@ -68,6 +69,12 @@ export interface NodeOptions {
    * if a second member can be reached, and 1 otherwise.
    */
   ack?: Copies | undefined
+  /**
+   * How this node cuts the files that it puts. With `fastcdc` a file that grows in its middle is not sent again as a
+   * whole, but the lengths of its blocks say something about its content. By default as the settings of the network say:
+   * `fixed`.
+   */
+  chunker?: ChunkerName | undefined
   /**
    * How long this member may lag behind the others before it is out. The node that founds a network sets it for all
    * members; any other node can only ask for more than the network's. By default 10 minutes; 1 second to 30 days.

@@ -223,7 +223,7 @@ async function startAlone(dataDir: string, networkKey: Uint8Array): Promise<Stac
     onEvent: () => {},
     onDoubt: () => {},
     listen: ['/ip4/127.0.0.1/tcp/0'],
-    copies: { replicas: 3, ack: undefined }
+    own: { replicas: 3, ack: undefined, chunker: undefined }
   })
 }
 

@@ -32,8 +32,9 @@ import type { KeptFile } from './put/kept-file.ts'
 import type { Put, PutOptions } from './put/put.ts'
 import type { Puts } from './put/puts.ts'
 import type { SilenceWatch } from './put/silence.ts'
+import type { SmallPut } from './put/small-put.ts'
 import { PutWindow } from './put/window.ts'
-import { currentRanking, type Ranking } from './rank.ts'
+import { currentRanking, owesChunk, type Ranking } from './rank.ts'
 import type { RecordRef } from './record-ref.ts'
 import type { IncompleteRecords } from './repair/free-stops.ts'
 import type { Freeing } from './repair/freeing.ts'
@@ -46,6 +47,7 @@ export type { Fetched } from './fetch/fetcher.ts'
 export type { PutOutcome } from './put/acknowledgement.ts'
 export type { KeptFile } from './put/kept-file.ts'
 export type { Put, PutOptions } from './put/put.ts'
+export type { SmallPut } from './put/small-put.ts'
 
 /**
  * Decides on which members sealed blocks are stored, brings the blocks there, and keeps them there as long as they are
@@ -104,7 +106,8 @@ export class Blocks {
     }
     this.memory = new Memory(options.clock)
     const isBusy = (): boolean => this.#reading > 0 || this.#puts.hasAny
-    const base: Base = { ...options, onBadBlock, ranking: this.#rank, memory: this.memory, isBusy }
+    const onLeft: Base['onLeft'] = cids => this.#repairing.releaser.leave(cids)
+    const base: Base = { ...options, onBadBlock, ranking: this.#rank, memory: this.memory, isBusy, onLeft }
     const held = composeLocalStore(base)
     const clients = composeClients(base)
     const fetching = composeFetching(base, held, clients)
@@ -176,26 +179,19 @@ export class Blocks {
     return this.#puts.open(options)
   }
 
-  /**
-   * Ends the claims on this disk of a put that has been closed, and frees the blocks that nothing else claims. A small
-   * put shares its number, so it cannot be abandoned.
-   */
+  /** Ends the claims on this disk of a put that has been closed, and frees the blocks that nothing else claims. */
   abandonPut(number: Uint8Array): void {
     this.#puts.abandon(number)
   }
 
-  /**
-   * Does the same for a file of one small block. Small puts that are opened at about the same time share a number, so
-   * that one call can ask a member to keep many blocks.
-   */
-  openSmallPut(options: PutOptions): Put {
+  /** Begins to store a file of one small block. Its calls are shared with other such puts. The caller must close it. */
+  openSmallPut(options: PutOptions): SmallPut {
     return this.#puts.openSmall(options)
   }
 
   /**
-   * Pushes the record of a file until enough members have acknowledged it. `kept` is what the put returned for the
-   * file's blocks, or null if the record has no blocks. Throws a `NotEnoughCopiesError` if an explicit `ack` was not
-   * reached, or if some block is on no member at all.
+   * Pushes the record of a file until enough members have acknowledged it. `kept` is null for a record without blocks.
+   * Throws a `NotEnoughCopiesError` if an explicit `ack` was not reached, or if some block is on no member at all.
    */
   pushRecord(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
     return this.#puts.push(record, kept, options)
@@ -220,9 +216,16 @@ export class Blocks {
     return this.#keeper.confirmPut(statement, put, from)
   }
 
+  /** Returns true if a record that is being accepted need not be walked: its only block is here, and owed here. */
+  isSettled({ root, replicas }: Pick<RecordRef, 'root' | 'replicas'>): boolean {
+    return this.#local.fresh.isStored(root) && owesChunk(this.#rank(), this.#options.self, replicas)({ cid: root })
+  }
+
   /** Walks records that have just been accepted, and pulls the blocks of them that this member owes. */
   enqueue(records: readonly RecordRef[]): void {
-    this.#repairing.repair.enqueue(records)
+    for (const { root } of records) this.#local.fresh.noteReferenced(root)
+    // The view may have changed since the record was about to be accepted.
+    this.#repairing.repair.enqueue(records.filter(record => !this.isSettled(record)))
   }
 
   /** Leaves the copies that members still owe to the hinted handoff, which asks them until they confirm. */
@@ -247,10 +250,7 @@ export class Blocks {
     return this.#health.faults(peer)
   }
 
-  /**
-   * The copies that are not confirmed: those that this member owes and lacks, and those that other members owe for its
-   * puts, with the number of their files and who owes them. `bytes` is an upper bound.
-   */
+  /** The copies that are not confirmed: those it owes and lacks, and those others owe for its puts. `bytes` is a bound. */
   get owed(): OwedCopies {
     const own = this.#repairing.repair.owed
     const others = this.#handoff.owed
@@ -282,8 +282,8 @@ export class Blocks {
   }
 
   /**
-   * Returns the index changes that claim a record's root and mark the record as still to be walked. They must go into
-   * the batch that adds the record.
+   * Returns the index changes that claim a record's root and, unless the record is settled, mark it as still to be
+   * walked. They must go into the batch that adds the record.
    */
   static readonly referenceOps = recordReferenceOps
   /** Returns the key of that claim, which stays until the record is released. */

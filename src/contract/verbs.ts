@@ -193,7 +193,10 @@ export const VERBS = {
   setSetting: call({
     method: 'POST',
     route: '/v1/settings',
-    fields: z.strictObject({ key: z.string(), value: z.union([z.number(), z.enum(['all', 'default'])]) }),
+    fields: z.strictObject({
+      key: z.string(),
+      value: z.union([z.number(), z.enum(['all', 'default', 'fixed', 'fastcdc'])])
+    }),
     run: (node, { key, value }, options) => node.setSetting(key, value, options)
   }),
   forgetNetworkKey: call({

@@ -10,11 +10,13 @@ import { refuseUnbuiltFlags } from '../terminal/unbuilt.ts'
 const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug', 'trace'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
+/** How files may be cut. */
+const CHUNKERS = ['fixed', 'fastcdc'] as const
+
 /** Flags that are promised but not built yet. Remove a flag from this list when `parseDaemonFlags` supports it. */
 const UNBUILT_FLAGS = [
   'zone',
   'cache',
-  'chunker',
   'dedupe',
   'webdav',
   's3',
@@ -46,6 +48,7 @@ export interface DaemonFlags {
   capacity?: string
   replicas?: string
   ack?: string
+  chunker?: (typeof CHUNKERS)[number]
   outAfter?: string
   api?: string
   logLevel: LogLevel
@@ -63,6 +66,8 @@ export function parseDaemonFlags(args: readonly string[], env: NodeJS.ProcessEnv
   const flags = program.opts<DaemonFlags>()
   if (!LOG_LEVELS.includes(flags.logLevel))
     throw usage(`--log-level: "${flags.logLevel}" is not a level: give one of ${LOG_LEVELS.join(', ')}`)
+  if (flags.chunker !== undefined && !CHUNKERS.includes(flags.chunker))
+    throw usage(`--chunker: "${flags.chunker}" is no way to cut files: give ${CHUNKERS.join(' or ')}`)
   checkWayIn(flags)
   if (flags.dataDir === '') throw usage('--data-dir is empty: name a directory')
   // The path is made absolute, because the daemon records it for programs that run in other folders.
@@ -101,6 +106,10 @@ const AFTER_HELP = `
 Without flags, the first start looks for networks nearby and asks before it joins one; if there is none, it founds one. \
 The node listens for TCP on port 3000 and for WebSockets on port 3001. --capacity is by default what is free at the \
 first start, less 5 % of the disk. An address is a multiaddr; --bootstrap takes HOST:PORT as well.
+
+With --chunker fastcdc a large file that changes in the middle is not sent again as a whole. But the lengths of its \
+blocks then say something about its content, to members that cannot read it and to whoever watches the network. The node \
+that founds a network sets it for all; dfs config chunker changes that.
 
 ${examplesText([
   ['npx dfs-node', 'join one nearby, or found one'],
@@ -149,6 +158,11 @@ function daemonProgram(env: NodeJS.ProcessEnv): Command {
   program.optionsGroup('Copies:')
   one('--replicas <n|all>', 'copies of each file that is put here (default 3)', env['DFS_REPLICAS'])
   one('--ack <n|all>', 'copies that a put waits for (default 2)', env['DFS_ACK'])
+  one(
+    '--chunker <name>',
+    'how files put here are cut: fixed (default) or fastcdc, see below',
+    env['DFS_CHUNKER'] || undefined
+  )
   one('--out-after <time>', 'delay before others take over (default 10m)', env['DFS_OUT_AFTER'])
   program.optionsGroup('What it prints:')
   one('--log-level <level>', 'error, warn, info (default), debug, trace or silent', env['DFS_LOG_LEVEL'] || 'info')

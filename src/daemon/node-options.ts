@@ -28,7 +28,7 @@ const WORDS_BYTES_MAX = 4096
  * its network. Throws the reason of the signal, which ends every wait for a person or a pipe.
  */
 export async function nodeOptionsOf(flags: DaemonFlags, isFirst: boolean, signal: AbortSignal): Promise<NodeOptions> {
-  const { passphraseFile, capacity, replicas, ack, outAfter } = flags
+  const { passphraseFile, capacity, replicas, ack, chunker, outAfter } = flags
   if (flags.inviteOut !== undefined) await checkInviteOut(flags.inviteOut, signal)
   const options: NodeOptions = {
     dataDir: flags.dataDir,
@@ -43,6 +43,7 @@ export async function nodeOptionsOf(flags: DaemonFlags, isFirst: boolean, signal
     capacityBytes: capacity === undefined ? undefined : parseSize('--capacity', capacity),
     replicas: replicas === undefined ? undefined : parseCopies('--replicas', replicas),
     ack: ack === undefined ? undefined : parseCopies('--ack', ack),
+    chunker,
     outAfterMs: outAfter === undefined ? undefined : parseTime('--out-after', outAfter),
     passphrase: passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile, signal),
     join: await inviteOf(flags, isFirst, signal)

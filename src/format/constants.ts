@@ -2,6 +2,9 @@
 
 /** The number of plain bytes in a chunk of the fixed chunker. */
 export const CHUNK_BYTES = 1 << 20
+/** How files may be cut: every so many bytes, or where their content says so. */
+export const CHUNKERS = ['fixed', 'fastcdc'] as const
+export type ChunkerName = (typeof CHUNKERS)[number]
 /** The most plain bytes, before padding, that any chunker may put in one chunk. */
 export const CHUNK_BYTES_MAX = 4 << 20
 /** The bytes that the seal adds: a commitment of 32 bytes before the ciphertext, and a GCM tag of 16 bytes after it. */

@@ -5,6 +5,7 @@ import {
   ADDRESSES_MAX,
   BODY_BYTES_MAX,
   CAPACITY_BYTES_MAX,
+  CHUNKERS,
   EXCLUDED_MAX,
   HANDOVER_BOX_BYTES,
   LABEL_BYTES_MAX,
@@ -77,7 +78,7 @@ export const KINDS = {
     // Null takes a setting back, so that its default counts again.
     replicas: replicas.nullable().optional(),
     ack: replicas.nullable().optional(),
-    chunker: z.enum(['fixed', 'fastcdc']).optional(),
+    chunker: z.enum(CHUNKERS).nullable().optional(),
     dedupe: z.boolean().optional(),
     outAfter: outAfter.nullable().optional(),
     versionDays: upTo(VERSION_DAYS_MAX).nullable().optional(),

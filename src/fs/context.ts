@@ -4,6 +4,7 @@ import type { Catalog } from '../catalog/catalog.ts'
 import type { ChangeFeed } from '../catalog/feed/change-feed.ts'
 import type { Past } from '../catalog/past/past.ts'
 import type { Tree } from '../catalog/tree.ts'
+import type { ChunkerName } from '../format/constants.ts'
 import type { NodeCodec } from '../format/manifest.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import type { Sync } from '../log/sync.ts'
@@ -28,10 +29,10 @@ export interface FsContext {
   clock: Clock
   logger: ComponentLogger
   /**
-   * For files that this node puts: the number of copies, and how many of them must be durable. `Infinity` means every
-   * member; undefined means the default.
+   * For files that this node puts: the number of copies, how many of them must be durable, and how the files are cut.
+   * `Infinity` means every member; undefined means the default.
    */
-  defaults: { replicas: number; ack: number | undefined }
+  defaults: { replicas: number; ack: number | undefined; chunker: ChunkerName }
   /** Returns the entry that a record is about; undefined if the record is not here or is damaged. */
   entryOf: (record: Uint8Array) => Promise<Uint8Array | undefined>
   /** The bytes that this node uses, may use, and can still take. */

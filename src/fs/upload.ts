@@ -3,13 +3,14 @@ import type { KeptFile, Put } from '../blocks/blocks.ts'
 import type { Content } from '../catalog/author.ts'
 import type { LinkChange } from '../catalog/change.ts'
 import { tagOfContent } from '../catalog/content-tag.ts'
-import { fixedChunker } from '../format/chunker.ts'
+import { type Chunker, fixedChunker } from '../format/chunker.ts'
 import { type BlockCid, decodeCid, RAW } from '../format/cid.ts'
 import { CHUNK_BYTES_MAX } from '../format/constants.ts'
+import { contentChunker } from '../format/fastcdc.ts'
 import { type FileRoot, type Link, ManifestBuilder, type SealedBlock } from '../format/manifest.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { encodeReplicas } from '../format/replicas.ts'
-import { inlineRoot, sealFile } from '../format/seal-file.ts'
+import { inlineRoot, sealedChunkLength, sealFile, sealSmall } from '../format/seal-file.ts'
 import { idOf } from '../format/statement.ts'
 import { obstaclesOf } from '../members/obstacles.ts'
 import { NO_BYTES } from '../util/bytes.ts'
@@ -63,31 +64,22 @@ export type UploadFacts = Pick<Content, 'mtime' | 'mode' | 'type'>
 export class Upload {
   readonly #fs: FsContext
   readonly #resolved: ResolvedPutOptions
-  readonly #isSmall: boolean
   readonly #linkTo: LinkTo | undefined
   readonly #puts = new Set<Put>()
   /** The puts that have kept a part since this upload was opened, by the text of the part's root. */
   readonly #appended = new Map<string, Put>()
 
-  /**
-   * `isSmall` is for a file of one small block. Such uploads share their calls, and cannot be aborted. `linkTo` links the
-   * content elsewhere than at the path of the commit.
-   */
-  constructor(
-    fs: FsContext,
-    resolved: ResolvedPutOptions,
-    { isSmall = false, linkTo }: { isSmall?: boolean; linkTo?: LinkTo | undefined } = {}
-  ) {
+  /** `linkTo` links the content elsewhere than at the path of the commit. */
+  constructor(fs: FsContext, resolved: ResolvedPutOptions, { linkTo }: { linkTo?: LinkTo | undefined } = {}) {
     this.#fs = fs
     this.#resolved = resolved
-    this.#isSmall = isSmall
     this.#linkTo = linkTo
   }
 
   /**
    * Seals and keeps a stretch of text as it arrives, on this disk and on as many members as `ack` asks for. Resolves
-   * once all of it is durable there. `chunkBytes` is the size of its chunks. Throws what `Put.keep` throws; other parts
-   * are not affected.
+   * once all of it is durable there. `chunkBytes` is the size of its chunks; without it, this node's choice decides how
+   * the text is cut. Throws what `Put.keep` throws; other parts are not affected.
    */
   async append(text: AsyncIterable<Uint8Array>, chunkBytes?: number): Promise<UploadPart> {
     const { codec, author } = this.#fs
@@ -95,7 +87,7 @@ export class Upload {
     const put = this.#open()
     const { number } = put
     try {
-      const root = await pipe(text, fixedChunker(chunkBytes, put.lease), sealFile({ subkey, codec }), put.keep)
+      const root = await pipe(text, this.#chunkerFor(put, chunkBytes), sealFile({ subkey, codec }), put.keep)
       if (root === null) {
         this.#close(put)
         return { root: null, key: NO_BYTES, rootEpoch, size: 0, chunkBytesMax: 0, number }
@@ -133,6 +125,25 @@ export class Upload {
     return this.#link(path, content, null)
   }
 
+  /**
+   * Makes a small file visible whose text is one block, without an `append` before. Unlike any other file, it is visible
+   * here before other members have its block, which goes to them together with its record.
+   */
+  async commitSmall(path: Path, facts: UploadFacts, text: Uint8Array): Promise<PutResult> {
+    const { copies: replicas, acks: ack, signal } = this.#resolved
+    const put = this.#fs.blocks.openSmallPut({ replicas, ack, signal })
+    try {
+      const size = text.byteLength
+      await put.lease(sealedChunkLength(size))
+      const { id: rootEpoch, content: subkey } = this.#fs.author.epoch
+      const { cid, bytes, key } = sealSmall({ subkey }, text)
+      const content = { ...facts, root: cid.bytes, key, rootEpoch, size }
+      return await this.#link(path, content, await put.keep(cid, bytes), size)
+    } finally {
+      put.close()
+    }
+  }
+
   /** Makes the content of another file visible at a path. `root` is undefined if the content travels in its record. */
   async commitCopy(path: Path, content: Content, root: BlockCid | undefined): Promise<PutResult> {
     return root === undefined ? this.#link(path, content, null) : this.#commitRoot(path, content, root)
@@ -144,7 +155,7 @@ export class Upload {
    */
   abort(parts: readonly UploadPart[]): void {
     this.close()
-    if (!this.#isSmall) for (const { number } of parts) this.#fs.blocks.abandonPut(number)
+    for (const { number } of parts) this.#fs.blocks.abandonPut(number)
   }
 
   /** Stops the renewal of claims. The parts can be committed as long as these last, also by this object. */
@@ -155,11 +166,15 @@ export class Upload {
 
   #open(): Put {
     const { copies: replicas, acks: ack, signal } = this.#resolved
-    const { blocks } = this.#fs
-    const options = { replicas, ack, signal }
-    const put = this.#isSmall ? blocks.openSmallPut(options) : blocks.openPut(options)
+    const put = this.#fs.blocks.openPut({ replicas, ack, signal })
     this.#puts.add(put)
     return put
+  }
+
+  #chunkerFor(put: Put, chunkBytes: number | undefined): Chunker {
+    const { author, defaults } = this.#fs
+    if (chunkBytes === undefined && defaults.chunker === 'fastcdc') return contentChunker(author.epoch.gear, put.lease)
+    return fixedChunker(chunkBytes, put.lease)
   }
 
   #close(put: Put): void {

@@ -22,7 +22,15 @@ import type { Attempt } from './joining/peer-machine.ts'
 import { setSetting, settingItems } from './set-setting.ts'
 import type { Settings } from './settings.ts'
 import type { Statuses } from './statuses.ts'
-import type { Admitted, DeclaredOut, InviteItem, InviteOptions, MadeInvite, SettingItem } from './types.ts'
+import type {
+  Admitted,
+  DeclaredOut,
+  InviteItem,
+  InviteOptions,
+  MadeInvite,
+  SettingItem,
+  SettingValue
+} from './types.ts'
 
 interface AbortOptions {
   signal?: AbortSignal | undefined
@@ -183,7 +191,7 @@ export class Admitting implements Entrance {
   }
 
   /** Changes a setting of the network. `setSetting` says what it throws. */
-  setSetting(key: string, value: number | 'all' | 'default'): Promise<SettingItem> {
+  setSetting(key: string, value: SettingValue): Promise<SettingItem> {
     const { settings, roster } = this.#options
     return setSetting(key, value, { settings, roster, signer: this.#signer })
   }

@@ -1,5 +1,7 @@
 /** The bounds of `/dfs/join/1.0.0`, of statuses, and of the rule that decides who is in. */
 
+import type { ChunkerName } from '../format/constants.ts'
+
 export const JOIN_PROTOCOL = '/dfs/join/1.0.0'
 /** The most bytes in a body: enough for a chain of grants but no more, because strangers may send this. */
 export const JOIN_BYTES_MAX = 4 * (16 << 10)
@@ -44,6 +46,8 @@ export const ADDRESS_LENGTH_MAX = 256
  */
 export const OUT_AFTER_MS = 10 * 60_000
 export const OUT_AFTER_MS_MIN = 1_000
+/** How files are cut, unless the network's settings say otherwise: the lengths of fixed chunks say nothing about content. */
+export const CHUNKER: ChunkerName = 'fixed'
 /** The days for which a version is kept after it has ended, unless the network's settings say otherwise. */
 export const VERSION_DAYS = 30
 /**

@@ -1,11 +1,12 @@
 import type { Secrets } from '../disk/keystore.ts'
+import type { ChunkerName } from '../format/constants.ts'
 import { deriveNetwork, NETWORK_KEY_BYTES, type NetworkKey, privateKey, rawPublicKey } from '../format/network-key.ts'
 import { hlcAt } from '../format/stamp.ts'
 import { decodeStatement, type Statement, signStatement } from '../format/statement.ts'
 import { equalBytes } from '../util/bytes.ts'
 import { type Chance, systemChance } from '../util/chance.ts'
 import type { Clock } from '../util/clock.ts'
-import { OUT_AFTER_MS } from './constants.ts'
+import { CHUNKER, OUT_AFTER_MS } from './constants.ts'
 import { GrantError } from './errors.ts'
 
 export interface FoundingOptions {
@@ -17,6 +18,8 @@ export interface FoundingOptions {
   keepNetworkKey: boolean
   /** The `outAfter` of a network that is founded, in ms, if it differs from the default. It is signed as a setting. */
   outAfterMs?: number | undefined
+  /** How files are cut in a network that is founded, if it differs from the default. It is signed as a setting. */
+  chunker?: ChunkerName | undefined
   clock: Clock
   chance: Chance
 }
@@ -62,12 +65,16 @@ export function becomeAdmin(options: FoundingOptions): Secrets {
  * none of them: at each start, statements of the keystore that the log lacks are added to it.
  */
 function settingsOf(
-  { outAfterMs = OUT_AFTER_MS }: FoundingOptions,
+  { outAfterMs = OUT_AFTER_MS, chunker = CHUNKER }: FoundingOptions,
   { network, device, grant }: { network: Uint8Array; device: Uint8Array; grant: Statement<'grant'> }
 ): Uint8Array[] {
-  if (outAfterMs === OUT_AFTER_MS) return []
+  const fields = {
+    ...(outAfterMs === OUT_AFTER_MS ? {} : { outAfter: outAfterMs }),
+    ...(chunker === CHUNKER ? {} : { chunker })
+  }
+  if (Object.keys(fields).length === 0) return []
   const signing = { network, key: privateKey('ed25519', device), grant: grant.id, hlc: grant.hlc }
-  return [signStatement('settings', { outAfter: outAfterMs }, signing).bytes]
+  return [signStatement('settings', fields, signing).bytes]
 }
 
 /**

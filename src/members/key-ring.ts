@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto'
+import { type GearTable, gearTable } from '../format/fastcdc.ts'
 import { epochSubkeys } from '../format/network-key.ts'
 import { secretKey } from '../format/seal.ts'
 import { compareBytes, toHex } from '../util/bytes.ts'
@@ -8,6 +9,8 @@ export interface Epoch {
   id: Uint8Array
   content: KeyObject
   record: KeyObject
+  /** The table by which content-defined chunks are cut. */
+  gear: GearTable
 }
 
 /** Says where each epoch is in the chain of epochs. */
@@ -32,11 +35,16 @@ export class KeyRing {
     for (const { id, key } of keys) this.add(id, key)
   }
 
-  /** Adds the key of an epoch, from which both subkeys are derived. The caller has checked that it is the right key. */
+  /** Adds the key of an epoch, from which both subkeys and the table are derived. The caller has checked that it is the right key. */
   add(id: Uint8Array, key: Uint8Array): void {
     if (this.has(id)) return
     const { content, record } = epochSubkeys(key)
-    this.#epochs.set(toHex(id), { id, content: secretKey(content), record: secretKey(record) })
+    this.#epochs.set(toHex(id), {
+      id,
+      content: secretKey(content),
+      record: secretKey(record),
+      gear: gearTable(key)
+    })
     for (const listener of this.#listeners) listener(id)
   }
 

@@ -1,5 +1,7 @@
 import {
   CAPACITY_BYTES_MAX,
+  CHUNKERS,
+  type ChunkerName,
   OUT_AFTER_MS_MAX,
   QUOTA_STATEMENTS_MAX,
   REPLICAS_MAX,
@@ -22,7 +24,7 @@ import {
 import { NotBuiltSettingError } from './errors.ts'
 import type { GrantSigner } from './joining/grant-signer.ts'
 import type { Settings } from './settings.ts'
-import type { SettingItem, SettingKey } from './types.ts'
+import type { SettingItem, SettingKey, SettingValue } from './types.ts'
 
 export interface SetSettingOptions {
   settings: Settings
@@ -30,15 +32,12 @@ export interface SetSettingOptions {
   signer: Pick<GrantSigner, 'assertAdmin' | 'sign' | 'keep'>
 }
 
-/** `default` takes a setting back. */
-type Value = number | 'all' | 'default'
-
 /** What a key may be set to. */
 interface Bounds {
   min: number
   max: number
-  /** Whether it may be `all`. */
-  hasAll: boolean
+  /** The words that it may be set to, besides numbers. */
+  choices: readonly SettingValue[]
   /** The bounds in words. */
   words: string
 }
@@ -46,40 +45,41 @@ interface Bounds {
 const COPIES: Bounds = {
   min: 1,
   max: REPLICAS_MAX,
-  hasAll: true,
+  choices: ['all'],
   words: `a number from 1 to ${REPLICAS_MAX}, or "all"`
 }
 const BOUNDS: Readonly<Record<SettingKey, Bounds>> = {
   replicas: COPIES,
   ack: COPIES,
+  chunker: { min: 0, max: -1, choices: CHUNKERS, words: `one of ${CHUNKERS.join(', ')}` },
   outAfter: {
     min: OUT_AFTER_MS_MIN,
     max: OUT_AFTER_MS_MAX,
-    hasAll: false,
+    choices: [],
     words: `from ${OUT_AFTER_MS_MIN / 1_000} second to ${OUT_AFTER_MS_MAX / DAY_MS} days`
   },
   versionDays: {
     min: 0,
     max: VERSION_DAYS_MAX,
-    hasAll: false,
+    choices: [],
     words: `a number of days from 0 to ${VERSION_DAYS_MAX.toLocaleString('en-US')}`
   },
   quotaStatements: {
     min: QUOTA_STATEMENTS_MIN,
     max: QUOTA_STATEMENTS_MAX,
-    hasAll: false,
+    choices: [],
     words: `a number from ${QUOTA_STATEMENTS_MIN} to ${QUOTA_STATEMENTS_MAX.toLocaleString('en-US')}`
   },
   quotaBytes: {
     min: QUOTA_BYTES_MIN,
     max: CAPACITY_BYTES_MAX,
-    hasAll: false,
+    choices: [],
     words: 'a size from 1 MiB to 1 PiB'
   }
 }
 const KEYS = Object.keys(BOUNDS) as readonly SettingKey[]
 /** Settings that statements may have, and that have no effect yet. */
-const NOT_BUILT: ReadonlySet<string> = new Set(['chunker', 'dedupe'])
+const NOT_BUILT: ReadonlySet<string> = new Set(['dedupe'])
 
 /** Returns all settings, in the order in which they are documented. */
 export function settingItems(options: Pick<SetSettingOptions, 'settings' | 'roster'>): SettingItem[] {
@@ -90,7 +90,7 @@ export function settingItems(options: Pick<SetSettingOptions, 'settings' | 'rost
  * Signs a new value of a setting. Resolves once it is durable here, and sends it to the others. Throws an
  * `InvalidInputError`, a `NotBuiltSettingError`, a `NotAllowedError` or a `ClockOffError`.
  */
-export async function setSetting(key: string, value: Value, options: SetSettingOptions): Promise<SettingItem> {
+export async function setSetting(key: string, value: SettingValue, options: SetSettingOptions): Promise<SettingItem> {
   const { settings, signer } = options
   const known = knownKey(key)
   checkBounds(known, value)
@@ -114,33 +114,34 @@ function fieldOf(key: SettingKey): keyof Fields<'settings'> {
   return key === 'quotaStatements' || key === 'quotaBytes' ? 'quotas' : key
 }
 
-function encodeValue(value: Value): number | null {
+function encodeValue(value: SettingValue): number | ChunkerName | null {
   if (value === 'default') return null
   return value === 'all' ? encodeReplicas(Number.POSITIVE_INFINITY) : value
 }
 
-function fieldsOf(key: SettingKey, value: number | null, settings: Settings): Fields<'settings'> {
+function fieldsOf(key: SettingKey, value: number | ChunkerName | null, settings: Settings): Fields<'settings'> {
   if (key !== 'quotaStatements' && key !== 'quotaBytes') return { [key]: value }
   const quota = key === 'quotaBytes' ? 'nodeBytes' : 'statements'
   const quotas = { ...settings.get('quotas') }
   // A quota that is left out has its default.
   if (value === null) delete quotas[quota]
-  else quotas[quota] = value
+  else quotas[quota] = value as number
   return { quotas }
 }
 
-function checkBounds(key: SettingKey, value: Value): void {
+function checkBounds(key: SettingKey, value: SettingValue): void {
   if (value === 'default') return
-  const { min, max, hasAll, words } = BOUNDS[key]
-  const fits = value === 'all' ? hasAll : Number.isInteger(value) && value >= min && value <= max
+  const { min, max, choices, words } = BOUNDS[key]
+  const fits =
+    typeof value === 'number' ? Number.isInteger(value) && value >= min && value <= max : choices.includes(value)
   if (!fits) throw new InvalidInputError(`this setting takes ${words}`)
 }
 
 /** A put would wait in vain for more copies than it makes. */
-function checkAck(key: SettingKey, value: Value, { replicas, ack }: Settings): void {
+function checkAck(key: SettingKey, value: SettingValue, { replicas, ack }: Settings): void {
   // The default of `ack` is as many as can be had.
-  if (key === 'ack' && value === 'default') return
-  const number = value === 'all' ? Number.POSITIVE_INFINITY : value === 'default' ? REPLICAS_DEFAULT : value
+  if ((key !== 'ack' && key !== 'replicas') || (key === 'ack' && value === 'default')) return
+  const number = value === 'all' ? Number.POSITIVE_INFINITY : value === 'default' ? REPLICAS_DEFAULT : Number(value)
   if (key === 'ack' && number > replicas)
     throw new InvalidInputError('a put cannot wait for more copies than are made: set replicas first')
   if (key === 'replicas' && ack !== undefined && ack > number)
@@ -165,7 +166,8 @@ function isSet(key: SettingKey, settings: Settings): boolean {
 }
 
 function valueFor(key: SettingKey, settings: Settings): SettingItem['value'] {
-  const { replicas, ack, outAfterMs } = settings
+  const { replicas, ack, chunker, outAfterMs } = settings
+  if (key === 'chunker') return chunker
   if (key === 'outAfter') return outAfterMs
   if (key === 'versionDays') return settings.get('versionDays') ?? VERSION_DAYS
   if (key === 'quotaStatements') return settings.quota.statements

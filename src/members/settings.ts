@@ -1,3 +1,4 @@
+import type { ChunkerName } from '../format/constants.ts'
 import { FormatError } from '../format/errors.ts'
 import type { Fields, Kind } from '../format/kinds.ts'
 import { decodeReplicas } from '../format/replicas.ts'
@@ -6,6 +7,7 @@ import { type Statement, stampOf } from '../format/statement.ts'
 import type { AcceptedStatement, Change, Projection } from '../log/projection.ts'
 import { compareBytes } from '../util/bytes.ts'
 import {
+  CHUNKER,
   DAY_MS,
   OUT_AFTER_MS,
   OUT_AFTER_MS_MIN,
@@ -28,7 +30,7 @@ export interface Setting {
  * it, so two statements that set different keys both count. If that value is null, the default counts again. They are
  * kept in memory, and loaded from the log at start.
  *
- * `chunker` and `dedupe` have no effect yet.
+ * `dedupe` has no effect yet.
  */
 export class Settings implements Projection {
   readonly kinds: ReadonlySet<Kind> = new Set<Kind>(['settings'])
@@ -60,6 +62,11 @@ export class Settings implements Projection {
   get ack(): number | undefined {
     const ack = this.get('ack')
     return ack === undefined ? undefined : decodeReplicas(ack)
+  }
+
+  /** How files are cut. */
+  get chunker(): ChunkerName {
+    return this.get('chunker') ?? CHUNKER
   }
 
   /**

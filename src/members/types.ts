@@ -1,3 +1,4 @@
+import type { ChunkerName } from '../format/constants.ts'
 import type { Role } from '../format/kinds.ts'
 
 /** The options and results of the verbs of membership. Codes and ids are text, and times are dates. */
@@ -132,16 +133,19 @@ export interface FoundNetwork {
 }
 
 /** The settings of the network, by their keys. */
-export type SettingKey = 'replicas' | 'ack' | 'outAfter' | 'versionDays' | 'quotaStatements' | 'quotaBytes'
+export type SettingKey = 'replicas' | 'ack' | 'chunker' | 'outAfter' | 'versionDays' | 'quotaStatements' | 'quotaBytes'
+
+/** What a setting may be set to. `default` takes it back. */
+export type SettingValue = number | 'all' | ChunkerName | 'default'
 
 /** A setting of the network. */
 export interface SettingItem {
   key: SettingKey
   /**
    * `replicas` and `ack` are a number of members, or `all`. `ack` is null by default: two if a second member can be
-   * reached. `outAfter` is in ms, `versionDays` in days. `quotaStatements` and `quotaBytes` are what one member may sign.
+   * reached. `chunker` says how files are cut. `outAfter` is in ms, `versionDays` in days. `quotaStatements` and `quotaBytes` are what one member may sign.
    */
-  value: number | 'all' | null
+  value: number | 'all' | ChunkerName | null
   /** True if no admin has set it. */
   default: boolean
   /** The admin who set it, and when, by the clock of that machine; null for a default. */

@@ -5,7 +5,7 @@ import type { KeepSecrets, Secrets } from '../disk/keystore.ts'
 import { MonitoredFiles } from '../disk/monitored-files.ts'
 import { isOwnName } from '../disk/own-files.ts'
 import { Reserve, startWithReserve } from '../disk/reserve.ts'
-import { CAPACITY_BYTES_MAX, LABEL_BYTES_MAX, OUT_AFTER_MS_MAX } from '../format/constants.ts'
+import { CAPACITY_BYTES_MAX, CHUNKERS, LABEL_BYTES_MAX, OUT_AFTER_MS_MAX } from '../format/constants.ts'
 import { decodeInviteToken } from '../format/invite-token.ts'
 import { copiesOf } from '../fs/context.ts'
 import { OUT_AFTER_MS_MIN } from '../members/constants.ts'
@@ -130,7 +130,8 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
   const keep: KeepSecrets = async change => {
     await keystore.update(change)
   }
-  const copies = { replicas: copiesOf(options.replicas), ack: copiesOf(options.ack) }
+  const { chunker } = options
+  const own = { replicas: copiesOf(options.replicas), ack: copiesOf(options.ack), chunker }
   const reserve = new Reserve({ files, chance, logger })
   const node = new Node({
     files,
@@ -157,7 +158,7 @@ async function buildNode(options: BuildOptions, { directory, firstStart, unlock 
           keep,
           storeId,
           measuredBytes,
-          copies,
+          own,
           onDoubt,
           // A device that was still asking to be let in had nothing yet that could be lost, however often it was
           // started.
@@ -219,7 +220,7 @@ function entryOf(start: Identified, entry: Entry, firstStart: FirstStart): NodeE
 
 /** Throws an `InvalidInputError` for options that can never work, and what `decodeInviteToken` throws. `createNode` does this before anything else. */
 export function checkNodeOptions(options: NodeOptions): void {
-  const { name, networkKey, join, found, role, capacityBytes, outAfterMs, ownersFiles = [] } = options
+  const { name, networkKey, join, found, role, capacityBytes, chunker, outAfterMs, ownersFiles = [] } = options
   const { listen = [], announce = [], bootstrap = [] } = options
   if (options.dataDir === '') throw new InvalidInputError('the path of the data directory is empty: name a directory')
   // The node would overwrite or remove them.
@@ -247,6 +248,8 @@ export function checkNodeOptions(options: NodeOptions): void {
     throw new InvalidInputError(
       '--capacity (capacityBytes) is out of bounds: give a whole number of bytes, at most 1 PiB'
     )
+  if (chunker !== undefined && !CHUNKERS.includes(chunker))
+    throw new InvalidInputError(`--chunker (chunker) is one of ${CHUNKERS.join(', ')}`)
   if (outAfterMs !== undefined && !(outAfterMs >= OUT_AFTER_MS_MIN && outAfterMs <= OUT_AFTER_MS_MAX))
     throw new InvalidInputError('--out-after (outAfterMs) is out of bounds: give a time from 1 second to 30 days')
   for (const address of announce) parseAddress(address, '--announce')

@@ -64,6 +64,7 @@ export async function makeAdmin(options: NodeOptions, files: Files): Promise<Sec
     name: deviceName(options.name),
     keepNetworkKey: founds,
     outAfterMs: founds ? options.outAfterMs : undefined,
+    chunker: founds ? options.chunker : undefined,
     clock,
     chance
   })

@@ -6,7 +6,8 @@ import type {
   MemberItem,
   NetworkInfo,
   Role,
-  SettingItem
+  SettingItem,
+  SettingValue
 } from '../api.ts'
 import { networkWords } from '../format/approval.ts'
 import type { PeerId } from '../format/peer-id.ts'
@@ -67,7 +68,7 @@ export class MembershipVerbs {
     return this.#members.admitting.settings()
   }
 
-  setSetting(key: string, value: number | 'all' | 'default'): Promise<SettingItem> {
+  setSetting(key: string, value: SettingValue): Promise<SettingItem> {
     return this.#members.admitting.setSetting(key, value)
   }
 

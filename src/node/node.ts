@@ -13,6 +13,7 @@ import type {
   ReadyOptions,
   Role,
   SettingItem,
+  SettingValue,
   Status
 } from '../api.ts'
 import type { FsContext } from '../fs/context.ts'
@@ -198,7 +199,7 @@ export class Node extends FileVerbs implements DfsNode {
     return (await this.#stack()).membership.settings()
   }
 
-  async setSetting(key: string, value: number | 'all' | 'default'): Promise<SettingItem> {
+  async setSetting(key: string, value: SettingValue): Promise<SettingItem> {
     return (await this.#stack()).membership.setSetting(key, value)
   }
 

@@ -16,7 +16,7 @@ import { nodeEventOf } from './membership-events.ts'
 import { MembershipVerbs } from './membership-verbs.ts'
 import { INDEX_FOLDER } from './platform.ts'
 import type { RoomOptions } from './rooms/options.ts'
-import { buildRooms, fsContextOf, type OwnCopies, type Rooms } from './rooms/rooms.ts'
+import { buildRooms, fsContextOf, type OwnDefaults, type Rooms } from './rooms/rooms.ts'
 
 /** The running rooms of one node. They start and stop together. */
 export interface Stack {
@@ -40,15 +40,15 @@ export interface Stack {
 export interface StackOptions extends Omit<RoomOptions, 'mayFree'> {
   /** True if this start created the directory. In any other directory, anything that is missing has been lost. */
   isNew: boolean
-  /** The numbers of copies that the owner of this node has asked for. */
-  copies: OwnCopies
+  /** What the owner of this node has asked for. */
+  own: OwnDefaults
 }
 
 /**
  * Builds the rooms, brings the index up to date, and starts the rooms, the lowest first. They stop in the opposite
  * order. Throws an `IndexCorruptError` if the index must be removed first.
  */
-export async function startStack({ isNew, copies, ...options }: StackOptions): Promise<Stack> {
+export async function startStack({ isNew, own, ...options }: StackOptions): Promise<Stack> {
   const stops: Array<() => unknown> = []
   const stop = (): Promise<void> => closeAll(stops.splice(0).reverse())
   try {
@@ -87,7 +87,7 @@ export async function startStack({ isNew, copies, ...options }: StackOptions): P
     }
     stops.push(() => catalog.feed.close())
     const { capacity, monitor } = disk
-    const fs = fsContextOf(init, rooms, { copies, lastSeen: peer => verbs.lastSeen(peer) })
+    const fs = fsContextOf(init, rooms, { own, lastSeen: peer => verbs.lastSeen(peer) })
     const all = [...members.workers, ...blocks.workers, ...workers]
     const { log, keyReceiver: keys } = membership
     const parts = { fs, membership: verbs, host, capacity, diskMonitor: monitor, log, comparison, keys }

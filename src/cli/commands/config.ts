@@ -10,7 +10,7 @@ import type { Session } from '../session.ts'
 import { localTime } from '../times.ts'
 
 type Item = AnswerOf<'settings'>[number]
-type Value = number | 'all' | 'default'
+type Value = number | 'all' | 'fixed' | 'fastcdc' | 'default'
 
 interface Flags {
   yes: boolean
@@ -23,6 +23,13 @@ The settings hold for all members. Only an admin may change them. The value
                    with --replicas uses its own number
   ack              copies that a put waits for: a number, or all. A node that is
                    started with --ack uses its own number
+  chunker          how files are cut into blocks: fixed, or fastcdc. With fastcdc a
+                   large file that changes in the middle is not sent again as a
+                   whole. But the lengths of its blocks then say something about
+                   its content, to members that store it without being able to
+                   read it, and to whoever watches the network. Files that are
+                   stored already stay as they are. A node that is started with
+                   --chunker uses its own
   outAfter         how long a member may be away before the others make its
                    copies: a time such as 10m or 24h
   versionDays      days for which a version is kept after it was replaced or
@@ -40,6 +47,7 @@ export const config: DfsCommand = {
   examples: [
     ['dfs config', 'show all settings'],
     ['dfs config ack default', 'take the setting back'],
+    ['dfs config chunker fastcdc', 'send less of large files that change in the middle'],
     ['dfs config versionDays 90', 'keep what was overwritten or removed for 90 days']
   ],
   declare(command) {
@@ -95,6 +103,10 @@ async function confirmLoss(session: Session, { key, value: before }: Item, value
 function parseValue(key: string, text: string): Value {
   if (text === 'default') return 'default'
   if (key === 'replicas' || key === 'ack') return parseCopies(key, text)
+  if (key === 'chunker') {
+    if (text === 'fixed' || text === 'fastcdc') return text
+    throw usage(`chunker: "${text}" is no way to cut files: give fixed or fastcdc`)
+  }
   if (key === 'outAfter') return parseTime(key, text)
   if (key === 'quotaBytes') return parseSize(key, text)
   if (!/^\d{1,15}$/.test(text)) {

@@ -1,4 +1,5 @@
 import type { Blocks } from '../../blocks/blocks.ts'
+import type { ChunkerName } from '../../format/constants.ts'
 import type { FsContext } from '../../fs/context.ts'
 import type { Worker } from '../../util/worker.ts'
 import { buildBlocks } from './blocks.ts'
@@ -37,19 +38,20 @@ export async function buildRooms(init: RoomOptions): Promise<Rooms> {
 }
 
 /**
- * The numbers of copies that the owner of this node asks for. Where a number is undefined, the settings of the network
- * decide. `Infinity` means every member.
+ * What the owner of this node asks for when it puts files: the numbers of copies, and how files are cut. Where a value is
+ * undefined, the settings of the network decide. `Infinity` means every member.
  */
-export interface OwnCopies {
+export interface OwnDefaults {
   replicas: number | undefined
   ack: number | undefined
+  chunker: ChunkerName | undefined
 }
 
 /** Returns the rooms in the form in which the verbs of `fs/` use them. */
 export function fsContextOf(
   init: RoomOptions,
   rooms: Rooms,
-  { copies, lastSeen }: Pick<FsContext, 'lastSeen'> & { copies: OwnCopies }
+  { own, lastSeen }: Pick<FsContext, 'lastSeen'> & { own: OwnDefaults }
 ): FsContext {
   const { disk: diskRoom, membership, blocks, catalog: room } = rooms
   const { members, sync, settings } = membership
@@ -58,10 +60,13 @@ export function fsContextOf(
   // The settings of the network may change while this node runs.
   const defaults: FsContext['defaults'] = {
     get replicas() {
-      return copies.replicas ?? settings.replicas
+      return own.replicas ?? settings.replicas
     },
     get ack() {
-      return copies.ack ?? settings.ack
+      return own.ack ?? settings.ack
+    },
+    get chunker() {
+      return own.chunker ?? settings.chunker
     }
   }
   const disk = (): ReturnType<FsContext['disk']> => {

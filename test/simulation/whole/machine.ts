@@ -114,7 +114,7 @@ export class Machine {
     }
     const disk = { files, platform, storeId, measuredBytes }
     const fixed = { ...disk, options, entryAddresses: [], secrets, keep, clock: process, chance, logger, onEvent }
-    const copies = { replicas: (options.replicas as number | undefined) ?? 3, ack: undefined }
+    const replicas = (options.replicas as number | undefined) ?? 3
     const node = new Node({
       files,
       makeRoom: () => reserve.release(),
@@ -126,7 +126,7 @@ export class Machine {
       startStack: async (onDoubt, listening) => {
         const stack = await startStack({
           ...fixed,
-          copies,
+          own: { replicas, ack: undefined, chunker: undefined },
           onDoubt,
           isNew: isNew && listening === undefined,
           listen: []

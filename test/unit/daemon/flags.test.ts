@@ -14,6 +14,12 @@ test('reads each flag of the daemon, and its environment variable where the flag
   assert.deepEqual([byFlag.new, byFlag.dataDir], [true, `${process.cwd()}/rel`])
   assert.throws(() => parseDaemonFlags(['--zone', 'x'], {}), { code: 'usage', message: '--zone is not built yet' })
   assert.throws(() => parseDaemonFlags(['--log-level', 'loud'], {}), usage)
+  assert.equal(parseDaemonFlags(['--chunker', 'fastcdc'], {}).chunker, 'fastcdc')
+  assert.equal(parseDaemonFlags([], { DFS_CHUNKER: 'fixed' }).chunker, 'fixed')
+  assert.throws(() => parseDaemonFlags(['--chunker', 'rabin'], {}), {
+    code: 'usage',
+    message: '--chunker: "rabin" is no way to cut files: give fixed or fastcdc'
+  })
 })
 
 test('an empty data directory is a mistake on the command line, and is ignored in the environment', () => {
