@@ -24,7 +24,8 @@ const NOT_AWAITED: Reasons = {
   'blocks/put/put-driver.ts: this.#restoreOwn': 'it catches what the disk throws',
   'blocks/put/renewal.ts: this.#worker.stop': 'a worker catches what its rounds throw',
   'blocks/put/puts.ts: this.#giveUp': 'a member that cannot be told is logged',
-  'blocks/put/silence.ts: this.#ask': 'a member that fails is an answer',
+  'blocks/put/silence.ts: this.#askEarly': 'a member that fails is an answer',
+  'blocks/put/silence.ts: this.#askSilent': 'a member that fails is an answer',
   'blocks/repair/queue.ts: this.#drain': 'it catches what a walk throws',
   'cli/put-run.ts: this.#count': 'the walk reports what it cannot read, and throws nothing',
   'daemon/dfs-node.ts: stopping.then': 'it only resolves',
@@ -50,10 +51,12 @@ const NOT_AWAITED: Reasons = {
 
 /** `Promise.all(list)` of a list that was filled before: its promises must not reject until then. */
 const COLLECTED: Reasons = {
+  'blocks/keep/add-files.ts: stored': 'each says by true or false how it ended',
   'blocks/repair/background.ts: walkers': 'it is awaited as soon as it is filled',
   'blocks/repair/read-repair.ts: this.#underWay': 'each has its own catch',
   'blocks/repair/walker.ts: pulls': 'each has a catch from the start',
   'disk/blockstore.ts: underWay': 'each has a catch from the start',
+  'disk/direct-file.ts: writes': 'each has a catch from the start',
   'disk/row-writer.ts: this.#writes': 'the caller of each awaits it too',
   'fs/push-to-members.ts: pushes': 'a member that fails is an answer',
   'fs/push-to-members.ts: this.#waiting': 'a member that fails is an answer',
@@ -74,6 +77,8 @@ const STORED: Reasons = {
   'cli/bundle.ts: #running': 'it catches everything, and rejects the puts',
   'daemon/dfs-node.ts: stopping': 'it only resolves',
   'disk/blockstore.ts: underWay': 'each has a catch from the start',
+  'disk/capacity.ts: #measuring': 'the caller that makes it awaits it',
+  'disk/direct-file.ts: writes': 'each has a catch from the start',
   'disk/read-gate.ts: #opened': 'it only resolves',
   'disk/row-writer.ts: #writes': 'the caller of each awaits it too',
   'disk/segment-readers.ts: file': 'it has a catch from the start, or the caller awaits it',

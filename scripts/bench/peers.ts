@@ -2,23 +2,25 @@
  * Measures dfs-node beside other systems, each as new processes on machines of its own (network namespaces), in turn,
  * round by round. Prints a table, and writes it with all figures as JSON and a drawing. README.md says how to read it.
  */
-import { execFileSync } from 'node:child_process'
+import { rmSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { loadavg, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { barChart } from './peers/chart.ts'
 import { type TestData, testData } from './peers/data.ts'
-import { PEER_NAMES, peerKind, YARDSTICK } from './peers/kinds.ts'
+import { installTarballs, PEER_NAMES, peerKind } from './peers/kinds.ts'
 import { machineLock } from './peers/lock.ts'
 import { enterNamespaces, Machines } from './peers/machines.ts'
 import type { PeerKind } from './peers/peer.ts'
-import { endAll } from './peers/processes.ts'
-import { machineText, markdown, medianOf, type Results, type Run, ratioOf } from './peers/report.ts'
+import { endAll, output } from './peers/processes.ts'
+import { machineText, markdown, medianOf, type Results, type Run, ratioOf, YARDSTICK } from './peers/report.ts'
 import { WORKLOADS } from './peers/workloads.ts'
 
 /** A system that hangs must not stop the others. */
 const RUN_MS_MAX = 300_000
+/** On a busy machine it may take long, because others go on writing. */
+const SYNC_MS_MAX = 20_000
 const STOP_MS_MAX = 10_000
 const MIB = 2 ** 20
 
@@ -46,10 +48,14 @@ if (values.help || unknown !== undefined || !(rounds >= 1)) {
   console.error(unknown === undefined ? HELP : `no such workload: ${unknown}\n\n${HELP}`)
   process.exit(values.help ? 0 : 2)
 }
-enterNamespaces()
-
 const folder = resolve(values.folder)
 const work = join(folder, 'work', String(Date.now()))
+const names = new Set([...values.peers.split(','), YARDSTICK])
+installTarballs([...names], folder)
+await enterNamespaces(() => {
+  endAll()
+  rmSync(work, { recursive: true, force: true })
+})
 const from = performance.now()
 try {
   await mkdir(work, { recursive: true })
@@ -85,9 +91,9 @@ process.exit(0)
 
 async function findPeers(results: Results): Promise<Array<[string, PeerKind]>> {
   const kinds: Array<[string, PeerKind]> = []
-  for (const name of new Set([...values.peers.split(','), YARDSTICK])) {
+  for (const name of names) {
     try {
-      const kind = peerKind(name, work)
+      const kind = peerKind(name, { folder, scratch: work })
       results.peers[name] = await kind.version()
       kinds.push([name, kind])
     } catch (error) {
@@ -114,13 +120,13 @@ async function measureRun(
   const peer = kind.make()
   if (workload === undefined || workload.suits?.(peer) === false) return undefined
   using _lock = await machineLock()
-  const own = join(work, `${which.peer.replace(/\W/g, '-')}-${which.workload}-${which.round}`)
+  const own = join(work, `${which.round}-${which.workload}-${which.peer.split('=')[0]}`)
   const run: Run = { ...which, at: new Date().toISOString(), load: loadavg()[0] as number, figures: {}, rssMib: {} }
   let machines: Machines | undefined
   try {
     await mkdir(own)
     // What earlier runs have left to be written must not slow this one down.
-    execFileSync('sync')
+    await within(SYNC_MS_MAX, 'sync', output(['sync'])).catch(() => {})
     machines = await Machines.create(workload.machines)
     const setting = { peer, machines, data, folder: own }
     const measured = peer.start(machines.all, own).then(() => workload.run(setting))

@@ -31,8 +31,10 @@ import type { OwedRecord } from './put/hint-rows.ts'
 import type { KeptFile } from './put/kept-file.ts'
 import type { Put, PutOptions } from './put/put.ts'
 import type { Puts } from './put/puts.ts'
+import type { SilenceWatch } from './put/silence.ts'
+import type { SmallPut } from './put/small-put.ts'
 import { PutWindow } from './put/window.ts'
-import { currentRanking, type Ranking } from './rank.ts'
+import { currentRanking, owesChunk, type Ranking } from './rank.ts'
 import type { RecordRef } from './record-ref.ts'
 import type { IncompleteRecords } from './repair/free-stops.ts'
 import type { Freeing } from './repair/freeing.ts'
@@ -45,6 +47,7 @@ export type { Fetched } from './fetch/fetcher.ts'
 export type { PutOutcome } from './put/acknowledgement.ts'
 export type { KeptFile } from './put/kept-file.ts'
 export type { Put, PutOptions } from './put/put.ts'
+export type { SmallPut } from './put/small-put.ts'
 
 /**
  * Decides on which members sealed blocks are stored, brings the blocks there, and keeps them there as long as they are
@@ -74,6 +77,8 @@ export class Blocks {
   readonly isWholeHere: (root: BlockCid) => Promise<boolean>
   /** Returns the bytes of those blocks of a file that are on this disk. */
   readonly bytesHere: (root: BlockCid) => Promise<number>
+  /** Waits for an answer of a member, at most until it falls silent: see `SilenceWatch.waitFor`. */
+  readonly untilSilent: SilenceWatch['waitFor']
   /** Frees what is not needed here. */
   readonly freeing: Freeing
   /** The memory for the bytes of blocks. */
@@ -101,7 +106,8 @@ export class Blocks {
     }
     this.memory = new Memory(options.clock)
     const isBusy = (): boolean => this.#reading > 0 || this.#puts.hasAny
-    const base: Base = { ...options, onBadBlock, ranking: this.#rank, memory: this.memory, isBusy }
+    const onLeft: Base['onLeft'] = cids => this.#repairing.releaser.leave(cids)
+    const base: Base = { ...options, onBadBlock, ranking: this.#rank, memory: this.memory, isBusy, onLeft }
     const held = composeLocalStore(base)
     const clients = composeClients(base)
     const fetching = composeFetching(base, held, clients)
@@ -128,6 +134,7 @@ export class Blocks {
     this.#puts = composePuts(base, { ...held, window }, { clients, fetching, keeper, abandon, makeRoom })
     this.#local = local
     this.#health = clients.health
+    this.untilSilent = clients.silence.waitFor.bind(clients.silence)
     this.#fetcher = fetching.fetcher
     this.#keeper = keeper
     this.workers = [...this.#repairing.workers, this.#handoff.worker, this.#sweeper.worker, this.#roomMaker.worker]
@@ -172,35 +179,25 @@ export class Blocks {
     return this.#puts.open(options)
   }
 
-  /**
-   * Ends the claims on this disk of a put that has been closed, and frees the blocks that nothing else claims. A small
-   * put shares its number, so it cannot be abandoned.
-   */
+  /** Ends the claims on this disk of a put that has been closed, and frees the blocks that nothing else claims. */
   abandonPut(number: Uint8Array): void {
     this.#puts.abandon(number)
   }
 
-  /**
-   * Does the same as `openPut` for a file of one small block. The put shares its number with other small puts that are
-   * opened at about the same time, so that one call can ask a member to keep many blocks.
-   */
-  openSmallPut(options: PutOptions): Put {
+  /** Begins to store a file of one small block. Its calls are shared with other such puts. The caller must close it. */
+  openSmallPut(options: PutOptions): SmallPut {
     return this.#puts.openSmall(options)
   }
 
   /**
-   * Pushes the record of a file until enough members have acknowledged it. `kept` is what the put returned for the
-   * file's blocks, or null if the record has no blocks. Throws a `NotEnoughCopiesError` if an explicit `ack` was not
-   * reached, or if some block is on no member at all.
+   * Pushes the record of a file until enough members have acknowledged it. `kept` is null for a record without blocks.
+   * Throws a `NotEnoughCopiesError` if an explicit `ack` was not reached, or if some block is on no member at all.
    */
   pushRecord(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
     return this.#puts.push(record, kept, options)
   }
 
-  /**
-   * Returns a block's verified bytes, from this disk or another member, and who delivered them. The caller has a lease
-   * for them.
-   */
+  /** Returns a block's verified bytes, and the member that delivered them. The caller has a lease for them. */
   async read(
     cid: BlockCid,
     options: Pick<FetchOptions, 'signal' | 'author' | 'replicas' | 'bytesMax'> = {}
@@ -214,17 +211,21 @@ export class Blocks {
     }
   }
 
-  /**
-   * Returns the verdict on a record that a peer pushed with a put: `ok`, or `lacking` if we lack a block that we are
-   * counted on for.
-   */
+  /** Returns the verdict on a record that a peer pushed with a put: `lacking` if we lack a block that counts on us. */
   confirmPut(statement: AnyStatement, put: Uint8Array, from: PeerId): Promise<Verdict> {
     return this.#keeper.confirmPut(statement, put, from)
   }
 
+  /** Returns true if a record that is being accepted need not be walked: its only block is here, and owed here. */
+  isSettled({ root, replicas }: Pick<RecordRef, 'root' | 'replicas'>): boolean {
+    return this.#local.fresh.isStored(root) && owesChunk(this.#rank(), this.#options.self, replicas)({ cid: root })
+  }
+
   /** Walks records that have just been accepted, and pulls the blocks of them that this member owes. */
   enqueue(records: readonly RecordRef[]): void {
-    this.#repairing.repair.enqueue(records)
+    for (const { root } of records) this.#local.fresh.noteReferenced(root)
+    // The view may have changed since the record was about to be accepted.
+    this.#repairing.repair.enqueue(records.filter(record => !this.isSettled(record)))
   }
 
   /** Leaves the copies that members still owe to the hinted handoff, which asks them until they confirm. */
@@ -244,15 +245,12 @@ export class Blocks {
     this.#health.fault(peer)
   }
 
-  /** The number of faults of a peer that were counted since the start: wrong blocks, malformed messages, silence. */
+  /** The number of faults of a peer since the start: wrong blocks, malformed messages, silence. */
   faults(peer: PeerId): number {
     return this.#health.faults(peer)
   }
 
-  /**
-   * The copies that are not confirmed: those that this member owes and lacks, and those that other members owe for its
-   * puts, with the number of their files and who owes them. `bytes` is an upper bound.
-   */
+  /** The copies that are not confirmed: those it owes and lacks, and those others owe for its puts. `bytes` is a bound. */
   get owed(): OwedCopies {
     const own = this.#repairing.repair.owed
     const others = this.#handoff.owed
@@ -284,8 +282,8 @@ export class Blocks {
   }
 
   /**
-   * Returns the index changes that claim a record's root and mark the record as still to be walked. They must go into
-   * the batch that adds the record.
+   * Returns the index changes that claim a record's root and, unless the record is settled, mark it as still to be
+   * walked. They must go into the batch that adds the record.
    */
   static readonly referenceOps = recordReferenceOps
   /** Returns the key of that claim, which stays until the record is released. */

@@ -8,6 +8,7 @@ import { Fetcher } from './fetch/fetcher.ts'
 import { PeerHealth } from './fetch/peer-health.ts'
 import { BlockPuller } from './fetch/puller.ts'
 import { Claims, type PutId } from './hold/claims.ts'
+import { FreshBlocks } from './hold/fresh-blocks.ts'
 import { Holds } from './hold/holds.ts'
 import { LocalBlocks } from './hold/local-blocks.ts'
 import type { MakeRoom } from './hold/with-room.ts'
@@ -41,6 +42,8 @@ export interface Base extends BlocksOptions {
   /** Returns true while a put or a read of this member is under way. */
   isBusy: () => boolean
   memory: Memory
+  /** Called with blocks here that were protected for a record which did not come. */
+  onLeft: (cids: readonly BlockCid[]) => void
 }
 
 /** The blocks on this disk, the claims that say why they stay, and the promises that were made about them. */
@@ -75,20 +78,21 @@ export interface ForOthers {
 }
 
 /** Builds the parts that know what is on this disk: the blocks, their claims, and the promises to other members. */
-export function composeLocalStore({ store, blockstore, clock, onBadBlock }: Base): LocalStore {
+export function composeLocalStore({ store, blockstore, clock, onBadBlock, onLeft }: Base): LocalStore {
   const claims = new Claims(store, clock)
-  return { claims, local: new LocalBlocks(blockstore, claims, onBadBlock), holds: new Holds(clock) }
+  const local = new LocalBlocks(blockstore, claims, onBadBlock, new FreshBlocks(onLeft))
+  return { claims, local, holds: new Holds(clock) }
 }
 
 /** Builds the clients of both protocols, and the record of how each peer has behaved. */
-export function composeClients({ host, clock, logger, askIfThere, onFault: onFaultAbove }: Base): Clients {
+export function composeClients({ host, clock, logger, memory, askIfThere, onFault: onFaultAbove }: Base): Clients {
   const health = new PeerHealth(clock)
   const onFault = (peer: PeerId): void => {
     health.fault(peer)
     onFaultAbove(peer)
   }
   const gets = new GetClient({ host, clock, onFault })
-  const silence = new SilenceWatch(clock, async peer => {
+  const isThere = async (peer: PeerId): Promise<boolean> => {
     try {
       await withDeadline(clock, THERE_MS, undefined, signal => askIfThere(peer, signal))
       return true
@@ -96,7 +100,8 @@ export function composeClients({ host, clock, logger, askIfThere, onFault: onFau
       logger.forComponent('dfs:blocks:put')('%s does not say that it is there: %s', peer, reasonOf(error))
       return false
     }
-  })
+  }
+  const silence = new SilenceWatch({ clock, isThere, pulledBytes: peer => memory.serves.takenBy(peer) })
   host.onPeer((event, peer) => {
     if (event === 'disconnected') silence.forget(peer)
   })
@@ -130,14 +135,14 @@ export function composeForOthers(
   { puller }: Fetching,
   makeRoom: MakeRoom
 ): ForOthers {
-  const { self, clock, logger, codec, mayStore, view, memory } = base
+  const { self, clock, logger, codec, mayStore, view, memory, receive } = base
   const shared = { clock, logger, codec, local, claims, puller, mayStore }
   const storesBlocks = (peer: PeerId): boolean =>
     view().members.some(member => member.peer === peer && member.weight > 0)
   const mayHold = (peer: PeerId): boolean => mayStore(peer) || storesBlocks(peer)
   const viewId = (): Uint8Array => view().id
   return {
-    keeper: new Keeper({ ...shared, makeRoom }),
+    keeper: new Keeper({ ...shared, makeRoom, receive }),
     granter: new HoldGranter({ ...shared, self, holds, memory: memory.serves, mayHold, viewId })
   }
 }
@@ -215,7 +220,7 @@ export function composePuts(
   { claims, local, window }: LocalStore & { window: PutWindow },
   { clients, fetching, keeper, abandon, makeRoom }: PutParts
 ): Puts {
-  const { self, clock, chance, logger, codec, ranking, admitted, push, announce, memory } = base
+  const { self, clock, chance, logger, codec, ranking, admitted, push, announce, onAdded, memory } = base
   const { storeClient, silence, health } = clients
   const shared = {
     self,
@@ -234,7 +239,7 @@ export function composePuts(
   const hasAll = keeper.hasAll.bind(keeper)
   const endWithRecord = keeper.endWithRecord.bind(keeper)
   const { puller, readNode } = fetching
-  const records = { push, announce, hasAll, endWithRecord }
+  const records = { push, announce, onAdded, hasAll, endWithRecord }
   return new Puts({ ...shared, ...records, ranking, admitted, isAvoided, puller, readNode, abandon, makeRoom })
 }
 

@@ -119,6 +119,13 @@ export const STRAGGLERS_MS = 250
  */
 export const SILENCE_MS = 2_000
 export const SILENCE_GAPS = 4
+/**
+ * A member that is quiet for this long is asked whether it is there. If it has not answered when `SILENCE_MS` are over,
+ * it counts as silent even if it is usually slow.
+ */
+export const ASK_MS = 1_000
+/** If more bytes than this are being sent to a member, it may be quiet because they take so long. */
+export const FEW_BYTES = 64 << 10
 /** How long a silent member may take to answer the question whether it is there. */
 export const THERE_MS = 2_000
 /** How long a silent member still counts as silent once nobody waits for it. After that it is asked again. */

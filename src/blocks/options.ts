@@ -8,6 +8,7 @@ import type { ComponentLogger } from '../util/logger.ts'
 import type { Host } from '../wire/host.ts'
 import type { BlockCorruptError, BlockUnreadableError } from './errors.ts'
 import type { BlockPort } from './hold/local-blocks.ts'
+import type { ReceiveRecords } from './keep/add-files.ts'
 import type { AcknowledgementDeps } from './put/acknowledgement.ts'
 import type { RecordRef } from './record-ref.ts'
 
@@ -30,6 +31,8 @@ export interface BlocksOptions {
   view: () => View
   push: AcknowledgementDeps['push']
   announce: AcknowledgementDeps['announce']
+  onAdded: AcknowledgementDeps['onAdded']
+  receive: ReceiveRecords
   /** Resolves once a member has answered the question whether it is there. Rejects if it fails to. */
   askIfThere: (peer: PeerId, signal: AbortSignal) => Promise<void>
   /** Asks the members that can be reached which of them have a record, and returns those. */

@@ -176,3 +176,14 @@ export function log2(u: number): number {
   const fraction = from + Math.floor(((to - from) * (mantissa & 0xffff)) / 65536)
   return (exponent << FRACTION_BITS) + (fraction >> (24 - FRACTION_BITS))
 }
+
+/** Returns a function that says whether a member owes a chunk of which this many copies are wanted. */
+export function owesChunk(
+  order: Ranking,
+  self: PeerId,
+  replicas: number
+): (chunk: { cid: { multihash: { digest: Uint8Array } } }) => boolean {
+  if (!order.keepers.includes(self)) return () => false
+  if (replicas >= order.keeperCount) return () => true
+  return ({ cid }) => order.isOwner(self, cid.multihash.digest, replicas)
+}

@@ -11,7 +11,7 @@ import type { Chance } from '../util/chance.ts'
 import type { Bodies } from './bodies.ts'
 import { NO_KEY, NoKeyError } from './errors.ts'
 import { type EntryState, pastOfAll, type Shown } from './heads.ts'
-import { markedAs, newIncarnation, newRemovalIncarnation } from './incarnations.ts'
+import { isRemoval, markedAs, newIncarnation, newRemovalIncarnation } from './incarnations.ts'
 
 export interface AuthorOptions {
   self: LocalMember
@@ -182,6 +182,20 @@ export class Author {
   /** Draws an incarnation for the deletes of one recursive removal. */
   newRemoval(): Uint8Array {
     return newRemovalIncarnation(this.#options.chance)
+  }
+
+  /**
+   * Returns a test for the entries that show a delete of one recursive removal by this member, and nothing else. `record`
+   * is any record of the removal. For a delete of another kind, no entry passes.
+   */
+  isOfRemoval(record: Statement<'entry'> | undefined): (state: Pick<EntryState, 'heads' | 'older'>) => boolean {
+    const { publicKey } = this.#options.self
+    const incarnation = record?.fields.incarnation
+    return ({ heads: [head, second], older }) => {
+      if (incarnation === undefined || !isRemoval(incarnation)) return false
+      if (head?.op !== 'delete' || second !== undefined || older > 0) return false
+      return equalBytes(head.stamp.incarnation, incarnation) && equalBytes(head.stamp.author, publicKey)
+    }
   }
 
   /**

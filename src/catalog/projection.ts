@@ -1,4 +1,5 @@
 import { Blocks } from '../blocks/blocks.ts'
+import type { RecordRef } from '../blocks/record-ref.ts'
 import type { IndexDb } from '../disk/index-db.ts'
 import type { IndexSink } from '../disk/index-sink.ts'
 import type { BlockCid } from '../format/cid.ts'
@@ -40,6 +41,8 @@ export interface CatalogProjectionOptions {
   logger: ComponentLogger
   /** The codecs that manifest nodes may have. */
   nodeCodecs: readonly number[]
+  /** Returns true if nothing is left to do for the content of a record that is being accepted. */
+  isSettled?: ((record: RecordRef) => boolean) | undefined
   /** Called with records that were just accepted. */
   onRecords: (records: readonly EntryRecord[]) => void
   /** Called when such records may have ended versions. */
@@ -204,7 +207,7 @@ export class CatalogProjection implements Projection {
     const before = old?.name === undefined || old.isDeleted || old.isDamaged ? undefined : placeOf(old.state).id
     const liveBefore = old === undefined ? [] : liveHeads(old.state)
     const state = await this.#states.add(entry, old?.state, added, sink)
-    for (const { record } of added) writeClaim(sink, record)
+    for (const { record } of added) writeClaim(sink, record, this.#options.isSettled)
     const place = await this.#places.of(entry, state, [...added, ...again], { old, before })
     const { value: listed, sealedIn, ...row } = place
     if (sealedIn !== undefined) sink.put(sealedKey(sealedIn, entry), NO_BYTES)
@@ -257,12 +260,12 @@ async function hasClaim(index: IndexDb, { id, root }: { id: Uint8Array; root: Bl
 }
 
 /** Writes the claim on a record's blocks. A record has it whether it counts or not. */
-function writeClaim(sink: IndexSink, record: EntryRecord): void {
+function writeClaim(sink: IndexSink, record: EntryRecord, isSettled: CatalogProjectionOptions['isSettled']): void {
   const root = cidOf(record)
   if (root === undefined) return
   const { id, stamp } = record
   const ref = { id, root, replicas: decodeReplicas(record.replicas), author: peerIdOf(stamp.author) }
-  for (const op of Blocks.referenceOps(ref))
+  for (const op of Blocks.referenceOps(ref, isSettled?.(ref)))
     if (op.type === 'put') sink.put(op.key, op.value)
     else sink.del(op.key)
 }

@@ -190,9 +190,9 @@ export class Client {
     }
   }
 
-  /** Returns the facts about a file, or about a version of it. */
-  async facts(path: string, { version }: Pick<GetFields, 'version'> = {}): Promise<FileFacts> {
-    const response = await this.#ask('HEAD', path, version, {})
+  /** Returns the facts about a file. */
+  async facts(path: string): Promise<FileFacts> {
+    const response = await this.#ask('HEAD', path, undefined, {})
     response.resume()
     return factsIn(response)
   }
@@ -201,14 +201,10 @@ export class Client {
    * Has the daemon write a file into a new file of this machine, if it still has the content with this tag. Returns the
    * number of bytes that each member delivered.
    */
-  async fill(
-    path: string,
-    { file, onBytes }: NamedTransfer,
-    { version, etag }: Pick<GetFields, 'version'> & Pick<FileFacts, 'etag'>
-  ): Promise<Transfer['from']> {
+  async fill(path: string, { file, onBytes }: NamedTransfer, etag: string): Promise<Transfer['from']> {
     const headers = { 'if-match': etag, [FILE_HEADER]: encodeNamedFile(file) }
     try {
-      const response = await this.#ask('GET', path, version, { headers })
+      const response = await this.#ask('GET', path, undefined, { headers })
       return (await readNamedLines<Pick<Transfer, 'from'>>(response, onBytes)).from
     } catch (error) {
       throw aboutArgument(error, { path })

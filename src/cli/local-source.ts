@@ -82,7 +82,7 @@ export async function readLocal(path: string, found: LocalFacts, options: ReadOp
 async function readSmall(handle: FileHandle, found: LocalFacts, { onChange }: ReadOptions): Promise<Uint8Array> {
   // One byte more than expected shows whether the file has grown.
   const bytes = Buffer.allocUnsafe(found.size + 1)
-  const length = await readInto(handle, bytes)
+  const length = await readInto(handle, bytes, found.size)
   if (length === found.size && (await isUnchanged(handle, found))) return bytes.subarray(0, length)
   if (onChange === 'throw' || length < found.size) throw new LocalChangedError()
   const start = bytes.subarray(0, found.size)
@@ -93,14 +93,17 @@ async function readSmall(handle: FileHandle, found: LocalFacts, { onChange }: Re
   return start
 }
 
-/** Fills a buffer from the start of a file. Returns the number of bytes that there were. */
-async function readInto(handle: FileHandle, bytes: Buffer): Promise<number> {
+/**
+ * Fills a buffer from the start of a file, until it has `enough` bytes or the file ends. Returns the number of bytes that
+ * it has.
+ */
+async function readInto(handle: FileHandle, bytes: Buffer, enough: number = bytes.byteLength): Promise<number> {
   let length = 0
-  while (length < bytes.byteLength) {
+  do {
     const { bytesRead } = await handle.read(bytes, length, bytes.byteLength - length, length)
     if (bytesRead === 0) break
     length += bytesRead
-  }
+  } while (length < enough)
   return length
 }
 

@@ -2,7 +2,7 @@ import { byteLengthOf } from '../util/bytes.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import type { Files } from './files.ts'
 import { FOOTER, type RowCodec, type SegmentChecksum } from './row.ts'
-import { SEGMENTS_FOLDER, segmentPath } from './segment-layout.ts'
+import { kindOf, paddingAfter, segmentPath } from './segment-layout.ts'
 import type { SegmentList } from './segment-list.ts'
 import type { SegmentReaders } from './segment-readers.ts'
 
@@ -112,7 +112,7 @@ export class AbandonedSegments {
     try {
       const footer = footerOf(codec, { segment, size, checksum })
       await file.truncate(size)
-      for (const part of footer) await file.append(part)
+      await file.append(footer)
       await file.sync()
       list.resize(segment, size + byteLengthOf(footer))
       if (checksum.rows > 0) this.#unfinished.delete(segment)
@@ -127,12 +127,13 @@ export class AbandonedSegments {
     readers.forget(segment)
     list.remove(segment)
     this.#unfinished.delete(segment)
-    await files.syncDirectory(SEGMENTS_FOLDER)
+    await files.syncDirectory(kindOf(segment).folder)
   }
 }
 
-/** Returns the row that closes a segment, as header and payload. */
+/** Returns the row that closes a segment, as header, payload and padding. */
 export function footerOf(codec: RowCodec, { segment, size, checksum }: Unfinished): Uint8Array[] {
   const { payload } = checksum
-  return [codec.header({ type: FOOTER, payload }, { segment, offset: size }).header, payload]
+  const { header } = codec.header({ type: FOOTER, payload }, { segment, offset: size })
+  return [header, payload, paddingAfter(kindOf(segment), header.byteLength + payload.byteLength)]
 }

@@ -6,12 +6,12 @@ import { byteLengthOf, concatBytes, toHex } from '../util/bytes.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import { KeyedLocks } from '../util/locks.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
-import type { BlockFiles } from './block-files.ts'
 import type { Capacity } from './capacity.ts'
-import { ROW_BLOCK, ROW_FREED, SMALL_BLOCK_BYTES_MAX } from './constants.ts'
+import { MULTIHASH_BYTES, ROW_BLOCK, ROW_FREED, ROW_LARGE_BLOCK, SMALL_BLOCK_BYTES_MAX } from './constants.ts'
 import { indexKey } from './index-db.ts'
 import { decodePlace, encodePlace, isSamePlace, type Place } from './place.ts'
 import type { RowProjection, StoredRow } from './row-projection.ts'
+import { kindOf, LARGE_ROWS } from './segment-layout.ts'
 import type { Store } from './store.ts'
 import { TABLES } from './tables.ts'
 
@@ -21,8 +21,6 @@ interface AbortOptions {
 
 type Source<T> = Iterable<T> | AsyncIterable<T>
 
-/** Code, length and 32 bytes of digest. This store accepts no multihash of another length. */
-const MULTIHASH_BYTES = 34
 /** The number of blocks that `putMany` and `deleteMany` process concurrently. */
 const MANY_AT_ONCE = 16
 /** The value that the index holds for a block that was freed. */
@@ -31,24 +29,23 @@ const FREED = new Uint8Array(0)
 /**
  * The durable store of sealed blocks, behind the same interface as every other adapter. `put` resolves when the block
  * would survive a power cut. `get` returns the block in one piece, exactly as it is on the disk. It may be damaged or
- * cut short, so the caller must verify its hash. Blocks are known by multihash, whatever the codec in the CID. Small
- * blocks are kept in segments and larger ones in files. Puts and deletes of the same block run one after another.
+ * cut short, so the caller must verify its hash. Blocks are known by multihash, whatever the codec in the CID. Large
+ * blocks are in segments of their own. Puts and deletes of the same block run one after another.
  */
 export class DurableBlockstore implements Blockstore {
   /** By the time `put` resolves, it has copied the bytes. The bytes that `get` returns belong to the caller. */
   readonly isCopying = true
   readonly #store: Store
-  readonly #files: BlockFiles
   readonly #capacity: Capacity
   readonly #log: Logger
   readonly #locks = new KeyedLocks()
 
-  constructor(store: Store, files: BlockFiles, capacity: Capacity, logger: ComponentLogger) {
+  constructor(store: Store, capacity: Capacity, logger: ComponentLogger) {
     this.#store = store
-    this.#files = files
     this.#capacity = capacity
     this.#log = logger.forComponent('dfs:disk:blocks')
     store.register(ROW_BLOCK, this.#blockRows())
+    store.register(ROW_LARGE_BLOCK, this.#blockRows())
     store.register(ROW_FREED, this.#freedRows())
   }
 
@@ -83,13 +80,9 @@ export class DurableBlockstore implements Blockstore {
    */
   async *get(cid: CID, options: AbortOptions = {}): AsyncGenerator<Uint8Array> {
     options.signal?.throwIfAborted()
-    const multihash = multihashOf(cid)
-    const place = await this.#placeOf(multihash)
-    const bytes =
-      place === undefined
-        ? await this.#files.get(multihash)
-        : (await this.#store.readUnchecked(place)).subarray(MULTIHASH_BYTES)
-    if (bytes === undefined) throw new NotFoundError('block is not in this store')
+    const place = await this.#placeOf(multihashOf(cid))
+    if (place === undefined) throw new NotFoundError('block is not in this store')
+    const bytes = await this.#store.readUnchecked(place, MULTIHASH_BYTES)
     options.signal?.throwIfAborted()
     yield bytes
   }
@@ -100,16 +93,12 @@ export class DurableBlockstore implements Blockstore {
   }
 
   /**
-   * Returns the size of a block in bytes once it would survive a power cut, or undefined if it is not here. A file that
-   * is smaller than any block that is kept in a file was cut, whatever is left of it. Its size counts as 0.
+   * Returns the size of a block in bytes once it would survive a power cut, or undefined if it is not here. The size of a
+   * large block whose segment was cut short counts as 0.
    */
   async sizeOf(cid: CID): Promise<number | undefined> {
-    const multihash = multihashOf(cid)
-    const place = await this.#placeOf(multihash)
-    const inRow = sizeAt(place)
-    if (inRow !== undefined) return inRow
-    const inFile = await this.#files.size(multihash)
-    return inFile !== undefined && inFile < SMALL_BLOCK_BYTES_MAX ? 0 : inFile
+    const place = await this.#placeOf(multihashOf(cid))
+    return place === undefined ? undefined : this.#sizeAt(place)
   }
 
   /**
@@ -138,7 +127,7 @@ export class DurableBlockstore implements Blockstore {
   }
 
   /**
-   * Lists every block, small ones first. The codec in the CIDs is `raw`, because a store does not know the real codec.
+   * Lists every block. The codec in the CIDs is `raw`, because a store does not know the real codec.
    */
   async *getAll(options: AbortOptions = {}): AsyncGenerator<Pair> {
     for await (const { multihash } of this.all()) {
@@ -153,9 +142,8 @@ export class DurableBlockstore implements Blockstore {
     const table = indexKey(TABLES.blocks)
     for await (const { key, value } of this.#store.index.range(table)) {
       if (!isPlace(value)) continue
-      yield { multihash: key.subarray(table.byteLength), bytes: decodePlace(value).length - MULTIHASH_BYTES }
+      yield { multihash: key.subarray(table.byteLength), bytes: sizeIn(decodePlace(value)) }
     }
-    yield* this.#files.all()
   }
 
   async #put(
@@ -165,33 +153,40 @@ export class DurableBlockstore implements Blockstore {
   ): Promise<void> {
     signal?.throwIfAborted()
     const length = byteLengthOf(parts)
-    const isSmall = length < SMALL_BLOCK_BYTES_MAX
-    const storedIn = isSmall ? 'row' : 'file'
-    // All whole blocks with the same multihash have the same length, so it is enough to look where blocks of this size
-    // are kept.
-    const before = isSmall ? sizeAt(await this.#placeOf(multihash)) : await this.#files.size(multihash)
+    const place = await this.#placeOf(multihash)
+    const before = place === undefined ? undefined : await this.#sizeAt(place)
     if (before === length && !isForced) return
-    await this.#capacity.take(length, storedIn)
+    await this.#capacity.take(length)
     try {
-      if (isSmall) await this.#store.write(ROW_BLOCK, [concatBytes(multihash, ...parts)])
-      else await this.#files.put(multihash, parts, signal)
+      if (length < SMALL_BLOCK_BYTES_MAX) await this.#store.write(ROW_BLOCK, [concatBytes(multihash, ...parts)])
+      else
+        await this.#store.write(ROW_LARGE_BLOCK, [multihash], [parts.length === 1 ? parts[0]! : concatBytes(...parts)])
     } catch (error) {
-      this.#capacity.add(-length, storedIn)
+      this.#capacity.add(-length)
       throw error
     }
-    if (before !== undefined) this.#capacity.add(-before, storedIn)
+    if (place !== undefined) this.#capacity.add(-sizeIn(place))
   }
 
   async #delete(multihash: Uint8Array): Promise<void> {
     const place = await this.#placeOf(multihash)
-    if (place !== undefined) {
-      await this.#store.write(ROW_FREED, [multihash])
-      this.#capacity.add(MULTIHASH_BYTES - place.length, 'row')
-    }
-    const bytes = await this.#files.size(multihash)
-    if (bytes === undefined) return
-    await this.#files.remove(multihash)
-    this.#capacity.add(-bytes)
+    if (place === undefined) return
+    if (kindOf(place.segment) === LARGE_ROWS) await this.#store.change(() => this.#freeLarge(multihash))
+    else await this.#store.write(ROW_FREED, [multihash])
+    this.#capacity.add(-sizeIn(place))
+  }
+
+  /** Frees a large block without a row. If the index is rebuilt before its segment is gone, the block is back. */
+  async #freeLarge(multihash: Uint8Array): Promise<void> {
+    // A compaction may have moved it since the caller looked.
+    const place = await this.#placeOf(multihash)
+    const dead = place === undefined ? [] : this.#store.markDead([place])
+    await this.#store.index.batch([{ type: 'put', key: indexKey(TABLES.blocks, multihash), value: FREED }, ...dead])
+  }
+
+  async #sizeAt(place: Place): Promise<number> {
+    const isSmall = kindOf(place.segment) !== LARGE_ROWS
+    return isSmall || (await this.#store.isLongEnough(place)) ? sizeIn(place) : 0
   }
 
   async #placeOf(multihash: Uint8Array): Promise<Place | undefined> {
@@ -270,9 +265,9 @@ function isPlace(value: Uint8Array | undefined): value is Uint8Array {
   return value !== undefined && value.byteLength > 0
 }
 
-/** Returns the size of the small block at a place. */
-function sizeAt(place: Place | undefined): number | undefined {
-  return place === undefined ? undefined : place.length - MULTIHASH_BYTES
+/** Returns the size that the block at a place was written with. */
+function sizeIn({ length }: Place): number {
+  return length - MULTIHASH_BYTES
 }
 
 function blockRowKey(row: StoredRow): Uint8Array {

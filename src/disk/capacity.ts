@@ -11,9 +11,6 @@ const MEASURE_INTERVAL_MS = 1_000
 const FULL_FROM = 0.95
 const FULL_UNTIL = 0.9
 
-/** Where bytes are stored: in a file of their own, or as a row of a segment. */
-export type StoredIn = 'file' | 'row'
-
 export interface CapacityOptions {
   files: Files
   clock: Clock
@@ -29,18 +26,17 @@ export interface CapacityOptions {
 
 /**
  * Refuses growth before the disk would, so that the store stays below its capacity and part of the disk stays free. It
- * counts block files, the live rows of the segments (statements, claims, small blocks), and the index.
+ * counts the live rows of the segments (blocks, statements, claims) and the index.
  */
 export class Capacity {
   readonly #options: CapacityOptions
-  /** Bytes of blocks with a file of their own. */
-  #fileBytes = 0
   /** Bytes of rows at the last measurement, plus those that were reported since. */
   #rowBytes = 0
   #indexBytes = 0
   #space = { totalBytes: 0, freeBytes: 0 }
   /** When the file system was last measured, by the monotonic clock. */
   #measuredAtMs = Number.NEGATIVE_INFINITY
+  #measuring: Promise<void> | undefined
   #isFull = false
 
   constructor(options: CapacityOptions) {
@@ -52,7 +48,7 @@ export class Capacity {
    * and not compacted yet are not counted.
    */
   get usedBytes(): number {
-    return this.#fileBytes + this.#rowBytes + this.#indexBytes
+    return this.#rowBytes + this.#indexBytes
   }
 
   /** The number of bytes that this store may hold in total. Other files on the disk do not change this. */
@@ -91,34 +87,32 @@ export class Capacity {
   }
 
   /** Counts this many bytes as used, or throws a `NoSpaceError` if they do not fit. */
-  async take(bytes: number, storedIn: StoredIn = 'file'): Promise<void> {
+  async take(bytes: number): Promise<void> {
     await this.#remeasure()
     if (bytes > this.#roomBytes()) {
       this.#isFull = true
       throw noRoom()
     }
-    this.add(bytes, storedIn)
-  }
-
-  /** Counts bytes of block files that were on the disk before the file system was measured. */
-  countExisting(bytes: number): void {
-    this.#fileBytes += bytes
-    this.#updateFull()
+    this.add(bytes)
   }
 
   /**
    * Corrects the count by the number of bytes that were written (or removed, if negative) since the file system was
    * measured.
    */
-  add(bytes: number, storedIn: StoredIn = 'file'): void {
-    if (storedIn === 'file') this.#fileBytes += bytes
-    else this.#rowBytes += bytes
+  add(bytes: number): void {
+    this.#rowBytes += bytes
     this.#space.freeBytes -= bytes
     this.#updateFull()
   }
 
+  /** Measures again if that is due. All that ask meanwhile share one measurement. */
   async #remeasure(): Promise<void> {
-    if (this.#options.clock.monotonic() - this.#measuredAtMs > MEASURE_INTERVAL_MS) await this.measure()
+    if (this.#options.clock.monotonic() - this.#measuredAtMs <= MEASURE_INTERVAL_MS) return
+    this.#measuring ??= this.measure().finally(() => {
+      this.#measuring = undefined
+    })
+    await this.#measuring
   }
 
   /** The bytes that can still be stored. */

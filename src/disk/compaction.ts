@@ -1,6 +1,8 @@
+import { returnBuffer } from '../util/buffer-pool.ts'
 import type { Logger } from '../util/logger.ts'
 import { MOVE_BYTES_MAX, MOVE_ROWS_MAX, WASTE_BYTES_MAX } from './constants.ts'
 import type { Damage } from './damage.ts'
+import { DiskError } from './errors.ts'
 import type { IndexCheck } from './index-check.ts'
 import type { IndexCursor } from './index-cursor.ts'
 import type { IndexDb } from './index-db.ts'
@@ -31,26 +33,25 @@ export class Compaction {
     this.#options = options
   }
 
-  /** Returns the closed segments whose live share is less than `below`, lowest share first. */
-  candidates(below: number): number[] {
+  /** Returns the closed segments whose live share is less than `below`. */
+  candidates(below: number): Array<{ segment: number; live: number }> {
     const { segments, usage } = this.#options
     return segments
       .closedSegments()
       .filter(({ segment }) => !this.#mustStay(segment))
       .map(({ segment, bytes }) => ({ segment, live: usage.liveShare(segment, bytes) }))
       .filter(({ live }) => live < below)
-      .sort((a, b) => a.live - b.live)
-      .map(({ segment }) => segment)
   }
 
   /**
-   * Lets another segment begin if the last one has many dead bytes and a live share of less than `below`. Otherwise they
+   * Begins another segment if the last one has many dead bytes and a live share of less than `below`. Otherwise they
    * would stay until it is full, which may take months.
    */
-  endWasteful(below: number): void {
+  async endWasteful(below: number): Promise<void> {
     const { segments, usage } = this.#options
     const { segment, bytes } = segments.lastSegment
-    if (usage.deadBytesOf(segment) >= WASTE_BYTES_MAX && usage.liveShare(segment, bytes) < below) segments.endSoon()
+    if (usage.deadBytesOf(segment) >= WASTE_BYTES_MAX && usage.liveShare(segment, bytes) < below)
+      await segments.endLast()
   }
 
   /**
@@ -63,7 +64,7 @@ export class Compaction {
     const { segments, index, cursor, usage, damage, writer, log } = this.#options
     let moved = 0
     const rows = withoutVoid(segments.scanSegment(segment, 0, at => damage.report(at)))
-    for await (const batch of rowBatches(rows, MOVE_ROWS_MAX, MOVE_BYTES_MAX)) {
+    for await (const batch of rowBatches(rows, MOVE_ROWS_MAX, MOVE_BYTES_MAX, row => row.length)) {
       await writer.alone(async write => {
         moved += await this.#move(batch, write)
       }, signal)
@@ -89,14 +90,37 @@ export class Compaction {
     const { projections, check } = this.#options
     const { type } = rows[0] as PlacedRow
     const projection = projections.get(type)
-    const live: Uint8Array[] = []
+    const live: PlacedRow[] = []
     for (const row of rows) {
       // Rows of a type that this version does not know are kept, because a later version may know the type.
-      if (projection === undefined || (await projection.isLive(row))) live.push(row.payload)
+      if (projection === undefined || (await projection.isLive(row))) live.push(row)
       // A row is dead only if the index holds what replaced it. If the index has lost the row, it must not be dropped.
       else await check.assertIndexed(row)
     }
-    if (live.length > 0) await write(type, live)
+    if (live.length === 0) return 0
+    const payloads = live.map(({ payload }) => payload)
+    if (live.every(row => row.length === row.payload.byteLength)) await write(type, payloads)
+    else {
+      const bodies = await Promise.all(live.map(row => this.#bodyOf(row)))
+      await write(type, payloads, bodies)
+      for (const body of bodies) returnBuffer(body)
+    }
     return live.length
+  }
+
+  /**
+   * Reads the body of a row. It is not checked, because whoever reads the block does that. If it cannot be read, the
+   * segment counts as damaged, so that the next round compacts another one.
+   */
+  async #bodyOf({ payload, length, place }: PlacedRow): Promise<Uint8Array> {
+    const { segments, damage } = this.#options
+    try {
+      const body = await segments.readUnchecked(place, payload.byteLength)
+      if (body.byteLength + payload.byteLength < length) throw new DiskError('a segment has become shorter')
+      return body
+    } catch (error) {
+      damage.report(place)
+      throw error
+    }
   }
 }

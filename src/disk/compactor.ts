@@ -1,11 +1,19 @@
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger } from '../util/logger.ts'
 import { Worker } from '../util/worker.ts'
-import { COMPACT_BELOW, COMPACT_INTERVAL_MS } from './constants.ts'
+import {
+  COMPACT_BELOW,
+  COMPACT_BELOW_IF_SHORT,
+  COMPACT_INTERVAL_MS,
+  COMPACT_PAUSE_MS,
+  COMPACT_REST
+} from './constants.ts'
 import type { Store } from './store.ts'
 
 export interface CompactorOptions {
-  store: Pick<Store, 'compactable' | 'compact' | 'endWasteful'>
+  store: Pick<Store, 'compactable' | 'compact' | 'endWasteful' | 'forgetCompacted'>
+  /** Returns true if the space of dead rows is needed soon. */
+  isShort: () => boolean
   clock: Clock
   logger: ComponentLogger
   onError: (error: unknown) => void
@@ -13,19 +21,29 @@ export interface CompactorOptions {
 
 /**
  * The worker that compacts segments, starting with the one that has the lowest live share. It compacts one segment per
- * round, so that users hardly notice it. If the disk is full or fails, the next round may succeed.
+ * round and rests in between, so that users hardly notice it. If the disk is full or fails, the next round may succeed.
+ * If space is short, it also compacts segments of which only a small part is dead.
  */
-export function compactor({ store, clock, logger, onError }: CompactorOptions): Worker {
+export function compactor({ store, isShort, clock, logger, onError }: CompactorOptions): Worker {
+  let hasCompacted = false
+  let tookMs = 0
   return new Worker({
     name: 'compaction',
     clock,
     log: logger.forComponent('dfs:disk:compaction'),
-    everyMs: COMPACT_INTERVAL_MS,
+    everyMs: () => (hasCompacted ? Math.max(COMPACT_PAUSE_MS, COMPACT_REST * tookMs) : COMPACT_INTERVAL_MS),
     onError,
     work: async signal => {
-      store.endWasteful(COMPACT_BELOW)
-      const [emptiest] = store.compactable(COMPACT_BELOW)
-      if (emptiest !== undefined) await store.compact(emptiest, signal)
+      const beganAtMs = clock.monotonic()
+      hasCompacted = false
+      // Whoever got a place in a removed segment from the index has read it by now.
+      store.forgetCompacted()
+      await store.endWasteful(COMPACT_BELOW)
+      const [emptiest] = store.compactable(isShort() ? COMPACT_BELOW_IF_SHORT : COMPACT_BELOW)
+      if (emptiest === undefined) return
+      await store.compact(emptiest, signal)
+      hasCompacted = true
+      tookMs = clock.monotonic() - beganAtMs
     }
   })
 }

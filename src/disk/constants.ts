@@ -1,9 +1,17 @@
+import { BLOCK_BYTES_MAX } from '../format/constants.ts'
+
 /** The bounds of the store. SPEC.md explains those that affect the bytes on disk. */
 
 /** A segment is closed once it has this many bytes. */
 export const SEGMENT_BYTES = 64 << 20
+/** The same for a segment of large blocks, which is larger so that beginning one costs little beside filling it. */
+export const LARGE_SEGMENT_BYTES = 256 << 20
 /** The largest payload of a row. It has room for the largest small block with its name, and for a statement. */
 export const ROW_BYTES_MAX = 80 << 10
+/** Code, length and 32 bytes of digest. This store accepts no multihash of another length. */
+export const MULTIHASH_BYTES = 34
+/** The largest large block with its name. */
+export const LARGE_ROW_BYTES_MAX: number = BLOCK_BYTES_MAX + MULTIHASH_BYTES
 /**
  * The most bytes, and the most writes (each of one or more rows), in one group commit. One batch of a projection takes
  * at most as many writes. Both bounds are large enough to fill a disk's queue, and small enough for a caller to wait
@@ -23,32 +31,44 @@ export const PROJECT_ROWS_MAX = 512
  */
 export const REPLAY_BYTES_MAX = 1 << 20
 /** The number of bytes that a compaction moves at a time, while other writes wait. */
-export const MOVE_BYTES_MAX = 1 << 20
+export const MOVE_BYTES_MAX = 4 << 20
 export const MOVE_ROWS_MAX = 256
 /** Less free space than this at the first start is not kept as the capacity of the node. */
 export const CAPACITY_BYTES_MIN = SEGMENT_BYTES
 /** The number of segments that are kept open for reading. */
 export const OPEN_SEGMENTS_MAX = 64
-/** The number of removed segments that can still be read. At most one is removed in `COMPACT_INTERVAL_MS`. */
-export const RETIRED_SEGMENTS_MAX = 4
 /** The number of bytes in one read when a whole segment is read. */
 export const SCAN_BYTES = 1 << 20
 
 /**
- * Blocks of this length or more have a file of their own. Smaller ones are rows of a segment, because creating,
- * renaming and syncing a file costs more than writing so few bytes.
+ * Blocks of this length or more are in segments of their own, whose rows are padded to whole pages. Padding would cost
+ * too much for smaller ones.
  */
 export const SMALL_BLOCK_BYTES_MAX = 64 << 10
-/** The number of block files that are written concurrently. */
-export const BLOCK_WRITES_MAX = 16
-/** The number of block files whose sizes are read concurrently. */
-export const SIZE_READS_MAX = 64
+/**
+ * Reads and writes past the page cache must be aligned to this in memory, in the file and in length. No file system
+ * requires a larger alignment.
+ */
+export const PAGE_BYTES = 4096
+/** The most buffers of `SLOT_BYTES` for reads and writes past the page cache, over all files. */
+export const SLOTS_MAX = 16
+/** Large enough that a block of the usual size needs only one read. */
+export const SLOT_BYTES: number = (1 << 20) + 2 * PAGE_BYTES
+/** Shorter reads go through the page cache. */
+export const PAST_CACHE_BYTES_MIN = 64 << 10
+/** A read that repeats one of the last reads goes through the page cache, because it may be repeated again. */
+export const RECENT_READS_MAX = 32
 /** A segment with a smaller live share than this is compacted. */
 export const COMPACT_BELOW = 0.5
+/** The same if the store is full, or takes more space than it may hold. */
+export const COMPACT_BELOW_IF_SHORT = 0.9
 /** The dead bytes that the last segment may have, if they are most of it, before another one begins. */
 export const WASTE_BYTES_MAX = 4 << 20
-/** The pause between compactions. */
+/** The pause after a round that found nothing to compact. */
 export const COMPACT_INTERVAL_MS = 30_000
+/** After a compaction the pause is at least this, and this many times as long as the compaction took. */
+export const COMPACT_PAUSE_MS = 1_000
+export const COMPACT_REST = 3
 
 /** Rows in one leaf check, and the pause between two checks. */
 export const LEAF_ROWS = 1024
@@ -106,6 +126,8 @@ export const ROW_FREED = 3
 export const ROW_CLAIM = 4
 /** A statement that is stamped too far ahead, and waits for its time. */
 export const ROW_EARLY = 5
+/** A block of at least `SMALL_BLOCK_BYTES_MAX`. Only these rows have a body, and only they are in segments of large blocks. */
+export const ROW_LARGE_BLOCK = 6
 /**
  * The types of rows whose order relative to each other does not matter: the projection of one reads and writes no row
  * of the index that another one does. Rows of any other type stay where they are. A freed row, for example, must stay

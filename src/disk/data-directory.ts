@@ -6,10 +6,11 @@ import { freeForStore } from './capacity.ts'
 import { CAPACITY_BYTES_MIN } from './constants.ts'
 import { FileMissingError, UnknownLayoutError } from './errors.ts'
 import { type Files, replaceFile } from './files.ts'
+import { LARGE_ROWS, SMALL_ROWS } from './segment-layout.ts'
 
 /** The name of the format file, which every data directory has. */
 export const FORMAT_FILE = 'format.json'
-const LAYOUT = 2
+const LAYOUT = 3
 const STORE_ID_BYTES = 16
 const DAMAGED =
   'the format file of the data directory is damaged: restore format.json from a backup, or give another --data-dir'
@@ -42,7 +43,7 @@ export async function openFormat(files: Files, chance: Chance, logger: Component
     log('found the format file of the data directory')
     return { ...parseFormat(text), isNew: false }
   }
-  if ((await files.list('segments')).length > 0)
+  if ([...(await files.list(SMALL_ROWS.folder)), ...(await files.list(LARGE_ROWS.folder))].length > 0)
     throw new UnknownLayoutError(
       'the data directory has lost its format file: restore format.json from a backup, or give another --data-dir'
     )

@@ -40,12 +40,20 @@ export interface Files {
   removeDirectory(path: string): Promise<void>
 
   /** Opens a file for reading at offsets. An open file can still be read after it was removed. */
-  openRead(path: string): Promise<ReadFile>
+  openRead(path: string, hints?: OpenHints): Promise<ReadFile>
   /** Opens a file for appending, and creates it if it is missing. */
-  openAppend(path: string): Promise<AppendFile>
+  openAppend(path: string, hints?: OpenHints): Promise<AppendFile>
 
   /** Returns the size of the file system in bytes, and the number of bytes that this user may still write. */
   space(): Promise<{ totalBytes: number; freeBytes: number }>
+}
+
+export interface OpenHints {
+  /**
+   * Read and write large pieces past the page cache, if the file system can do that, and if what is appended is a
+   * multiple of `PAGE_BYTES`.
+   */
+  isPastCache?: boolean
 }
 
 /** Bytes to write at one offset of a file. */
@@ -69,9 +77,10 @@ export interface AppendFile {
   /** The number of bytes in the file, including those that are not durable yet. */
   readonly size: number
   /**
-   * Appends at the end. After an error the file may hold a part of the bytes: call `truncate` before the next `append`.
+   * Appends at the end, one part after another. The caller must not change them before this has settled. After an error
+   * the file may hold some of the bytes: call `truncate` before the next `append`.
    */
-  append(bytes: Uint8Array): Promise<void>
+  append(parts: readonly Uint8Array[]): Promise<void>
   /** Makes everything that was appended or truncated durable. After an error none of it counts as durable. */
   sync(): Promise<void>
   /** Cuts the file to this many bytes. The next `append` begins there. */

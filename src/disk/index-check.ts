@@ -1,6 +1,6 @@
 import type { Damage } from './damage.ts'
 import { RowCorruptError } from './errors.ts'
-import { FIRST_CURSOR, type IndexCursor } from './index-cursor.ts'
+import { firstCursor, type IndexCursor } from './index-cursor.ts'
 import type { IndexDb } from './index-db.ts'
 import { type Cursor, isBefore } from './place.ts'
 import type { Projections } from './projections.ts'
@@ -18,36 +18,30 @@ export interface IndexCheckOptions {
 /** Compares rows of the segments with the index, because LevelDB may silently lose a row after a flipped bit. */
 export class IndexCheck {
   readonly #options: IndexCheckOptions
-  #isVerified = false
   /** The position at which the next leaf begins. */
-  #next: Cursor = FIRST_CURSOR
+  #next: Cursor
 
   constructor(options: IndexCheckOptions) {
     this.#options = options
-  }
-
-  /** True once every row has been compared with the index, and the index lacked none. Damaged rows do not count. */
-  get isVerified(): boolean {
-    return this.#isVerified
+    this.#next = firstCursor(options.segments.kind)
   }
 
   /**
-   * Compares the next leaf, which is the next `rowsMax` rows. After the last row it starts again at the first. Returns
-   * the number of rows that it compared, which is less than `rowsMax` when it has reached the end. Throws an
-   * `IndexCorruptError` at the first row that the index lacks.
+   * Compares the next leaf, which is the next `rowsMax` rows. Returns the number of rows that it compared, and whether it
+   * has reached the end. After that it starts again at the first row. Throws an `IndexCorruptError` at the first row that
+   * the index lacks. Damaged rows do not count.
    */
-  async checkLeaf(rowsMax: number): Promise<number> {
+  async checkLeaf(rowsMax: number): Promise<{ rows: number; isOver: boolean }> {
     const { segments, damage } = this.#options
     let checked = 0
     for await (const row of segments.scan(this.#next, at => damage.report(at))) {
-      if (checked === rowsMax) return checked
+      if (checked === rowsMax) return { rows: checked, isOver: false }
       this.#next = row.next
       checked++
       if (!row.isVoid) await this.assertIndexed(row)
     }
-    this.#next = FIRST_CURSOR
-    this.#isVerified = true
-    return checked
+    this.#next = firstCursor(segments.kind)
+    return { rows: checked, isOver: true }
   }
 
   /**

@@ -1,25 +1,22 @@
 import { type IndexDb, type IndexOp, indexKey } from './index-db.ts'
 import { type Cursor, decodeCursor, encodeCursor, isBefore } from './place.ts'
+import type { SegmentKind } from './segment-layout.ts'
 import type { Segments } from './segments.ts'
 import { TABLES } from './tables.ts'
 
-const CURSOR_KEY = indexKey(TABLES.meta, Buffer.from('cursor'))
-/** The position from which replay begins if the index has no cursor yet. */
-export const FIRST_CURSOR: Cursor = { segment: 1, offset: 0 }
-
 /**
- * Tracks the position before which every row is in the index. After a crash, replay begins there. The cursor does not
+ * Tracks the position in the segments of one kind before which every row is in the index. After a crash, replay begins there. The cursor does not
  * pass the start of the oldest write under way. A failed write holds it back as long as its rows could not be undone,
  * because some of them may be durable but not in the index.
  */
 export class IndexCursor {
-  readonly #segments: Pick<Segments, 'end'>
+  readonly #segments: Pick<Segments, 'end' | 'kind'>
   /** The positions at which the rows of each write under way may begin, oldest first. */
   readonly #underWay = new Set<Cursor>()
   /** The position at which the rows of the oldest failed write that is not undone yet may begin. */
   #held: Cursor | undefined
 
-  constructor(segments: Pick<Segments, 'end'>) {
+  constructor(segments: Pick<Segments, 'end' | 'kind'>) {
     this.#segments = segments
   }
 
@@ -57,14 +54,23 @@ export class IndexCursor {
 
   /** Returns the change that saves the position in the index. */
   saveOp(): IndexOp {
-    return { type: 'put', key: CURSOR_KEY, value: encodeCursor(this.position) }
+    return { type: 'put', key: cursorKey(this.#segments.kind), value: encodeCursor(this.position) }
   }
 }
 
-/** Reads the position that the last process with this index saved. */
-export async function readCursor(index: IndexDb): Promise<Cursor> {
-  const saved = await index.get(CURSOR_KEY)
-  return saved === undefined ? FIRST_CURSOR : decodeCursor(saved)
+/** The position at which the segments of a kind begin. */
+export function firstCursor({ base }: SegmentKind): Cursor {
+  return { segment: base + 1, offset: 0 }
+}
+
+/** Reads the position that the last process with this index saved, or returns the first if it saved none. */
+export async function readCursor(index: IndexDb, kind: SegmentKind): Promise<Cursor> {
+  const saved = await index.get(cursorKey(kind))
+  return saved === undefined ? firstCursor(kind) : decodeCursor(saved)
+}
+
+function cursorKey({ cursor }: SegmentKind): Uint8Array {
+  return indexKey(TABLES.meta, Buffer.from(cursor))
 }
 
 function earlier(a: Cursor, b: Cursor | undefined): Cursor {

@@ -1,5 +1,5 @@
 import { DiskError, NoSpaceError, ReadOnlyError } from './errors.ts'
-import type { AppendFile, FilePiece } from './files.ts'
+import type { AppendFile, FilePiece, OpenHints } from './files.ts'
 import { NodeFiles } from './node-files.ts'
 
 /** How the last write to the disk ended. */
@@ -34,15 +34,15 @@ export class MonitoredFiles extends NodeFiles {
     return this.#monitor(super.overwrite(path, pieces))
   }
 
-  override async openAppend(path: string): Promise<AppendFile> {
-    const file = await this.#monitor(super.openAppend(path))
+  override async openAppend(path: string, hints?: OpenHints): Promise<AppendFile> {
+    const file = await this.#monitor(super.openAppend(path, hints))
     let hasNewBytes = false
     return {
       get size() {
         return file.size
       },
-      append: async bytes => {
-        await this.#monitor(file.append(bytes))
+      append: async parts => {
+        await this.#monitor(file.append(parts))
         hasNewBytes = true
       },
       sync: async () => {

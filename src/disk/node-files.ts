@@ -2,19 +2,24 @@ import { constants, statSync } from 'node:fs'
 import { type FileHandle, open, readdir, rename, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { takeBuffer } from '../util/buffer-pool.ts'
-import { byteLengthOf } from '../util/bytes.ts'
-import { SMALL_BLOCK_BYTES_MAX } from './constants.ts'
-import { DirectFiles } from './direct-files.ts'
+import { byteLengthOf, concatBytes } from '../util/bytes.ts'
+import { DirectFile, DirectSlots, readInto, writeAll } from './direct-file.ts'
 import { asDiskError } from './errors.ts'
-import type { AppendFile, FilePiece, Files, ReadFile } from './files.ts'
+import type { AppendFile, FilePiece, Files, OpenHints, ReadFile } from './files.ts'
 import { makeFolders } from './make-folders.ts'
 
 const FILE_MODE = 0o600
 
+interface OpenToWrite {
+  handle: FileHandle
+  write(parts: readonly Uint8Array[], at: number): Promise<void>
+  close(): Promise<void>
+}
+
 /** The files of the operating system below one folder. */
 export class NodeFiles implements Files {
   readonly #root: string
-  readonly #direct = new DirectFiles()
+  readonly #slots = new DirectSlots()
   // Windows has no way to sync a folder. SPEC.md describes what is weaker there.
   readonly namesAreDurable = process.platform !== 'win32'
 
@@ -70,8 +75,6 @@ export class NodeFiles implements Files {
 
   async writeNew(path: string, parts: readonly Uint8Array[]): Promise<void> {
     await guarded(async () => {
-      const isLarge = byteLengthOf(parts) >= SMALL_BLOCK_BYTES_MAX
-      if (isLarge && (await this.#direct.write(this.#at(path), parts, FILE_MODE))) return
       const handle = await open(this.#at(path), 'wx', FILE_MODE)
       try {
         for (const part of parts) await writeAll(handle, part)
@@ -106,7 +109,14 @@ export class NodeFiles implements Files {
     return guarded(() => rm(this.#at(path), { force: true, recursive: true }))
   }
 
-  async openRead(path: string): Promise<ReadFile> {
+  async openRead(path: string, { isPastCache = false }: OpenHints = {}): Promise<ReadFile> {
+    if (isPastCache) {
+      const file = await guarded(() => DirectFile.open(this.#at(path), constants.O_RDONLY, { slots: this.#slots }))
+      return {
+        read: (offset, length) => guarded(() => file.read(offset, length)),
+        close: () => guarded(() => file.close())
+      }
+    }
     const handle = await guarded(() => open(this.#at(path), 'r'))
     return {
       read: (offset, length) =>
@@ -118,24 +128,24 @@ export class NodeFiles implements Files {
     }
   }
 
-  async openAppend(path: string): Promise<AppendFile> {
-    const handle = await guarded(() => open(this.#at(path), 'a+', FILE_MODE))
+  async openAppend(path: string, { isPastCache = false }: OpenHints = {}): Promise<AppendFile> {
+    const { handle, write, close } = await guarded(() => this.#openToWrite(path, isPastCache))
     let size: number
     try {
       size = (await guarded(() => handle.stat())).size
     } catch (error) {
       // The original error is thrown. An error of `close` would add nothing to it.
-      await handle.close().catch(() => {})
+      await close().catch(() => {})
       throw error
     }
     return {
       get size() {
         return size
       },
-      append: bytes =>
+      append: parts =>
         guarded(async () => {
-          await writeAll(handle, bytes)
-          size += bytes.byteLength
+          await write(parts, size)
+          size += byteLengthOf(parts)
         }),
       sync: () => guarded(() => handle.datasync()),
       truncate: length =>
@@ -143,8 +153,18 @@ export class NodeFiles implements Files {
           await handle.truncate(length)
           size = length
         }),
-      close: () => guarded(() => handle.close())
+      close: () => guarded(close)
     }
+  }
+
+  async #openToWrite(path: string, isPastCache: boolean): Promise<OpenToWrite> {
+    const flags = constants.O_RDWR | constants.O_CREAT
+    if (isPastCache) {
+      const file = await DirectFile.open(this.#at(path), flags, { slots: this.#slots, mode: FILE_MODE })
+      return { handle: file.handle, write: (parts, at) => file.write(parts, at), close: () => file.close() }
+    }
+    const handle = await open(this.#at(path), flags, FILE_MODE)
+    return { handle, write: (parts, at) => writeAll(handle, concatBytes(...parts), at), close: () => handle.close() }
   }
 
   async space(): Promise<{ totalBytes: number; freeBytes: number }> {
@@ -154,29 +174,6 @@ export class NodeFiles implements Files {
 
   #at(path: string): string {
     return join(this.#root, path)
-  }
-}
-
-/**
- * Fills the buffer from the file. Returns the number of bytes that it read, which is smaller if the file ends earlier.
- */
-async function readInto(handle: FileHandle, buffer: Uint8Array, offset: number): Promise<number> {
-  let filled = 0
-  while (filled < buffer.byteLength) {
-    const { bytesRead } = await handle.read(buffer, filled, buffer.byteLength - filled, offset + filled)
-    if (bytesRead === 0) break
-    filled += bytesRead
-  }
-  return filled
-}
-
-/** Writes all bytes, at the current end of the file or at `offset`. */
-async function writeAll(handle: FileHandle, bytes: Uint8Array, offset?: number): Promise<void> {
-  let written = 0
-  while (written < bytes.byteLength) {
-    const at = offset === undefined ? null : offset + written
-    const { bytesWritten } = await handle.write(bytes, written, bytes.byteLength - written, at)
-    written += bytesWritten
   }
 }
 

@@ -9,15 +9,10 @@ export const FIRST_START = 'first-start'
 /** The files that a first start writes before it is over, apart from those of the lock, by folder. */
 const FILES: ReadonlyArray<readonly [folder: RegExp, name: RegExp]> = [
   [/^$/, /^((format\.json|keystore|candidate|index\.doubt|ports\.json|api\.json|api-port)(\.new)?|reserve|probe)$/],
-  [/^segments$/, /^\d{8}\.seg$/],
-  [/^index$/, /^(\d+\.(log|ldb|sst|dbtmp)|MANIFEST-\d+|CURRENT|LOCK|LOG|LOG\.old)$/],
-  [/^blocks\/tmp$/, /^[0-9a-f]{24}$/],
-  [/^blocks\/[0-9a-f]{2}$/, /^[0-9a-f]{68}$/]
+  [/^(segments|blocks)$/, /^\d{8}\.seg$/],
+  [/^index$/, /^(\d+\.(log|ldb|sst|dbtmp)|MANIFEST-\d+|CURRENT|LOCK|LOG|LOG\.old)$/]
 ]
-const FOLDERS: ReadonlyArray<readonly [folder: RegExp, name: RegExp]> = [
-  [/^$/, /^(segments|index|blocks)$/],
-  [/^blocks$/, /^(tmp|[0-9a-f]{2})$/]
-]
+const FOLDERS: ReadonlyArray<readonly [folder: RegExp, name: RegExp]> = [[/^$/, /^(segments|index|blocks)$/]]
 /**
  * The files of the lock, and the mark of a first start. A process that is killed right after its start leaves only
  * these.

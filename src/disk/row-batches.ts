@@ -14,14 +14,15 @@ export async function* withoutVoid(
 
 /**
  * Groups rows into batches of one type. A batch has at most `rowsMax` rows, and those that are in memory together have
- * little more than `bytesMax` bytes. Puts of small files write a block, a claim and a statement in turn, so rows of
+ * little more than `bytesMax` bytes, as `bytesOf` counts them. Puts of small files write a block, a claim and a statement in turn, so rows of
  * `ROWS_IN_ANY_ORDER` are put together with later ones of their type. Payloads are copied, so a batch remains valid
  * after the next one is read.
  */
 export async function* rowBatches(
   rows: AsyncIterable<PlacedRow>,
   rowsMax: number,
-  bytesMax: number
+  bytesMax: number,
+  bytesOf: (row: PlacedRow) => number = ({ payload }) => payload.byteLength
 ): AsyncGenerator<PlacedRow[]> {
   const batches = new Map<number, PlacedRow[]>()
   let bytes = 0
@@ -34,7 +35,7 @@ export async function* rowBatches(
     const batch = batches.get(row.type) ?? []
     batches.set(row.type, batch)
     batch.push({ ...row, payload: Buffer.from(row.payload) })
-    bytes += row.payload.byteLength
+    bytes += bytesOf(row)
   }
   yield* batches.values()
 }

@@ -1,5 +1,5 @@
 import { Batcher } from '../util/batcher.ts'
-import { Limiter } from '../util/limiter.ts'
+import type { Limiter } from '../util/limiter.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { NoSpaceError } from './errors.ts'
 import type { IndexCursor } from './index-cursor.ts'
@@ -18,13 +18,18 @@ export interface RowWriterOptions {
   cursor: IndexCursor
   usage: SegmentUsage
   refused: RefusedRows
+  /**
+   * A write takes one slot, and a move takes all, so that nothing is written between the check that a row is live and
+   * its move.
+   */
+  gate: Limiter
   /** Frees some space on a full disk. Resolves to true if it did, so that a write is worth another attempt. */
   makeRoom: () => Promise<boolean>
   log: Logger
 }
 
 /** More slots than there can ever be concurrent writes. A move takes all of them. */
-const WRITES_MAX = 2 ** 31
+export const WRITES_MAX: number = 2 ** 31
 
 /**
  * Makes rows durable and waits until they are in the index. A write that fails is undone before its error is thrown. If
@@ -33,21 +38,24 @@ const WRITES_MAX = 2 ** 31
 export class RowWriter {
   readonly #options: RowWriterOptions
   readonly #writes = new Set<Promise<unknown>>()
-  /**
-   * A write takes one slot, and a move takes all, so that nothing is written between the check that a row is live and
-   * its move.
-   */
-  readonly #gate = new Limiter(WRITES_MAX)
 
   constructor(options: RowWriterOptions) {
     this.#options = options
   }
 
-  /** Makes rows of one type durable and indexed. Returns their places. After an error none of them counts. */
-  async write(type: number, payloads: readonly Uint8Array[]): Promise<Place[]> {
+  /**
+   * Makes rows of one type durable and indexed. Returns their places. After an error none of them counts. `bodies` are
+   * the bodies of the rows, if they have any.
+   */
+  write(type: number, payloads: readonly Uint8Array[], bodies?: readonly Uint8Array[]): Promise<Place[]> {
+    return this.change(() => this.#write(type, payloads, bodies))
+  }
+
+  /** Runs a change while no other one runs `alone`. */
+  async change<T>(work: () => Promise<T>): Promise<T> {
     // This is checked before the gate, because a write would wait there while the index is opened again.
     this.#options.index.assertWritable()
-    const writing = this.#gate.run(() => this.#write(type, payloads))
+    const writing = this.#options.gate.run(work)
     this.#writes.add(writing)
     try {
       return await writing
@@ -58,9 +66,9 @@ export class RowWriter {
 
   /** Runs `work` while no other write is under way. `work` must write with the function that is passed to it. */
   async alone(work: (write: RowWriter['write']) => Promise<void>, signal?: AbortSignal): Promise<void> {
-    const release = await this.#gate.acquire(WRITES_MAX, signal)
+    const release = await this.#options.gate.acquire(WRITES_MAX, signal)
     try {
-      await work((type, payloads) => this.#write(type, payloads))
+      await work((type, payloads, bodies) => this.#write(type, payloads, bodies))
     } finally {
       release()
     }
@@ -73,24 +81,24 @@ export class RowWriter {
     await this.#savings.settled()
   }
 
-  async #write(type: number, payloads: readonly Uint8Array[]): Promise<Place[]> {
+  async #write(type: number, payloads: readonly Uint8Array[], bodies?: readonly Uint8Array[]): Promise<Place[]> {
     // The index may have failed since the first check, and a move makes no such check.
     this.#options.index.assertWritable()
     try {
-      return await this.#writeOnce(type, payloads)
+      return await this.#writeOnce(type, payloads, bodies)
     } catch (error) {
       const { index, makeRoom, log } = this.#options
       log('could not write rows of type %d (%d): %s', type, payloads.length, reasonOf(error))
       // If it was the index that found no space, it has to be opened again first.
       if (!(error instanceof NoSpaceError && index.state === 'open' && (await makeRoom()))) throw error
     }
-    return this.#writeOnce(type, payloads)
+    return this.#writeOnce(type, payloads, bodies)
   }
 
-  async #writeOnce(type: number, payloads: readonly Uint8Array[]): Promise<Place[]> {
+  async #writeOnce(type: number, payloads: readonly Uint8Array[], bodies?: readonly Uint8Array[]): Promise<Place[]> {
     const { segments, projections, cursor, refused } = this.#options
     const from = segments.end
-    const appending = segments.append(payloads.map(payload => ({ type, payload })))
+    const appending = segments.append(payloads.map((payload, i) => ({ type, payload, body: bodies?.[i] })))
     cursor.begin(from)
     let rows: StoredRow[] = []
     try {

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib'
 import { concatBytes, u32be } from '../util/bytes.ts'
-import { ROW_BYTES_MAX } from './constants.ts'
+import { LARGE_ROW_BYTES_MAX, MULTIHASH_BYTES, ROW_BYTES_MAX, ROW_LARGE_BLOCK } from './constants.ts'
 import type { FilePiece } from './files.ts'
 import type { Cursor, Place } from './place.ts'
 
@@ -11,10 +11,17 @@ import type { Cursor, Place } from './place.ts'
 export interface Row {
   type: number
   payload: Uint8Array
+  /**
+   * Bytes that follow the payload and that the checksum does not cover, because the payload is their hash. Only a large
+   * block has a body, and hashing it a second time would cost more than writing it.
+   */
+  body?: Uint8Array | undefined
 }
 
 /** A row as a codec reads it. */
-export interface ParsedRow extends Row {
+export interface ParsedRow extends Pick<Row, 'type' | 'payload'> {
+  /** The bytes of the payload and the body together. */
+  length: number
   /** The checksum that the row was written with. It stays the same if the row is made void. */
   checksum: number
   /** True if the write of this row was refused after it had become durable. Such a row does not count. */
@@ -27,6 +34,8 @@ export interface PlacedRow extends ParsedRow {
   /** Where the row after it begins. */
   next: Cursor
 }
+
+type Sized = Pick<ParsedRow, 'type' | 'payload' | 'length'>
 
 export const ROW_HEADER_BYTES = 13
 /** Row type of the footer that closes a segment. All other types, up to 126, belong to the callers. */
@@ -42,8 +51,8 @@ const TYPE_OFFSET = 8
 export const ROW_MAGIC: Uint8Array = Uint8Array.of(0xdf, 0x5e, 0x6a, 0x01)
 
 /**
- * Encodes and decodes rows. The bytes of one row are: magic (4) ‖ length of the payload (4) ‖ type (1) ‖ checksum (4) ‖
- * payload.
+ * Encodes and decodes rows. The bytes of one row are: magic (4) ‖ length of payload and body (4) ‖ type (1) ‖ checksum
+ * (4) ‖ payload ‖ body.
  *
  * The checksum, a CRC-32, also covers the store id and the row's own place. A peer chooses the payload, and may put
  * bytes into it that look like rows. If the header before that payload were damaged or torn, a search for the next row
@@ -58,10 +67,14 @@ export class RowCodec {
   }
 
   /** Returns the header that precedes the payload of a row at this place, and the checksum that the header contains. */
-  header({ type, payload }: Row, at: Cursor): { header: Uint8Array; checksum: number } {
+  header(row: Row, at: Cursor): { header: Uint8Array; checksum: number } {
+    return this.#header({ ...row, length: rowLength(row) }, at)
+  }
+
+  #header({ type, payload, length }: Sized, at: Cursor): { header: Uint8Array; checksum: number } {
     const header = Buffer.allocUnsafe(ROW_HEADER_BYTES)
     header.set(ROW_MAGIC, 0)
-    header.writeUInt32BE(payload.byteLength, 4)
+    header.writeUInt32BE(length, 4)
     header.writeUInt8(type, 8)
     const checksum = this.#checksum(header.subarray(4, 9), payload, at)
     header.writeUInt32BE(checksum, 9)
@@ -69,32 +82,42 @@ export class RowCodec {
   }
 
   /** Returns the bytes that make the row at this place void, and where in its segment they must be written. */
-  void({ type, payload }: Row, at: Cursor): FilePiece {
-    const { header } = this.header({ type: type | VOID_BIT, payload }, at)
+  void(row: Sized, at: Cursor): FilePiece {
+    const { header } = this.#header({ ...row, type: row.type | VOID_BIT }, at)
     return { offset: at.offset + TYPE_OFFSET, bytes: header.subarray(TYPE_OFFSET) }
   }
 
-  /** Returns the row that begins at `offset` of `bytes`, or undefined if there is no valid row for this place. */
+  /**
+   * Returns the row that begins at `offset` of `bytes`, or undefined if there is no valid row for this place. A body need
+   * not be in `bytes`.
+   */
   parse(bytes: Uint8Array, offset: number, at: Cursor): ParsedRow | undefined {
     const start = offset + ROW_HEADER_BYTES
     if (start > bytes.byteLength || !ROW_MAGIC.every((byte, i) => bytes[offset + i] === byte)) return undefined
     const view = new DataView(bytes.buffer, bytes.byteOffset + offset, ROW_HEADER_BYTES)
     const length = view.getUint32(4)
-    if (length > ROW_BYTES_MAX || start + length > bytes.byteLength) return undefined
-    const payload = bytes.subarray(start, start + length)
+    const type = view.getUint8(TYPE_OFFSET)
+    const hasBody = (type & ~VOID_BIT) === ROW_LARGE_BLOCK
+    const end = start + (hasBody ? Math.min(length, MULTIHASH_BYTES) : length)
+    if (length > (hasBody ? LARGE_ROW_BYTES_MAX : ROW_BYTES_MAX) || end > bytes.byteLength) return undefined
+    const payload = bytes.subarray(start, end)
     const checksum = this.#checksum(bytes.subarray(offset + 4, offset + 9), payload, at)
     if (checksum !== view.getUint32(9)) return undefined
-    const type = view.getUint8(TYPE_OFFSET)
-    if (type === FOOTER || (type & VOID_BIT) === 0) return { type, payload, checksum, isVoid: false }
+    if (type === FOOTER || (type & VOID_BIT) === 0) return { type, payload, length, checksum, isVoid: false }
     // The checksum of the segment was computed when the row was written. It must not change now.
-    const row = { type: type & ~VOID_BIT, payload }
-    return { ...row, checksum: this.header(row, at).checksum, isVoid: true }
+    const row = { type: type & ~VOID_BIT, payload, length }
+    return { ...row, checksum: this.#header(row, at).checksum, isVoid: true }
   }
 
   #checksum(lengthAndType: Uint8Array, payload: Uint8Array, { segment, offset }: Cursor): number {
     const place = concatBytes(u32be(segment), u32be(offset), lengthAndType)
     return crc32(payload, crc32(place, this.#seed))
   }
+}
+
+/** Returns the bytes of the payload and the body of a row together. */
+export function rowLength({ payload, body }: Row): number {
+  return payload.byteLength + (body?.byteLength ?? 0)
 }
 
 /**

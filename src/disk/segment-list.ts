@@ -1,19 +1,26 @@
 import type { Cursor } from './place.ts'
-import { SEGMENT_HEADER_BYTES } from './segment-layout.ts'
+import { headerBytes, type SegmentKind } from './segment-layout.ts'
 
-/** The segments that exist, and the number of durable bytes of each. */
+/** The segments of one kind that exist, and the number of durable bytes of each. */
 export class SegmentList {
+  readonly #kind: SegmentKind
   readonly #sizes = new Map<number, number>()
-  #last = 0
+  #last: number
 
-  /** The highest number that a segment has had; 0 before the first. It is never reused. */
+  constructor(kind: SegmentKind) {
+    this.#kind = kind
+    this.#last = kind.base
+  }
+
+  /** The highest number that a segment has had; the base of its kind before the first. It is never reused. */
   get last(): number {
     return this.#last
   }
 
   /** The end of the segments: the next row is written at this position or later. Every row before it is durable. */
   get end(): Cursor {
-    return { segment: Math.max(1, this.#last), offset: this.#sizes.get(this.#last) ?? SEGMENT_HEADER_BYTES }
+    const segment = Math.max(this.#kind.base + 1, this.#last)
+    return { segment, offset: this.#sizes.get(this.#last) ?? headerBytes(this.#kind) }
   }
 
   /** The number of durable bytes in all segments together. */
@@ -30,7 +37,7 @@ export class SegmentList {
 
   /** Segments that are longer than a header, oldest first. */
   get withRows(): number[] {
-    return this.all.filter(segment => this.sizeOf(segment) > SEGMENT_HEADER_BYTES)
+    return this.all.filter(segment => this.sizeOf(segment) > headerBytes(this.#kind))
   }
 
   has(segment: number): boolean {

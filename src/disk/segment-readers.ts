@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache'
 import { type Logger, reasonOf } from '../util/logger.ts'
-import { OPEN_SEGMENTS_MAX, RETIRED_SEGMENTS_MAX } from './constants.ts'
+import { OPEN_SEGMENTS_MAX } from './constants.ts'
 import type { Files, ReadFile } from './files.ts'
-import { segmentPath } from './segment-layout.ts'
+import { kindOf, segmentPath } from './segment-layout.ts'
 
 /** An open file. It is closed once it has been dropped and no read is under way. */
 interface Reader {
@@ -12,7 +12,7 @@ interface Reader {
 }
 
 /**
- * Keeps two groups of segments open for reading: those used most recently and those removed most recently. A caller
+ * Keeps two groups of segments open for reading: those used most recently and those removed since `forgetRetired`. A caller
  * gets the place of a row from the index shortly before it reads the row. If a compaction moves the row in between,
  * reading the old place must not fail.
  */
@@ -49,25 +49,30 @@ export class SegmentReaders {
 
   /** Makes sure that a segment that is about to be removed can still be read for a while. */
   async retire(segment: number): Promise<void> {
-    const reader = { file: this.#files.openRead(segmentPath(segment)), users: 0, isDropped: false }
+    const reader = this.#reader(segment)
     await reader.file
     this.#open.delete(segment)
     this.#retired.set(segment, reader)
-    for (const [oldest, reader] of this.#retired) {
-      if (this.#retired.size <= RETIRED_SEGMENTS_MAX) return
-      this.#retired.delete(oldest)
-      this.#drop(reader)
-    }
   }
 
-  close(): void {
-    this.#open.clear()
+  /** Closes the segments that were removed, so that the disk has their space again. */
+  forgetRetired(): void {
     for (const reader of this.#retired.values()) this.#drop(reader)
     this.#retired.clear()
   }
 
+  close(): void {
+    this.#open.clear()
+    this.forgetRetired()
+  }
+
+  #reader(segment: number): Reader {
+    const { isPastCache } = kindOf(segment)
+    return { file: this.#files.openRead(segmentPath(segment), { isPastCache }), users: 0, isDropped: false }
+  }
+
   #openNow(segment: number): Reader {
-    const reader = { file: this.#files.openRead(segmentPath(segment)), users: 0, isDropped: false }
+    const reader = this.#reader(segment)
     this.#open.set(segment, reader)
     // The caller gets the error. The next caller opens the file again.
     reader.file.catch(() => this.#open.delete(segment))

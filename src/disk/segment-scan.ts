@@ -1,7 +1,8 @@
 import { asBuffer } from '../util/bytes.ts'
-import { ROW_BYTES_MAX, SCAN_BYTES } from './constants.ts'
+import { MULTIHASH_BYTES, PAGE_BYTES, ROW_BYTES_MAX, SCAN_BYTES } from './constants.ts'
 import type { Cursor } from './place.ts'
 import { type PlacedRow, ROW_HEADER_BYTES, ROW_MAGIC, type RowCodec } from './row.ts'
+import { kindOf, rowBytes, type SegmentKind } from './segment-layout.ts'
 
 export interface ScanOptions {
   segment: number
@@ -14,7 +15,10 @@ export interface ScanOptions {
   onDamage?: ((at: Cursor) => void) | undefined
 }
 
-/** Reads the rows of a segment in order, in large pieces. A payload is valid until the caller asks for the next row. */
+/**
+ * Reads the rows of a segment in order, in large pieces. In a segment of large blocks it reads only the first page of
+ * each row, which has everything but the body. A payload is valid until the caller asks for the next row.
+ */
 export async function* scanRows({
   segment,
   start,
@@ -23,6 +27,10 @@ export async function* scanRows({
   read,
   onDamage
 }: ScanOptions): AsyncGenerator<PlacedRow> {
+  const kind = kindOf(segment)
+  const [pieceBytes, neededBytes] = kind.isPastCache
+    ? [PAGE_BYTES, ROW_HEADER_BYTES + MULTIHASH_BYTES]
+    : [SCAN_BYTES, ROW_HEADER_BYTES + ROW_BYTES_MAX]
   let end = knownEnd
   let piece: Buffer = Buffer.alloc(0)
   let base = start
@@ -30,32 +38,34 @@ export async function* scanRows({
   let isInDamage = false
   while (offset < end) {
     const pieceEnd = base + piece.byteLength
-    if (offset + ROW_HEADER_BYTES + ROW_BYTES_MAX > pieceEnd && pieceEnd < end) {
+    if (offset + neededBytes > pieceEnd && pieceEnd < end) {
       base = offset
-      const length = Math.min(SCAN_BYTES, end - base)
+      const length = Math.min(pieceBytes, end - base)
       piece = asBuffer(await read(base, length))
       // The file has become shorter since it was opened.
       if (piece.byteLength < length) end = base + piece.byteLength
     }
     if (offset >= end) break
     const row = codec.parse(piece, offset - base, { segment, offset })
-    if (row === undefined) {
+    const next = offset + rowBytes(kind, row?.length ?? 0)
+    if (row === undefined || next > end) {
       if (!isInDamage) onDamage?.({ segment, offset })
       isInDamage = true
-      offset = nextMagic(piece, offset - base + 1) + base
+      offset = nextMagic(piece, offset - base + 1, kind) + base
       continue
     }
     isInDamage = false
-    const place = { segment, offset, length: row.payload.byteLength }
-    offset += ROW_HEADER_BYTES + row.payload.byteLength
+    const place = { segment, offset, length: row.length }
+    offset = next
     yield { ...row, place, next: { segment, offset } }
   }
   if (end < knownEnd && !isInDamage) onDamage?.({ segment, offset: end })
 }
 
 // Returns the offset at which the next row may begin. This is the next magic, or an offset near the end of the piece,
-// because the piece may end within a magic.
-function nextMagic(piece: Buffer, from: number): number {
+// because the piece may end within a magic. A row of a large block begins a page.
+function nextMagic(piece: Buffer, from: number, { unitBytes }: SegmentKind): number {
+  if (unitBytes > 1) return Math.ceil(from / unitBytes) * unitBytes
   const next = piece.indexOf(ROW_MAGIC, from)
   return next >= 0 ? next : Math.max(from, piece.byteLength - ROW_MAGIC.byteLength + 1)
 }

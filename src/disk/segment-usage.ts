@@ -2,8 +2,7 @@ import { concatBytes, NO_BYTES, u32be } from '../util/bytes.ts'
 import { IndexCorruptError } from './errors.ts'
 import { type IndexDb, type IndexOp, indexKey } from './index-db.ts'
 import type { Place } from './place.ts'
-import { ROW_HEADER_BYTES } from './row.ts'
-import { SEGMENT_OVERHEAD_BYTES } from './segment-layout.ts'
+import { kindOf, overheadBytes, rowBytes } from './segment-layout.ts'
 import type { Segments } from './segments.ts'
 import { TABLES } from './tables.ts'
 
@@ -18,7 +17,7 @@ export interface SegmentUsageOptions {
   segments: Segments
 }
 
-/** The facts that the index holds about each segment: whether it has rows, and how many of its bytes are dead. */
+/** The facts that the index holds about each segment of one kind: whether it has rows, and how many of its bytes are dead. */
 export class SegmentUsage {
   readonly #index: IndexDb
   readonly #segments: Segments
@@ -41,11 +40,13 @@ export class SegmentUsage {
     this.#listed.clear()
     this.#deadBytes.clear()
     for await (const { key } of this.#index.range(SEGMENT_ROWS)) {
-      this.#listed.add(Buffer.from(key).readUInt32BE(SEGMENT_ROWS.byteLength))
+      const segment = Buffer.from(key).readUInt32BE(SEGMENT_ROWS.byteLength)
+      if (this.#isOurs(segment)) this.#listed.add(segment)
     }
     this.#assertNoneIsGone()
     for await (const { key, value } of this.#index.range(DEAD_TABLE)) {
       const segment = Buffer.from(key).readUInt32BE(DEAD_TABLE.byteLength)
+      if (!this.#isOurs(segment)) continue
       if (this.#segments.has(segment)) this.#deadBytes.set(segment, Number(Buffer.from(value).readBigUInt64BE()))
       else stale.push({ type: 'del', key })
     }
@@ -66,12 +67,12 @@ export class SegmentUsage {
 
   /** The share of a segment's bytes that something still needs. */
   liveShare(segment: number, bytes: number): number {
-    const liveBytes = bytes - SEGMENT_OVERHEAD_BYTES - (this.#deadBytes.get(segment) ?? 0)
+    const liveBytes = bytes - overheadBytes(this.#segments.kind) - (this.#deadBytes.get(segment) ?? 0)
     return liveBytes / bytes
   }
 
   /**
-   * Counts the rows at these places as dead. Returns the index changes that record this. If their batch fails, some
+   * Counts the rows at these places as dead, as far as they are in segments of this kind. Returns the index changes that record this. If their batch fails, some
    * live rows count as dead until `load`. Until then the capacity counts too few bytes. Compaction loses nothing,
    * because it asks the index for each row.
    */
@@ -79,7 +80,7 @@ export class SegmentUsage {
     const touched = new Set<number>()
     for (const { segment, length } of places) {
       if (!this.#segments.has(segment)) continue
-      this.#deadBytes.set(segment, (this.#deadBytes.get(segment) ?? 0) + ROW_HEADER_BYTES + length)
+      this.#deadBytes.set(segment, (this.#deadBytes.get(segment) ?? 0) + rowBytes(this.#segments.kind, length))
       touched.add(segment)
     }
     return this.#deadOps(touched)
@@ -111,6 +112,10 @@ export class SegmentUsage {
   async removed(segment: number): Promise<void> {
     this.#deadBytes.delete(segment)
     await this.#index.batch([{ type: 'del', key: deadKey(segment) }])
+  }
+
+  #isOurs(segment: number): boolean {
+    return kindOf(segment) === this.#segments.kind
   }
 
   #assertNoneIsGone(): void {

@@ -1,19 +1,20 @@
 import { Batcher } from '../util/batcher.ts'
-import { byteLengthOf, concatBytes } from '../util/bytes.ts'
+import { byteLengthOf } from '../util/bytes.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { pushAll } from '../util/push-all.ts'
 import { type AbandonedSegments, footerOf, type Unfinished } from './abandoned-segments.ts'
-import { COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, ROW_BYTES_MAX } from './constants.ts'
+import { COMMIT_BYTES_MAX, COMMIT_ROWS_MAX, LARGE_ROW_BYTES_MAX, ROW_BYTES_MAX } from './constants.ts'
 import { DiskError } from './errors.ts'
 import type { AppendFile, Files } from './files.ts'
 import type { Place } from './place.ts'
-import { FOOTER, type PlacedRow, ROW_HEADER_BYTES, type Row, type RowCodec, SegmentChecksum } from './row.ts'
-import { SEGMENT_HEADER_BYTES, SEGMENTS_FOLDER, segmentPath } from './segment-layout.ts'
+import { FOOTER, type PlacedRow, ROW_HEADER_BYTES, type Row, type RowCodec, rowLength, SegmentChecksum } from './row.ts'
+import { headerBytes, paddingAfter, rowBytes, type SegmentKind, segmentPath } from './segment-layout.ts'
 import type { SegmentList } from './segment-list.ts'
 import type { VoidRows } from './void-rows.ts'
 
 export interface SegmentWriterOptions {
   files: Files
+  kind: SegmentKind
   list: SegmentList
   abandoned: AbandonedSegments
   voids: VoidRows
@@ -40,7 +41,7 @@ export class SegmentWriter {
   readonly #commits = new Batcher<Row[], Place[]>(groups => this.#commit(groups), {
     itemsMax: COMMIT_ROWS_MAX,
     bytesMax: COMMIT_BYTES_MAX,
-    sizeOf: rows => rows.reduce((sum, row) => sum + row.payload.byteLength + ROW_HEADER_BYTES, 0)
+    sizeOf: rows => rows.reduce((sum, row) => sum + rowLength(row) + ROW_HEADER_BYTES, 0)
   })
   #current: OpenSegment | undefined
   /** True if the next commit begins another segment. */
@@ -50,30 +51,47 @@ export class SegmentWriter {
     this.#options = options
   }
 
-  /** Opens the last segment for more rows. `rows` are the rows that it already has. Cuts off a torn end. */
-  async resume(segment: number, rows: AsyncIterable<PlacedRow>): Promise<void> {
-    const { files, list, log } = this.#options
-    let size = SEGMENT_HEADER_BYTES
+  /**
+   * Opens the last segment for more rows. `rows` are the rows that it already has, and `isWhole` says whether the body of
+   * one is whole too. Cuts off a torn end. Torn rows before a whole one are made void.
+   */
+  async resume(
+    segment: number,
+    rows: AsyncIterable<PlacedRow>,
+    isWhole: (row: PlacedRow) => Promise<boolean>
+  ): Promise<void> {
+    const { kind, list, voids, log } = this.#options
+    let size = headerBytes(kind)
     let isClosed = false
     const checksum = new SegmentChecksum()
+    const torn: Place[] = []
+    let sinceWhole: PlacedRow[] = []
     for await (const row of rows) {
+      sinceWhole.push(row)
+      if (!(await isWhole(row))) continue
       size = row.next.offset
       isClosed = row.type === FOOTER
+      for (const before of sinceWhole) {
+        if (before !== row) torn.push(before.place)
+        if (before.type !== FOOTER) checksum.add(before.checksum)
+      }
+      sinceWhole = []
       if (isClosed) break
-      checksum.add(row.checksum)
     }
-    const file = await files.openAppend(segmentPath(segment))
+    const file = await this.#openAppend(segment)
     try {
       if (file.size > size) {
         log('cutting off a torn end of segment %d; bytes: %d', segment, file.size - size)
         await file.truncate(size)
       }
       await file.sync()
+      list.resize(segment, size)
+      await voids.add(torn)
+      await this.#undoPending()
     } catch (error) {
       await this.#closeQuietly(file)
       throw error
     }
-    list.resize(segment, size)
     if (isClosed) await file.close()
     else this.#current = { segment, file, size, checksum }
   }
@@ -82,15 +100,17 @@ export class SegmentWriter {
    * Makes rows durable, in this order and next to each other unless a segment ends in between. Returns their places.
    */
   append(rows: Row[]): Promise<Place[]> {
-    for (const { payload } of rows) {
-      if (payload.byteLength > ROW_BYTES_MAX) throw new RangeError(`a row has at most ${ROW_BYTES_MAX} bytes`)
+    for (const row of rows) {
+      const bytesMax = row.body === undefined ? ROW_BYTES_MAX : LARGE_ROW_BYTES_MAX
+      if (rowLength(row) > bytesMax) throw new RangeError(`a row has at most ${bytesMax} bytes`)
     }
     return this.#commits.add(rows)
   }
 
-  /** Lets the next commit begin another segment, although the last one is not full. */
-  endSoon(): void {
+  /** Begins another segment, although the last one is not full. */
+  async endLast(): Promise<void> {
     this.#endsSoon = true
+    await this.append([])
   }
 
   /** Tries again to undo failed writes that the disk refused to undo before. Does not throw. */
@@ -117,15 +137,15 @@ export class SegmentWriter {
 
   /** Writes the rows. Adds to `durable` the places that became durable in segments before the last one. */
   async #write(groups: Row[][], durable: Place[]): Promise<Place[][]> {
-    const { codec, segmentBytes } = this.#options
+    const { codec, kind, segmentBytes } = this.#options
     const places: Place[][] = []
     let open = await this.#writable()
-    if (this.#endsSoon && open.size > SEGMENT_HEADER_BYTES) {
+    if (this.#endsSoon && open.size > headerBytes(this.#options.kind)) {
       await this.#finish(open)
       open = await this.#writable()
     }
     this.#endsSoon = false
-    let staged = new StagedRows(open)
+    let staged = new StagedRows(open, kind)
     for (const rows of groups) {
       const group: Place[] = []
       for (const row of rows) {
@@ -134,7 +154,7 @@ export class SegmentWriter {
           pushAll(durable, staged.places)
           await this.#finish(open)
           open = await this.#writable()
-          staged = new StagedRows(open)
+          staged = new StagedRows(open, kind)
         }
         group.push(staged.add(row, codec))
       }
@@ -150,7 +170,7 @@ export class SegmentWriter {
 
   async #append(open: OpenSegment, parts: readonly Uint8Array[], checksum: SegmentChecksum): Promise<void> {
     try {
-      await open.file.append(concatBytes(...parts))
+      await open.file.append(parts)
       await open.file.sync()
     } catch (error) {
       this.#current = undefined
@@ -178,21 +198,22 @@ export class SegmentWriter {
     await abandoned.finishAll()
     const segment = list.last + 1
     const file = await this.#create(segment)
-    list.add(segment, SEGMENT_HEADER_BYTES)
-    this.#current = { segment, file, size: SEGMENT_HEADER_BYTES, checksum: new SegmentChecksum() }
+    const size = file.size
+    list.add(segment, size)
+    this.#current = { segment, file, size, checksum: new SegmentChecksum() }
     await abandoned.discardEmpty()
     return this.#current
   }
 
   async #create(segment: number): Promise<AppendFile> {
-    const { files, header, log } = this.#options
+    const { files, kind, header, log } = this.#options
     const path = segmentPath(segment)
     await files.remove(path)
-    const file = await files.openAppend(path)
+    const file = await this.#openAppend(segment)
     try {
-      await file.append(header)
+      await file.append([header])
       await file.sync()
-      await files.syncDirectory(SEGMENTS_FOLDER)
+      await files.syncDirectory(kind.folder)
     } catch (error) {
       await this.#closeQuietly(file)
       await files
@@ -202,6 +223,11 @@ export class SegmentWriter {
     }
     log('began segment %d', segment)
     return file
+  }
+
+  #openAppend(segment: number): Promise<AppendFile> {
+    const { files, kind } = this.#options
+    return files.openAppend(segmentPath(segment), { isPastCache: kind.isPastCache })
   }
 
   /** Throws as long as rows of an earlier write that failed may still come back at the next start. */
@@ -235,22 +261,27 @@ class StagedRows {
   readonly places: Place[] = []
   readonly checksum: SegmentChecksum
   readonly #segment: number
+  readonly #kind: SegmentKind
   /** Where the next row will begin. */
   offset: number
 
-  constructor({ segment, size, checksum }: Unfinished) {
+  constructor({ segment, size, checksum }: Unfinished, kind: SegmentKind) {
     this.#segment = segment
+    this.#kind = kind
     this.offset = size
     this.checksum = checksum.copy()
   }
 
   add(row: Row, codec: RowCodec): Place {
-    const place = { segment: this.#segment, offset: this.offset, length: row.payload.byteLength }
+    const length = rowLength(row)
+    const place = { segment: this.#segment, offset: this.offset, length }
     const { header, checksum } = codec.header(row, place)
     this.parts.push(header, row.payload)
+    if (row.body !== undefined) this.parts.push(row.body)
+    if (this.#kind.unitBytes > 1) this.parts.push(paddingAfter(this.#kind, ROW_HEADER_BYTES + length))
     this.places.push(place)
     this.checksum.add(checksum)
-    this.offset += ROW_HEADER_BYTES + row.payload.byteLength
+    this.offset += rowBytes(this.#kind, length)
     return place
   }
 }

@@ -1,12 +1,14 @@
-import { concatBytes, equalBytes } from '../util/bytes.ts'
+import { cidOfMultihash, verifyBlock } from '../format/cid.ts'
+import { returnBuffer } from '../util/buffer-pool.ts'
+import { equalBytes } from '../util/bytes.ts'
 import type { ComponentLogger } from '../util/logger.ts'
 import { AbandonedSegments } from './abandoned-segments.ts'
-import { SEGMENT_BYTES } from './constants.ts'
+import { MULTIHASH_BYTES, ROW_LARGE_BLOCK } from './constants.ts'
 import { RowCorruptError, UnknownLayoutError } from './errors.ts'
 import type { Files } from './files.ts'
-import type { Cursor, Place } from './place.ts'
+import { type Cursor, isBefore, type Place } from './place.ts'
 import { FOOTER, type PlacedRow, ROW_HEADER_BYTES, type Row, RowCodec, SegmentChecksum } from './row.ts'
-import { SEGMENT_HEADER_BYTES, SEGMENT_MAGIC, SEGMENTS_FOLDER, segmentOf, segmentPath } from './segment-layout.ts'
+import { headerBytes, type SegmentKind, SMALL_ROWS, segmentHeader, segmentOf, segmentPath } from './segment-layout.ts'
 import { SegmentList } from './segment-list.ts'
 import { SegmentReaders } from './segment-readers.ts'
 import { scanRows } from './segment-scan.ts'
@@ -18,12 +20,14 @@ export interface SegmentsOptions {
   /** 16 bytes that distinguish this store from any other. Nobody outside may know them. */
   storeId: Uint8Array
   logger: ComponentLogger
+  /** Statements, claims and small blocks if left out. */
+  kind?: SegmentKind
   /** Tests use smaller segments. */
   segmentBytes?: number
 }
 
 /**
- * Append-only files of rows, each row with a checksum: statements, claims and small blocks. A row is acknowledged only
+ * The segments of one kind: append-only files of rows, each row with a checksum. A row is acknowledged only
  * when it is durable. After a crash the last segment may end in a torn row, which `open` cuts off. A row of a write that
  * was under way at a crash may be in the segment nevertheless. A row of a write that has failed is undone before the
  * error is thrown, so no start counts it.
@@ -32,41 +36,50 @@ export interface SegmentsOptions {
  * finishes those that a failed write left without a footer, and `VoidRows` undoes rows that are durable.
  */
 export class Segments {
+  readonly kind: SegmentKind
   readonly #files: Files
   readonly #header: Uint8Array
   readonly #codec: RowCodec
-  readonly #list = new SegmentList()
+  readonly #list: SegmentList
   readonly #readers: SegmentReaders
   readonly #abandoned: AbandonedSegments
   readonly #voids: VoidRows
   readonly #writer: SegmentWriter
   readonly #damage: Cursor[] = []
 
-  constructor({ files, storeId, logger, segmentBytes = SEGMENT_BYTES }: SegmentsOptions) {
+  constructor({ files, storeId, logger, kind = SMALL_ROWS, segmentBytes = kind.segmentBytes }: SegmentsOptions) {
     const log = logger.forComponent('dfs:disk:segments')
+    this.kind = kind
     this.#files = files
-    this.#header = concatBytes(SEGMENT_MAGIC, storeId)
+    this.#header = segmentHeader(kind, storeId)
+    this.#list = new SegmentList(kind)
     this.#codec = new RowCodec(storeId)
     this.#readers = new SegmentReaders(files, log)
     const parts = { files, list: this.#list, codec: this.#codec, log }
     this.#abandoned = new AbandonedSegments({ ...parts, readers: this.#readers })
     this.#voids = new VoidRows(parts)
     const undo = { abandoned: this.#abandoned, voids: this.#voids }
-    this.#writer = new SegmentWriter({ ...parts, ...undo, header: this.#header, segmentBytes })
+    this.#writer = new SegmentWriter({ ...parts, ...undo, kind, header: this.#header, segmentBytes })
   }
 
-  /** Lists the segments, checks that they belong to this store, and cuts a torn row off the last one. */
-  async open(): Promise<void> {
-    await this.#files.makeDirectory(SEGMENTS_FOLDER)
+  /**
+   * Lists the segments, checks that they belong to this store, and cuts a torn row off the last one. The bodies of rows
+   * before `durableUntil` are not read, because they were durable once.
+   */
+  async open(durableUntil?: Cursor): Promise<void> {
+    const { folder, base } = this.kind
+    await this.#files.makeDirectory(folder)
     await this.#files.syncDirectory('')
-    const names = await this.#files.list(SEGMENTS_FOLDER)
-    const segments = names.map(segmentOf).filter(segment => segment !== undefined)
+    const names = await this.#files.list(folder)
+    const segments = names.map(name => segmentOf(this.kind, name)).filter(segment => segment !== undefined)
     segments.sort((a, b) => a - b)
     for (const segment of segments) await this.#openOne(segment, segment === segments.at(-1))
     const { last } = this.#list
-    if (last > 0) await this.#writer.resume(last, this.#rowsOf(last, SEGMENT_HEADER_BYTES))
+    const isWhole = async (row: PlacedRow): Promise<boolean> =>
+      (durableUntil !== undefined && isBefore(row.place, durableUntil)) || this.#hasWholeBody(row)
+    if (last > base) await this.#writer.resume(last, this.#rowsOf(last, headerBytes(this.kind)), isWhole)
     // A killed process may have left names unsynced. From here on they count as durable, so they are synced now.
-    await this.#files.syncDirectory(SEGMENTS_FOLDER)
+    await this.#files.syncDirectory(folder)
   }
 
   async close(): Promise<void> {
@@ -113,9 +126,9 @@ export class Segments {
     return { segment: last, bytes: this.#list.sizeOf(last) }
   }
 
-  /** Lets the next rows begin another segment, so that the last one can be compacted. */
-  endSoon(): void {
-    this.#writer.endSoon()
+  /** Ends the last segment and begins another one, so that the last one can be compacted. */
+  async endLast(): Promise<void> {
+    await this.#writer.endLast()
   }
 
   /**
@@ -143,21 +156,27 @@ export class Segments {
     return this.#writer.retryUndo()
   }
 
-  /** Returns the row at a place. Throws a `RowCorruptError` if it does not match its checksum, or is void. */
+  /** Returns the row at a place, without its body. Throws a `RowCorruptError` if it does not match its checksum, or is void. */
   async read({ segment, offset, length }: Place): Promise<Row> {
     const bytes = await this.#readers.read(segment, offset, ROW_HEADER_BYTES + length)
     const row = this.#codec.parse(bytes, 0, { segment, offset })
-    if (row === undefined || row.isVoid || row.payload.byteLength !== length)
+    if (row === undefined || row.isVoid || row.length !== length)
       throw new RowCorruptError(`the row in segment ${segment} at offset ${offset} does not match its checksum`)
     return row
   }
 
   /**
-   * Returns the payload at a place exactly as it is on the disk, even if it is damaged or cut short. This is for
-   * callers that have a better check.
+   * Returns the payload and body at a place exactly as they are on the disk, except the first `skipBytes`, even if they
+   * are damaged or cut short. This is for callers that have a better check.
    */
-  readUnchecked({ segment, offset, length }: Place): Promise<Uint8Array> {
-    return this.#readers.read(segment, offset + ROW_HEADER_BYTES, length)
+  readUnchecked({ segment, offset, length }: Place, skipBytes = 0): Promise<Uint8Array> {
+    return this.#readers.read(segment, offset + ROW_HEADER_BYTES + skipBytes, length - skipBytes)
+  }
+
+  /** Returns false if the file of a segment has become too short for the row at this place. Reads nothing. */
+  async isLongEnough({ segment, offset, length }: Place): Promise<boolean> {
+    const bytes = await this.#files.size(segmentPath(segment))
+    return bytes !== undefined && offset + ROW_HEADER_BYTES + length <= bytes
   }
 
   /**
@@ -174,7 +193,7 @@ export class Segments {
 
   /** Reads the rows of one segment from an offset on, like `scan`. */
   async *scanSegment(segment: number, offset = 0, onDamage?: (at: Cursor) => void): AsyncGenerator<PlacedRow> {
-    const start = Math.max(offset, SEGMENT_HEADER_BYTES)
+    const start = Math.max(offset, headerBytes(this.kind))
     const checksum = new SegmentChecksum()
     let isClosed = false
     let isDamaged = false
@@ -187,7 +206,7 @@ export class Segments {
       if (row.type === FOOTER) {
         isClosed = true
         // The footer counts all rows of the segment, so it can be compared only if all of them were read.
-        const isWhole = start > SEGMENT_HEADER_BYTES || equalBytes(row.payload, checksum.payload)
+        const isWhole = start > headerBytes(this.kind) || equalBytes(row.payload, checksum.payload)
         if (!isWhole && !isDamaged) onDamage?.(row.place)
         break
       }
@@ -201,20 +220,25 @@ export class Segments {
     if (needsFooter && !isClosed && !isDamaged && this.has(segment)) onDamage?.(end)
   }
 
-  /** Removes a segment in which nothing is needed any more. Its rows can still be read for a while. */
+  /** Removes a segment in which nothing is needed any more. Its rows can still be read until `forgetRemoved`. */
   async remove(segment: number): Promise<void> {
     if (segment === this.#list.last) throw new RangeError('the last segment cannot be removed')
     await this.#readers.retire(segment)
     this.#list.remove(segment)
     this.#abandoned.forget(segment)
     await this.#files.remove(segmentPath(segment))
-    await this.#files.syncDirectory(SEGMENTS_FOLDER)
+    await this.#files.syncDirectory(this.kind.folder)
+  }
+
+  /** Returns the space of removed segments to the disk. From now on they cannot be read. */
+  forgetRemoved(): void {
+    this.#readers.forgetRetired()
   }
 
   async #openOne(segment: number, isLast: boolean): Promise<void> {
     const size = (await this.#files.size(segmentPath(segment))) ?? 0
-    const hasHeader = equalBytes(await this.#readers.read(segment, 0, SEGMENT_HEADER_BYTES), this.#header)
-    if (hasHeader || size > SEGMENT_HEADER_BYTES) {
+    const hasHeader = equalBytes(await this.#readers.read(segment, 0, this.#header.byteLength), this.#header)
+    if (hasHeader || size > this.#header.byteLength) {
       this.#list.add(segment, size)
       if (hasHeader) return
       // If the header is damaged but a row has a checksum that is valid in this store, the segment is ours.
@@ -232,8 +256,17 @@ export class Segments {
   }
 
   async #hasRow(segment: number): Promise<boolean> {
-    for await (const _ of this.#rowsOf(segment, SEGMENT_HEADER_BYTES)) return true
+    for await (const _ of this.#rowsOf(segment, headerBytes(this.kind))) return true
     return false
+  }
+
+  /** Returns true unless the row has a body that is not what its name says, as after a torn write. */
+  async #hasWholeBody({ type, isVoid, payload, place }: PlacedRow): Promise<boolean> {
+    if (type !== ROW_LARGE_BLOCK || isVoid) return true
+    const body = await this.readUnchecked(place, MULTIHASH_BYTES)
+    const isWhole = verifyBlock(cidOfMultihash(payload), body)
+    returnBuffer(body)
+    return isWhole
   }
 
   #rowsOf(segment: number, start: number, onDamage?: (at: Cursor) => void): AsyncGenerator<PlacedRow> {

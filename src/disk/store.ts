@@ -1,20 +1,17 @@
+import { Limiter } from '../util/limiter.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
-import { Compaction } from './compaction.ts'
-import { LEAF_ROWS, PROJECT_ROWS_MAX, REPLAY_BYTES_MAX } from './constants.ts'
+import { pushAll } from '../util/push-all.ts'
+import { LEAF_ROWS, ROW_LARGE_BLOCK } from './constants.ts'
 import { Damage } from './damage.ts'
-import { DiskError, FileMissingError, IndexCorruptError } from './errors.ts'
-import { IndexCheck } from './index-check.ts'
-import { IndexCursor, readCursor } from './index-cursor.ts'
+import { DiskError, FileMissingError } from './errors.ts'
 import type { IndexDb, IndexOp } from './index-db.ts'
 import { adoptIndex, closedOp, doubtOps, openedOps, wasClosed } from './index-marks.ts'
-import { type Cursor, isBefore, type Place } from './place.ts'
+import type { Cursor, Place } from './place.ts'
 import { Projections } from './projections.ts'
-import { RefusedRows } from './refused-rows.ts'
-import type { PlacedRow } from './row.ts'
-import { rowBatches, withoutVoid } from './row-batches.ts'
+import { RowLog } from './row-log.ts'
 import type { RowProjection } from './row-projection.ts'
-import { RowWriter } from './row-writer.ts'
-import { SegmentUsage } from './segment-usage.ts'
+import { WRITES_MAX } from './row-writer.ts'
+import { kindOf, LARGE_ROWS } from './segment-layout.ts'
 import type { Segments } from './segments.ts'
 
 /** The findings of opening the store. */
@@ -34,6 +31,7 @@ export interface OpenReport {
 
 export interface StoreOptions {
   segments: Segments
+  largeSegments: Segments
   index: IndexDb
   storeId: Uint8Array
   logger: ComponentLogger
@@ -47,8 +45,9 @@ export interface StoreOptions {
  * Durable rows, and an index of them. `write` resolves when its rows are both durable and indexed. After a crash,
  * `open` reads again the rows that are not in the index, so no acknowledged row is ever lost.
  *
- * This class opens and closes the store, and delegates the rest: `RowWriter` writes, `Compaction` frees the space of
- * dead rows, `IndexCheck` looks for rows that the index has lost. Each of them owns its own state.
+ * There are two logs of rows: one of large blocks, and one of everything else. This class opens and closes both, and
+ * delegates the rest: `RowWriter` writes, `Compaction` frees the space of dead rows, `IndexCheck` looks for rows that the
+ * index has lost. Each of them owns its own state.
  */
 export class Store {
   readonly segments: Segments
@@ -56,40 +55,35 @@ export class Store {
   readonly #storeId: Uint8Array
   readonly #log: Logger
   readonly #projections = new Projections()
-  readonly #cursor: IndexCursor
-  readonly #usage: SegmentUsage
-  readonly #damage: Damage
+  readonly #small: RowLog
+  readonly #large: RowLog
   readonly #damageListeners: Array<(at: Cursor) => void> = []
-  readonly #refused: RefusedRows
-  readonly #writer: RowWriter
-  readonly #check: IndexCheck
-  readonly #compaction: Compaction
+  /** The logs that the leaf check still has to go through, the next one first. */
+  #unchecked: readonly RowLog[]
+  #isVerified = false
 
-  constructor({ segments, index, storeId, logger, onDamage = () => {}, ...options }: StoreOptions) {
+  constructor({ segments, largeSegments, index, storeId, logger, onDamage = () => {}, ...options }: StoreOptions) {
     this.segments = segments
     this.index = index
     this.#storeId = storeId
     this.#log = logger.forComponent('dfs:disk:store')
-    this.#cursor = new IndexCursor(segments)
-    this.#usage = new SegmentUsage({ index, segments })
-    this.#damage = new Damage(this.#log, onDamage, at => {
+    const damage = new Damage(this.#log, onDamage, at => {
       for (const listener of this.#damageListeners) listener(at)
     })
     const parts = {
-      segments,
       index,
       projections: this.#projections,
-      cursor: this.#cursor,
-      usage: this.#usage,
-      damage: this.#damage,
-      log: this.#log
+      damage,
+      // Both logs share one gate, because a large block is freed without a row.
+      gate: new Limiter(WRITES_MAX),
+      log: this.#log,
+      compactionLog: logger.forComponent('dfs:disk:compaction')
     }
-    this.#refused = new RefusedRows(parts)
-    const { makeRoom = async () => false } = options
-    this.#writer = new RowWriter({ ...parts, refused: this.#refused, makeRoom })
-    this.#check = new IndexCheck(parts)
-    const log = logger.forComponent('dfs:disk:compaction')
-    this.#compaction = new Compaction({ ...parts, log, check: this.#check, writer: this.#writer })
+    const noRoom = async (): Promise<boolean> => false
+    this.#small = new RowLog({ ...parts, segments, makeRoom: options.makeRoom ?? noRoom })
+    // The reserve is not for blocks.
+    this.#large = new RowLog({ ...parts, segments: largeSegments, makeRoom: noRoom })
+    this.#unchecked = this.#logs
   }
 
   /**
@@ -123,12 +117,14 @@ export class Store {
 
   /** Waits for the writes under way, and closes the store. Writes that are still waiting for their commit fail. */
   async close(): Promise<void> {
-    await this.segments.close()
-    await this.#writer.settled()
-    await this.#retryUndo()
-    const ops = [this.#cursor.saveOp(), ...this.#usage.allDeadOps()]
+    for (const { segments } of this.#logs) await segments.close()
+    for (const log of this.#logs) {
+      await log.writer.settled()
+      await log.retryUndo()
+    }
+    const ops = this.#logs.flatMap(({ cursor, usage }) => [cursor.saveOp(), ...usage.allDeadOps()])
     // Rows of a failed write may still be on the disk. The next start must look for them, as it does after a crash.
-    if (!this.#cursor.isHeld) ops.push(closedOp())
+    if (!this.#isHeld) ops.push(closedOp())
     await this.index
       .batch(ops, { sync: true })
       // If this fails, the next start assumes a crash and reads the tail again.
@@ -139,10 +135,16 @@ export class Store {
 
   /**
    * Makes rows of one type durable and indexed. Returns their places. After an error none of the rows counts, now or
-   * after a restart. `SPEC.md`, "Undo", says where that cannot be promised.
+   * after a restart. `SPEC.md`, "Undo", says where that cannot be promised. `bodies` are those of large blocks.
    */
-  write(type: number, payloads: readonly Uint8Array[]): Promise<Place[]> {
-    return this.#writer.write(type, payloads)
+  write(type: number, payloads: readonly Uint8Array[], bodies?: readonly Uint8Array[]): Promise<Place[]> {
+    const { writer } = type === ROW_LARGE_BLOCK ? this.#large : this.#small
+    return writer.write(type, payloads, bodies)
+  }
+
+  /** Runs a change of the index that needs no row, while no row is moved. */
+  change<T>(work: () => Promise<T>): Promise<T> {
+    return this.#large.writer.change(work)
   }
 
   /**
@@ -152,21 +154,25 @@ export class Store {
    * if the index lacks a batch or holds a row that was refused.
    */
   async reopenIndex(signal?: AbortSignal): Promise<void> {
-    await this.#writer.alone(async () => {
-      await this.#retryUndo()
-      if (this.#cursor.isHeld)
-        throw new DiskError('the disk refuses to undo an earlier write: the system log may say why')
+    await this.#small.writer.alone(async () => {
+      for (const log of this.#logs) await log.retryUndo()
+      if (this.#isHeld) throw new DiskError('the disk refuses to undo an earlier write: the system log may say why')
       await this.index.reopen(async write => {
-        const refused = await this.#refused.assertNotIndexed()
-        const stale = await this.#usage.load()
-        await write([...stale, ...this.#usage.markDead(refused), ...this.#positionOps()])
+        const ops: IndexOp[] = []
+        for (const log of this.#logs) pushAll(ops, await log.reopenOps())
+        await write(ops)
       })
     }, signal)
   }
 
+  /** The bytes of all segments, with their dead rows. */
+  get diskBytes(): number {
+    return this.#logs.reduce((sum, { segments }) => sum + segments.bytes, 0)
+  }
+
   /** The bytes of all rows that are not dead. */
   get rowBytes(): number {
-    return Math.max(0, this.segments.bytes - this.#usage.deadBytes)
+    return this.#logs.reduce((sum, { segments, usage }) => sum + Math.max(0, segments.bytes - usage.deadBytes), 0)
   }
 
   /** Returns the payload at a place. Throws a `RowCorruptError` if the row is damaged. */
@@ -174,98 +180,94 @@ export class Store {
     return (await this.#orCorrupt(this.segments.read(place))).payload
   }
 
-  /** Like `read`, but without the check: the bytes of a damaged row are returned as they are, and may be short. */
-  readUnchecked(place: Place): Promise<Uint8Array> {
-    return this.#orCorrupt(this.segments.readUnchecked(place))
+  /**
+   * Like `read`, but without the check and the first `skipBytes`: the bytes of a damaged row are returned as they are,
+   * and may be short.
+   */
+  readUnchecked(place: Place, skipBytes?: number): Promise<Uint8Array> {
+    return this.#orCorrupt(this.#logOf(place).segments.readUnchecked(place, skipBytes))
+  }
+
+  /** Returns false if the file of a segment has become too short for the row at this place. Reads nothing. */
+  isLongEnough(place: Place): Promise<boolean> {
+    return this.#logOf(place).segments.isLongEnough(place)
   }
 
   /** Counts the rows at these places as dead, so that compaction can free them. Returns the changes for the index. */
   markDead(places: readonly Place[]): IndexOp[] {
-    return this.#usage.markDead(places)
+    return this.#logs.flatMap(({ usage }) => usage.markDead(places))
   }
 
   /** Returns the closed segments whose live share is less than `below`, lowest share first. */
   compactable(below: number): number[] {
-    return this.#compaction.candidates(below)
+    return this.#logs
+      .flatMap(({ compaction }) => compaction.candidates(below))
+      .sort((a, b) => a.live - b.live)
+      .map(({ segment }) => segment)
   }
 
-  /** Lets the last segment end if most of it is dead, so that it can be compacted. */
-  endWasteful(below: number): void {
-    this.#compaction.endWasteful(below)
+  /** Ends the last segment of each log if most of it is dead, so that it can be compacted. */
+  async endWasteful(below: number): Promise<void> {
+    for (const { compaction } of this.#logs) await compaction.endWasteful(below)
   }
 
   /** Frees the space of a segment's dead rows. See `Compaction.compact` for the segments that are not removed. */
   compact(segment: number, signal?: AbortSignal): Promise<void> {
-    return this.#compaction.compact(segment, signal)
+    return this.#logOf({ segment }).compaction.compact(segment, signal)
+  }
+
+  /** Returns the space of segments that were compacted to the disk. From now on they cannot be read. */
+  forgetCompacted(): void {
+    for (const { segments } of this.#logs) segments.forgetRemoved()
   }
 
   /**
    * Compares the next rows with the index. Returns the number of rows that it compared, which is less than `rowsMax`
    * once it has reached the end. The next call then starts again at the first row.
    */
-  checkLeaf(rowsMax: number = LEAF_ROWS): Promise<number> {
-    return this.#check.checkLeaf(rowsMax)
+  async checkLeaf(rowsMax: number = LEAF_ROWS): Promise<number> {
+    let checked = 0
+    while (this.#unchecked.length > 0) {
+      const { rows, isOver } = await (this.#unchecked[0] as RowLog).check.checkLeaf(rowsMax - checked)
+      checked += rows
+      if (!isOver) return checked
+      this.#unchecked = this.#unchecked.slice(1)
+    }
+    this.#unchecked = this.#logs
+    this.#isVerified = true
+    return checked
   }
 
   /** True once every row has been compared with the index since the start, and the index lacked none. */
   get isVerified(): boolean {
-    return this.#check.isVerified
+    return this.#isVerified
+  }
+
+  get #logs(): readonly RowLog[] {
+    return [this.#small, this.#large]
+  }
+
+  get #isHeld(): boolean {
+    return this.#logs.some(({ cursor }) => cursor.isHeld)
+  }
+
+  #logOf({ segment }: Pick<Cursor, 'segment'>): RowLog {
+    return kindOf(segment) === LARGE_ROWS ? this.#large : this.#small
   }
 
   async #open(): Promise<OpenReport> {
     const isBuilt = await adoptIndex(this.index, this.#storeId)
-    const cursor = await readCursor(this.index)
-    // The index refers to rows that are gone. New rows would get the places of those rows, and the index would not
-    // notice.
-    if (isBefore(this.segments.end, cursor))
-      throw new IndexCorruptError('the index is ahead of the segments', { damagedStretches: 1 })
-    const stale = await this.#usage.load()
     const wasClean = await wasClosed(this.index)
-    const { replayedRows, damagedStretches, voidPlaces } = await this.#replay(cursor)
+    const found = [await this.#small.replay(), await this.#large.replay()]
+    const replayedRows = found.reduce((sum, replay) => sum + replay.replayedRows, 0)
+    const damagedStretches = found.reduce((sum, replay) => sum + replay.damagedStretches, 0)
     // A damaged row may have been one that the index does not have yet.
     const doubt = damagedStretches > 0 ? await doubtOps(this.index) : []
     // This batch is synced. If it were lost, the next start would mistake a crash for a proper end.
-    const ops = [...stale, ...openedOps(), ...this.#usage.markDead(voidPlaces), ...this.#positionOps(), ...doubt]
+    const ops = [...openedOps(), ...found.flatMap(replay => replay.ops), ...doubt]
     await this.index.batch(ops, { sync: true })
-    return {
-      rebuilt: !isBuilt,
-      wasClean,
-      replayedRows,
-      damagedStretches: damagedStretches + this.segments.damage.length
-    }
-  }
-
-  /** Returns the changes that save how far the index has come, and which segments it needs. */
-  #positionOps(): IndexOp[] {
-    const listed = this.segments.segmentsWithRows().flatMap(segment => this.#usage.listOps(segment))
-    return [this.#cursor.saveOp(), ...listed]
-  }
-
-  async #retryUndo(): Promise<void> {
-    await this.segments.retryUndo()
-    if (this.segments.isUndone) this.#cursor.release()
-  }
-
-  async #replay(
-    from: Cursor
-  ): Promise<{ replayedRows: number; damagedStretches: number; voidPlaces: readonly Place[] }> {
-    const voidPlaces: Place[] = []
-    let replayedRows = 0
-    let damagedStretches = 0
-    const rows = this.segments.scan(from, at => {
-      damagedStretches++
-      this.#damage.note(at)
-    })
-    // A failed batch may have reached the index although its rows are void.
-    const valid = withoutVoid(rows, async row => {
-      await this.#refused.assertDead(row)
-      voidPlaces.push(row.place)
-    })
-    for await (const batch of rowBatches(valid, PROJECT_ROWS_MAX, REPLAY_BYTES_MAX)) {
-      await this.#projections.get((batch[0] as PlacedRow).type)?.project(batch, true)
-      replayedRows += batch.length
-    }
-    return { replayedRows, damagedStretches, voidPlaces }
+    const damagedSegments = this.#logs.reduce((sum, { segments }) => sum + segments.damage.length, 0)
+    return { rebuilt: !isBuilt, wasClean, replayedRows, damagedStretches: damagedStretches + damagedSegments }
   }
 
   #logOpened({ rebuilt, wasClean, replayedRows, damagedStretches }: OpenReport): void {

@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import { returnBuffer } from '../util/buffer-pool.ts'
 import type { Chunk } from './chunker.ts'
-import { nameBlock, RAW } from './cid.ts'
+import { type BlockCid, nameBlock, RAW } from './cid.ts'
 import { SEAL_OVERHEAD_BYTES } from './constants.ts'
 import { FormatError } from './errors.ts'
 import { ManifestBuilder, type NodeCodec, type SealedBlock } from './manifest.ts'
@@ -43,6 +43,17 @@ export function sealFile(options: SealFileOptions): (chunks: AsyncIterable<Chunk
       }
     }
   }
+}
+
+/** Seals a file of one chunk, as `sealFile` does. Returns its only block, which is its root. */
+export function sealSmall(
+  { subkey, salt = NO_SALT }: Pick<SealFileOptions, 'subkey' | 'salt'>,
+  text: Uint8Array
+): { cid: BlockCid; bytes: Uint8Array; key: Uint8Array } {
+  const buffer = new Uint8Array(paddedChunkLength(text.byteLength))
+  buffer.set(text)
+  const { bytes, key } = seal(subkey, padChunk({ buffer, length: text.byteLength }), { label: 'chunk', salt })
+  return { cid: nameBlock(bytes, RAW), bytes, key }
 }
 
 /** Adds the remaining nodes. The last block is the root: the only chunk, or a node. */

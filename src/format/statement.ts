@@ -1,7 +1,7 @@
 import { createPublicKey, hash, type KeyObject, sign, verify } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
-import { concatBytes, toHex, utf8 } from '../util/bytes.ts'
-import { decodeCanonical, encodeCanonical } from './canonical.ts'
+import { asBuffer, concatBytes, toHex, utf8 } from '../util/bytes.ts'
+import { decodeCanonical, decodeOwn, encodeCanonical } from './canonical.ts'
 import { STATEMENT_BYTES_MAX, STATEMENT_VERSION } from './constants.ts'
 import { FormatError } from './errors.ts'
 import { type Fields, isKind, KINDS, type Kind } from './kinds.ts'
@@ -73,9 +73,14 @@ export function signStatement<K extends Kind>(kind: K, fields: Fields<K>, option
   const own = fieldsOf(kind, withoutUndefined(fields)) as Fields<K>
   const name = { kind, v: STATEMENT_VERSION }
   const rest = { ...own, ...envelopeOf(name, hlc, grant) }
-  const sig = sign(null, signedBytes(name, network, encodeCanonical(rest)), key)
-  const bytes = encodeCanonical({ ...rest, sig })
+  // The signature takes the place of the zeros, so that all of it is encoded only once.
+  let bytes = encodeCanonical({ ...rest, sig: NO_SIGNATURE })
   assertSize(bytes)
+  const at = signatureAt(bytes, NO_SIGNATURE)
+  const signed = at === undefined ? encodeCanonical(rest) : withoutSignature(bytes, at)
+  const sig = sign(null, signedBytes(name, network, signed), key)
+  if (at === undefined) bytes = encodeCanonical({ ...rest, sig })
+  else bytes.set(sig, at + SIGNATURE_HEAD.byteLength)
   return { id: hash('sha256', bytes, 'buffer'), bytes, kind, hlc, grant: grant ?? null, fields: own, sig }
 }
 
@@ -121,10 +126,40 @@ export interface Signature {
 
 /** Returns the signature of a statement, as `verifySignature` checks it: made by this author, for this network. */
 export function signatureOf(statement: SomeStatement, network: Uint8Array, author: Uint8Array): Signature {
-  const { hlc, grant, fields, sig } = statement
-  const { kind, v } = nameOf(statement)
-  const rest = { ...fields, ...envelopeOf({ kind, v }, hlc, grant ?? undefined) }
-  return { key: author, data: signedBytes({ kind, v }, network, encodeCanonical(rest)), sig }
+  const { bytes, sig } = statement
+  const at = signatureAt(bytes, sig)
+  const signed = at === undefined ? encodeCanonical(withoutSig(decodeOwn(bytes))) : withoutSignature(bytes, at)
+  return { key: author, data: signedBytes(nameOf(statement), network, signed), sig }
+}
+
+/** The key `sig` and the head of 64 bytes, in dag-cbor. */
+const SIGNATURE_HEAD = Uint8Array.of(0x63, 0x73, 0x69, 0x67, 0x58, 0x40)
+const NO_SIGNATURE = new Uint8Array(64)
+
+/**
+ * Returns where the signature and its key are among the canonical bytes of a statement. Returns undefined if the same
+ * bytes occur elsewhere too, or if the map has so many fields that its head is longer than a byte.
+ */
+function signatureAt(bytes: Uint8Array, sig: Uint8Array): number | undefined {
+  const buffer = asBuffer(bytes)
+  const entry = concatBytes(SIGNATURE_HEAD, sig)
+  const at = buffer.indexOf(entry)
+  const count = (bytes[0] as number) - MAP_HEAD
+  return count > 1 && count < 24 && at > 0 && buffer.indexOf(entry, at + 1) === -1 ? at : undefined
+}
+
+/** The first byte of an empty map, in dag-cbor. That of a small map is greater by the number of its fields. */
+const MAP_HEAD = 0xa0
+
+/** Returns the canonical bytes of a statement without its signature, which is what the signature is about. */
+function withoutSignature(bytes: Uint8Array, at: number): Uint8Array {
+  const end = at + SIGNATURE_HEAD.byteLength + NO_SIGNATURE.byteLength
+  return concatBytes(Uint8Array.of((bytes[0] as number) - 1), bytes.subarray(1, at), bytes.subarray(end))
+}
+
+function withoutSig(statement: unknown): Record<string, unknown> {
+  const { sig: _sig, ...rest } = statement as Record<string, unknown>
+  return rest
 }
 
 /** Returns true if the key made the signature. The check runs on a thread of libuv's pool. */

@@ -1,4 +1,4 @@
-import type { VersionEnd } from '../catalog/author.ts'
+import type { Author, VersionEnd } from '../catalog/author.ts'
 import type { Records } from '../catalog/change.ts'
 import type { PastDirectory, PastPlace } from '../catalog/past/past.ts'
 import type { Version } from '../catalog/versions/versions.ts'
@@ -17,21 +17,24 @@ export interface EndInit {
   recursive: boolean
   signal: AbortSignal | undefined
   onAppended: (records: Records, entries: number) => Promise<void>
+  /** Returns true for an entry that needs no look, because the caller has just deleted it with the same end. */
+  isDone?: ReturnType<Author['isOfRemoval']>
 }
 
 /**
  * Purges the files that are deleted already, at a place and below it, or cancels purges of them that wait. Signs nothing
  * about a file whose versions this would not change. Returns the number of files.
  */
-export async function endPast(fs: Context, { place, ends, recursive, signal, onAppended }: EndInit): Promise<number> {
+export async function endPast(fs: Context, init: EndInit): Promise<number> {
+  const { ends, recursive, signal, onAppended } = init
   let count = 0
-  for await (const ids of batchesOf(filesToEnd(fs, place, { ends, recursive }), ENDED_AT_ONCE)) {
+  for await (const ids of batchesOf(filesToEnd(fs, init), ENDED_AT_ONCE)) {
     signal?.throwIfAborted()
     count += ids.length
     await onAppended(await fs.catalog.endVersions(ids, ends), ids.length)
   }
   if (!recursive) return count
-  for await (const ids of batchesOf(directoriesToEnd(fs, place, { ends, hasFiles: count > 0 }), ENDED_AT_ONCE)) {
+  for await (const ids of batchesOf(directoriesToEnd(fs, init, count > 0), ENDED_AT_ONCE)) {
     signal?.throwIfAborted()
     await onAppended(await fs.catalog.endVersions(ids, ends), ids.length)
   }
@@ -39,12 +42,8 @@ export async function endPast(fs: Context, { place, ends, recursive, signal, onA
 }
 
 /** Yields the ids of deleted files at and below a place that have versions to end, or a purge to cancel. */
-async function* filesToEnd(
-  fs: Context,
-  place: PastPlace,
-  { ends, recursive }: Pick<EndInit, 'ends' | 'recursive'>
-): AsyncGenerator<Uint8Array> {
-  for await (const id of filesIn(fs, place, recursive)) if (await isToEnd(fs, id, ends)) yield id
+async function* filesToEnd(fs: Context, init: EndInit): AsyncGenerator<Uint8Array> {
+  for await (const id of filesIn(fs, init.place, init.recursive)) if (await isToEnd(fs, id, init)) yield id
 }
 
 async function* filesIn({ past }: Context, place: PastPlace, recursive: boolean): AsyncGenerator<Uint8Array> {
@@ -61,8 +60,8 @@ async function* filesIn({ past }: Context, place: PastPlace, recursive: boolean)
  */
 async function* directoriesToEnd(
   fs: Context,
-  place: PastPlace,
-  { ends, hasFiles }: { ends: VersionEnd; hasFiles: boolean }
+  { place, ends, isDone }: EndInit,
+  hasFiles: boolean
 ): AsyncGenerator<Uint8Array> {
   const { past, tree, members } = fs
   const directory = await directoryAt(past, place)
@@ -70,8 +69,9 @@ async function* directoriesToEnd(
   const { publicKey } = members.self
   for await (const { kind, id } of past.removed.all(directory)) {
     if (kind !== 'directory') continue
-    const heads = hasFiles ? ((await tree.entry(id))?.row.state.heads ?? []) : []
-    const isOfOthers = heads.length > 0 && !heads.some(({ stamp }) => equalBytes(stamp.author, publicKey))
+    const state = (await tree.entry(id))?.row.state
+    if (state === undefined || isDone?.(state) === true) continue
+    const isOfOthers = hasFiles && !state.heads.some(({ stamp }) => equalBytes(stamp.author, publicKey))
     if (isOfOthers || (await past.removed.endsOf(id)).some(end => isEndable(fs, end, ends))) yield id
   }
 }
@@ -80,9 +80,10 @@ function directoryAt(past: Context['past'], { parent, name }: PastPlace): Promis
   return past.tree.childDirectory(parent, name)
 }
 
-async function isToEnd(fs: Context, id: Uint8Array, ends: VersionEnd): Promise<boolean> {
+async function isToEnd(fs: Context, id: Uint8Array, { ends, isDone }: EndInit): Promise<boolean> {
   const { catalog, tree } = fs
-  if ((await tree.entry(id))?.shown.isDeleted !== true) return false
+  const found = await tree.entry(id)
+  if (found?.shown.isDeleted !== true || isDone?.(found.row.state) === true) return false
   for await (const version of catalog.versions.of(id))
     if (!version.isReleased && isEndable(fs, version, ends)) return true
   return false

@@ -1,11 +1,12 @@
 import type { PeerId } from '../format/peer-id.ts'
 import type { Statement } from '../format/statement.ts'
+import type { Verdict } from '../log/projection.ts'
 import { raceSignal } from '../util/deadline.ts'
 import { reasonOf } from '../util/logger.ts'
 import { PUSH_WAIT_MS, PUSHES_AHEAD } from './constants.ts'
 import type { FsContext } from './context.ts'
 
-type PushContext = Pick<FsContext, 'members' | 'sync' | 'clock' | 'logger'>
+type PushContext = Pick<FsContext, 'blocks' | 'members' | 'sync' | 'clock' | 'logger'>
 
 /**
  * Pushes records without blocks to every connected member, and waits a while for their answers. Returns the members
@@ -75,10 +76,13 @@ export class MemberPushes {
     for (const peer of silent) members.delete(peer)
   }
 
+  /** Returns true if a member has acknowledged all of them. A member that shows no sign of life is not waited for. */
   async #pushTo(peer: PeerId, statements: readonly Statement[]): Promise<boolean> {
+    const { blocks, sync } = this.#fs
+    const push = (): Promise<Verdict[]> => Promise.all(statements.map(statement => sync.push(peer, statement)))
     try {
-      const verdicts = await Promise.all(statements.map(statement => this.#fs.sync.push(peer, statement)))
-      return verdicts.every(verdict => verdict === 'ok')
+      const verdicts = await blocks.untilSilent(peer, push)
+      return verdicts?.every(verdict => verdict === 'ok') === true
     } catch (error) {
       this.#fs.logger.forComponent('dfs:fs:push')('%s did not answer the push: %s', peer, reasonOf(error))
       return false

@@ -16,13 +16,12 @@ export async function putFile(fs: FsContext, path: Path, source: Source, options
   // Refuse a link that cannot succeed before much is stored. The link itself checks again.
   if (whole === undefined) await fs.catalog.checkLink(path, options)
   const facts = { mtime: timeOf(fs, options), mode: options.mode, type: options.type }
-  const upload = new Upload(fs, resolved, { isSmall: whole !== undefined })
+  const upload = new Upload(fs, resolved)
   try {
-    if (whole !== undefined && whole.byteLength <= INLINE_BYTES_MAX)
-      return await upload.commitInline(path, facts, whole)
-    // A small file is one chunk of exactly its size, so that no large buffer is allocated for it.
-    const part = await upload.append(all, whole?.byteLength)
-    return await upload.commit(path, facts, [part])
+    if (whole === undefined) return await upload.commit(path, facts, [await upload.append(all)])
+    return await (whole.byteLength <= INLINE_BYTES_MAX
+      ? upload.commitInline(path, facts, whole)
+      : upload.commitSmall(path, facts, whole))
   } finally {
     upload.close()
   }

@@ -1,3 +1,4 @@
+import type { Author } from '../catalog/author.ts'
 import type { Records } from '../catalog/change.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import type { PeerId } from '../format/peer-id.ts'
@@ -34,6 +35,11 @@ export class Removal {
     this.#acknowledgements.add(records)
     await this.#noteSpace(records)
     await this.#pushes.push(records)
+  }
+
+  /** Returns a test for entries that this verb has deleted so far, as a part of a recursive removal. */
+  ownSoFar(): ReturnType<Author['isOfRemoval']> {
+    return this.#fs.author.isOfRemoval(this.#last)
   }
 
   /**

@@ -62,7 +62,8 @@ async function purge(fs: FsContext, path: Path, options: RemoveOptions, removal:
     missing = error
   }
   const place = await fs.past.tree.place(path)
-  if (place !== undefined) await endPast(fs, { place, ends: 'purge', recursive, signal, onAppended })
+  if (place !== undefined)
+    await endPast(fs, { place, ends: 'purge', recursive, signal, onAppended, isDone: removal.ownSoFar() })
   if (missing === undefined || removal.count > 0) return
   throw place === undefined ? missing : await nothingToPurge(fs, place, recursive)
 }

@@ -10,7 +10,7 @@ import { contentChunker } from '../format/fastcdc.ts'
 import { type FileRoot, type Link, ManifestBuilder, type SealedBlock } from '../format/manifest.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { encodeReplicas } from '../format/replicas.ts'
-import { inlineRoot, sealFile } from '../format/seal-file.ts'
+import { inlineRoot, sealedChunkLength, sealFile, sealSmall } from '../format/seal-file.ts'
 import { idOf } from '../format/statement.ts'
 import { obstaclesOf } from '../members/obstacles.ts'
 import { NO_BYTES } from '../util/bytes.ts'
@@ -64,24 +64,15 @@ export type UploadFacts = Pick<Content, 'mtime' | 'mode' | 'type'>
 export class Upload {
   readonly #fs: FsContext
   readonly #resolved: ResolvedPutOptions
-  readonly #isSmall: boolean
   readonly #linkTo: LinkTo | undefined
   readonly #puts = new Set<Put>()
   /** The puts that have kept a part since this upload was opened, by the text of the part's root. */
   readonly #appended = new Map<string, Put>()
 
-  /**
-   * `isSmall` is for a file of one small block. Such uploads share their calls, and cannot be aborted. `linkTo` links the
-   * content elsewhere than at the path of the commit.
-   */
-  constructor(
-    fs: FsContext,
-    resolved: ResolvedPutOptions,
-    { isSmall = false, linkTo }: { isSmall?: boolean; linkTo?: LinkTo | undefined } = {}
-  ) {
+  /** `linkTo` links the content elsewhere than at the path of the commit. */
+  constructor(fs: FsContext, resolved: ResolvedPutOptions, { linkTo }: { linkTo?: LinkTo | undefined } = {}) {
     this.#fs = fs
     this.#resolved = resolved
-    this.#isSmall = isSmall
     this.#linkTo = linkTo
   }
 
@@ -134,6 +125,25 @@ export class Upload {
     return this.#link(path, content, null)
   }
 
+  /**
+   * Makes a small file visible whose text is one block, without an `append` before. Unlike any other file, it is visible
+   * here before other members have its block, which goes to them together with its record.
+   */
+  async commitSmall(path: Path, facts: UploadFacts, text: Uint8Array): Promise<PutResult> {
+    const { copies: replicas, acks: ack, signal } = this.#resolved
+    const put = this.#fs.blocks.openSmallPut({ replicas, ack, signal })
+    try {
+      const size = text.byteLength
+      await put.lease(sealedChunkLength(size))
+      const { id: rootEpoch, content: subkey } = this.#fs.author.epoch
+      const { cid, bytes, key } = sealSmall({ subkey }, text)
+      const content = { ...facts, root: cid.bytes, key, rootEpoch, size }
+      return await this.#link(path, content, await put.keep(cid, bytes), size)
+    } finally {
+      put.close()
+    }
+  }
+
   /** Makes the content of another file visible at a path. `root` is undefined if the content travels in its record. */
   async commitCopy(path: Path, content: Content, root: BlockCid | undefined): Promise<PutResult> {
     return root === undefined ? this.#link(path, content, null) : this.#commitRoot(path, content, root)
@@ -145,7 +155,7 @@ export class Upload {
    */
   abort(parts: readonly UploadPart[]): void {
     this.close()
-    if (!this.#isSmall) for (const { number } of parts) this.#fs.blocks.abandonPut(number)
+    for (const { number } of parts) this.#fs.blocks.abandonPut(number)
   }
 
   /** Stops the renewal of claims. The parts can be committed as long as these last, also by this object. */
@@ -156,9 +166,7 @@ export class Upload {
 
   #open(): Put {
     const { copies: replicas, acks: ack, signal } = this.#resolved
-    const { blocks } = this.#fs
-    const options = { replicas, ack, signal }
-    const put = this.#isSmall ? blocks.openSmallPut(options) : blocks.openPut(options)
+    const put = this.#fs.blocks.openPut({ replicas, ack, signal })
     this.#puts.add(put)
     return put
   }

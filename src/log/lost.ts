@@ -131,6 +131,8 @@ export class LostStatements {
 
   async #search(segment: number): Promise<void> {
     const { store } = this.#options
+    // No statement is in a segment of large blocks.
+    if (!store.segments.has(segment)) return
     const known = new Map<number, { key: Uint8Array; place: Place }>()
     for await (const { key, value } of store.index.range(indexKey(TABLES.statements))) {
       const { place } = decodeEntry(value)

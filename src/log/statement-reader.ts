@@ -101,14 +101,21 @@ export class StatementReader {
     return { ...facts, statement, place }
   }
 
+  /** Looks in the class of nearly all statements first, and in the other only for those that are not there. */
   async #find(ids: readonly Uint8Array[]): Promise<Array<Found | undefined>> {
-    const keys = ids.flatMap(id => [statementKey(REST, id), statementKey(MEMBERSHIP, id)])
+    const rest = await this.#findIn(REST, ids)
+    const others = ids.filter((_, i) => rest[i] === undefined)
+    if (others.length === 0) return rest
+    const membership = (await this.#findIn(MEMBERSHIP, others)).values()
+    return rest.map(found => found ?? membership.next().value)
+  }
+
+  async #findIn(statementClass: StatementClass, ids: readonly Uint8Array[]): Promise<Array<Found | undefined>> {
+    const keys = ids.map(id => statementKey(statementClass, id))
     const values = await this.#options.store.index.getMany(keys)
-    return ids.map((id, i) => {
-      const at = values[2 * i] === undefined ? 2 * i + 1 : 2 * i
-      const value = values[at]
-      if (value === undefined || this.#options.lost.has(id)) return undefined
-      return { key: keys[at] as Uint8Array, place: decodeEntry(value).place }
+    return values.map((value, i) => {
+      if (value === undefined || this.#options.lost.has(ids[i] as Uint8Array)) return undefined
+      return { key: keys[i] as Uint8Array, place: decodeEntry(value).place }
     })
   }
 }

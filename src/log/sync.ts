@@ -95,6 +95,11 @@ export class Sync {
     return pushed
   }
 
+  /** Notes that a member has acknowledged a statement of our own that reached it by another protocol. */
+  noteAcknowledged(peer: PeerId, statement: SomeStatement): void {
+    this.#outboxes.get(peer)?.pushed(statement)
+  }
+
   /** Pushes statements of our own to every admitted member, without waiting for the answers. */
   announce(statements: readonly SomeStatement[], except: ReadonlySet<PeerId> = new Set()): void {
     const peers = this.#options.admitted().filter(peer => !except.has(peer))

@@ -17,10 +17,10 @@ test('FakeFiles: a crash takes every byte and every name that was not synced', a
   await files.makeDirectory('a')
   await files.syncDirectory('')
   const file = await files.openAppend('a/f')
-  await file.append(bytes('synced'))
+  await file.append([bytes('synced')])
   await file.sync()
   await files.syncDirectory('a')
-  await file.append(bytes(' and not'))
+  await file.append([bytes(' and not')])
   await files.writeNew('a/g', [bytes('no name')])
   await files.makeDirectory('b')
   await files.writeNew('b/h', [bytes('no folder')])
@@ -30,7 +30,7 @@ test('FakeFiles: a crash takes every byte and every name that was not synced', a
     [...after.contents()].map(([name, data]) => [name, data.toString()]),
     [['a/f', 'synced']]
   )
-  await assert.rejects(file.append(bytes('x')), CrashError)
+  await assert.rejects(file.append([bytes('x')]), CrashError)
   await assert.rejects(files.list(''), CrashError)
 })
 
@@ -53,7 +53,7 @@ test('FakeFiles: a crash may also keep all or some of what was not synced', asyn
   const written = async (): Promise<FakeFiles> => {
     const files = new FakeFiles()
     const file = await files.openAppend('f')
-    await file.append(Buffer.alloc(1000, 1))
+    await file.append([Buffer.alloc(1000, 1)])
     await files.syncDirectory('')
     return files
   }
@@ -70,8 +70,8 @@ test('FakeFiles: a crash may also keep all or some of what was not synced', asyn
 test('FakeFiles: a full disk takes what fits and says that it is full', async () => {
   const files = new FakeFiles({ totalBytes: 10 })
   const file = await files.openAppend('f')
-  await file.append(bytes('123456'))
-  await assert.rejects(file.append(bytes('789abc')), { name: 'NoSpaceError' })
+  await file.append([bytes('123456')])
+  await assert.rejects(file.append([bytes('789abc')]), { name: 'NoSpaceError' })
   assert.equal((await files.read('f')).byteLength, 10)
   assert.deepEqual(await files.space(), { totalBytes: 10, freeBytes: 0 })
 })

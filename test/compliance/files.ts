@@ -94,9 +94,9 @@ export function testFiles(name: string, make: (t: TestContext) => Promise<Files>
     assert.equal(text(await file.read(0, 10)), '0ab34567xy')
     await file.close()
     const appended = await files.openAppend('f')
-    await appended.append(bytes('!'))
+    await appended.append([bytes('!')])
     await files.overwrite('f', [{ offset: 0, bytes: bytes('>') }])
-    await appended.append(bytes('?'))
+    await appended.append([bytes('?')])
     await appended.close()
     assert.equal(text(await files.read('f')), '>ab34567xy!?')
     await assert.rejects(files.overwrite('none', [{ offset: 0, bytes: bytes('x') }]), FileMissingError)
@@ -155,28 +155,63 @@ export function testFiles(name: string, make: (t: TestContext) => Promise<Files>
   check('appends bytes one after another, also after the file was closed', async files => {
     const first = await files.openAppend('f')
     assert.equal(first.size, 0)
-    await first.append(bytes('one '))
-    await first.append(bytes(''))
-    await first.append(bytes('two '))
+    await first.append([bytes('one ')])
+    await first.append([bytes('')])
+    await first.append([bytes('two ')])
     assert.equal(first.size, 8)
     await first.sync()
     await first.close()
     const second = await files.openAppend('f')
     assert.equal(second.size, 8)
     const reader = await files.openRead('f')
-    await second.append(bytes('three'))
+    await second.append([bytes('three')])
     assert.equal(text(await reader.read(0, 100)), 'one two three')
     await reader.close()
     await second.close()
     assert.equal(text(await files.read('f')), 'one two three')
   })
 
+  check('appends and reads past the page cache what it would append and read through it', async files => {
+    const hints = { isPastCache: true }
+    const file = await files.openAppend('f', hints)
+    const pieces = [4_096, 8_192, 1_064_960, 3 * 1_056_768, 100].map(length => randomBytes(length))
+    for (const piece of pieces) {
+      const parts: Uint8Array[] = []
+      for (let at = 0, step = 1; at < piece.byteLength; at += step, step = step * 5 + 1)
+        parts.push(piece.subarray(at, at + step))
+      await file.append(parts)
+    }
+    await file.sync()
+    const whole = Buffer.concat(pieces)
+    assert.equal(file.size, whole.byteLength)
+    const reader = await files.openRead('f', hints)
+    const ranges = [
+      [0, 4_096],
+      [13, 70_000],
+      [13, 70_000],
+      [4_097, 2_500_000],
+      [whole.byteLength - 80_000, 200_000],
+      [whole.byteLength, 70_000]
+    ] as const
+    const read = await Promise.all(ranges.map(([offset, length]) => reader.read(offset, length)))
+    for (const [i, [offset, length]] of ranges.entries())
+      assert.ok(
+        Buffer.from(read[i] as Uint8Array).equals(whole.subarray(offset, offset + length)),
+        `${offset} ${length}`
+      )
+    await file.truncate(8_192)
+    await file.append([randomBytes(4_096)])
+    assert.equal((await files.read('f')).byteLength, 12_288)
+    await reader.close()
+    await file.close()
+  })
+
   check('cuts a file, and appends the next bytes at the cut', async files => {
     const file = await files.openAppend('f')
-    await file.append(bytes('one two three'))
+    await file.append([bytes('one two three')])
     await file.truncate(4)
     assert.equal(file.size, 4)
-    await file.append(bytes('four'))
+    await file.append([bytes('four')])
     await file.sync()
     assert.equal(file.size, 8)
     await file.close()

@@ -2,14 +2,19 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { PULL_BYTES_MAX, PUT_WINDOW_BLOCKS, SILENCE_MS, SILENT_AGAIN_MS, THERE_MS } from '../../src/blocks/constants.ts'
 import { NotEnoughCopiesError } from '../../src/blocks/errors.ts'
+import { Claims } from '../../src/blocks/hold/claims.ts'
 import { walkManifest } from '../../src/blocks/manifest-walk.ts'
 import type { RecordRef } from '../../src/blocks/record-ref.ts'
+import { indexKey } from '../../src/disk/index-db.ts'
+import { TABLES } from '../../src/disk/tables.ts'
 import { type BlockCid, blockKey } from '../../src/format/cid.ts'
 import { defaultNodeCodec } from '../../src/format/manifest.ts'
+import { sealSmall } from '../../src/format/seal-file.ts'
 import { DisconnectedError } from '../../src/wire/errors.ts'
 import { FrameReader, fieldsOf } from '../../src/wire/frames.ts'
 import { BlockCluster, type BlockMember, type MemberOptions } from '../fixtures/block-cluster.ts'
 import { ManualClock } from '../fixtures/clock.ts'
+import { contentSubkey } from '../fixtures/keys.ts'
 import { assertInOrder, RecordingLogger, silentLogger } from '../fixtures/logger.ts'
 import { settle, timePassesUntil, whileTimePasses } from '../fixtures/pass-time.ts'
 import { sealInMemory } from '../fixtures/sealed-files.ts'
@@ -333,6 +338,59 @@ test('if the only keeper of a small file dies before the push, a third member is
   assert.deepEqual(outcome.reached, [writer.peer, spare.peer])
 })
 
+test('a small file goes to its keeper in one request with its record, which claims its block in place of the put', async t => {
+  const { clock, members } = await start(t, 2)
+  const [writer, keeper] = members
+  let pushes = 0
+  keeper.onPush = async () => void pushes++
+  const fields: unknown[] = []
+  onRequest(keeper, '/dfs/store/1.0.0', request => fields.push(request))
+  const options = { replicas: 2, isSmall: true }
+  const { record, outcome } = await whileTimePasses(clock, writer.put(chance.bytes(3_000), options))
+  assert.deepEqual([outcome.reached, outcome.owedBlocks], [[writer.peer, keeper.peer], 0])
+  // The record was judged where its block arrived, and nothing else was sent.
+  assert.deepEqual([pushes, fields.length], [1, 1])
+  for (const member of members) assert.deepEqual(await claimsOf(member, record.root), ['record'])
+  // Nothing is left to be walked on either member.
+  for (const { store } of members) assert.ok(!(await store.index.hasAny(indexKey(TABLES.unfinished))))
+})
+
+test('a small file that its writer does not owe is walked there, so that its surplus copy is known', async t => {
+  const { clock, cluster, members } = await start(t, 2)
+  const keeper = members[1]
+  const away = await cluster.add({ weight: 0 })
+  await whileTimePasses(clock, away.put(chance.bytes(3_000), { replicas: 2, isSmall: true }))
+  await timePassesUntil(clock, 'it is walked', () => away.store.index.hasAny(indexKey(TABLES.surplus)))
+  assert.ok(!(await keeper.store.index.hasAny(indexKey(TABLES.surplus))))
+})
+
+test('a keeper that refuses the record of a small file keeps its block for the put', async t => {
+  const { clock, members } = await start(t, 2)
+  const [writer, keeper] = members
+  keeper.addsFiles = false
+  const { record, outcome } = await whileTimePasses(
+    clock,
+    writer.put(chance.bytes(3_000), { replicas: 2, isSmall: true })
+  )
+  assert.deepEqual(outcome.reached, [writer.peer, keeper.peer])
+  await timePassesUntil(clock, 'the claim of the put has ended', async () => {
+    const claims = await claimsOf(keeper, record.root)
+    return claims.length === 1 && claims[0] === 'record'
+  })
+})
+
+test('a small file whose record never comes is freed', async t => {
+  const { clock, members } = await start(t, 2)
+  const [writer] = members
+  const put = writer.blocks.openSmallPut({ replicas: 2 })
+  const { cid, bytes } = sealSmall({ subkey: contentSubkey }, chance.bytes(3_000))
+  await put.lease(bytes.byteLength)
+  await put.keep(cid, bytes)
+  assert.ok(await writer.holds(cid))
+  put.close()
+  await timePassesUntil(clock, 'it is freed', async () => !(await writer.holds(cid)), { stepMs: 10_000 })
+})
+
 for (const step of ['block', 'root', 'record'] as const)
   test(`a member that freezes when it is sent a ${step} does not hold up a put: the next in rank is asked after two seconds`, async t => {
     const { clock, cluster, writer, keeper, spare } = await startWithSpare(t)
@@ -521,6 +579,14 @@ function onRequest(member: BlockMember, protocol: string, onFields: (fields: obj
       })
     handler(withMethod(stream, 'onData', onData))
   })
+}
+
+/** What claims a block on a member's disk. */
+async function claimsOf({ store }: BlockMember, { multihash }: BlockCid): Promise<string[]> {
+  const found: string[] = []
+  for await (const { key, value } of store.index.range(indexKey(TABLES.claims, multihash.bytes)))
+    found.push(Claims.decode(key.subarray(1), value).claimant.by)
+  return found
 }
 
 async function sealed(bytes: Uint8Array) {

@@ -10,6 +10,7 @@ import { defaultNodeCodec } from '../../src/format/manifest.ts'
 import { toHex } from '../../src/util/bytes.ts'
 import { BlockCluster, type BlockMember, type MemberOptions } from '../fixtures/block-cluster.ts'
 import { ManualClock } from '../fixtures/clock.ts'
+import { type LargeBlock, largeBlocksIn } from '../fixtures/large-blocks.ts'
 import { settle, timePassesUntil, whileTimePasses } from '../fixtures/pass-time.ts'
 import { seededChance } from '../fixtures/seeded-chance.ts'
 
@@ -264,22 +265,23 @@ test('a check that reads the data fetches damaged blocks again, and names those 
   const { record } = await whileTimePasses(clock, a.put(bytesOf(4), { replicas: ALL }))
   await timePassesUntil(clock, 'the other has all', async () => (await b.count()) === 5)
   await pass(clock, MINUTE)
-  const chunkFiles = [...a.files.contents().keys()].filter(path => /^blocks\/..\//.test(path))
-  const damage = (path: string): void =>
+  const segments = [...a.files.contents()].filter(([path]) => path.startsWith('blocks/'))
+  const chunks = segments.flatMap(([path, content]) => largeBlocksIn(path, content))
+  const damage = ({ path, offset }: LargeBlock): void =>
     a.files.corrupt(path, bytes => {
-      bytes[100] = (bytes[100] as number) ^ 1
+      bytes[offset + 100] = (bytes[offset + 100] as number) ^ 1
       return bytes
     })
-  damage(chunkFiles[0] as string)
+  damage(chunks[0] as LargeBlock)
   const mended = await whileTimePasses(clock, a.blocks.freeing.check(true))
   assert.deepEqual([mended.corrupt, mended.lostCount], [1, 0])
   assert.ok(mended.repaired >= 1)
   assert.equal((await whileTimePasses(clock, a.blocks.freeing.check(true))).corrupt, 0)
   cluster.isolate(b)
-  damage(chunkFiles[1] as string)
+  damage(chunks[1] as LargeBlock)
   const { lost, lostCount, corrupt } = await whileTimePasses(clock, a.blocks.freeing.check(true))
   assert.deepEqual([corrupt, lostCount], [1, 1])
-  assert.equal(blockKey((lost[0] as { cid: BlockCid }).cid), (chunkFiles[1] as string).slice(-68))
+  assert.equal(blockKey((lost[0] as { cid: BlockCid }).cid), chunks[1]?.multihash)
   assert.deepEqual(lost[0]?.records, [record.id])
   a.errors.length = 0
 })

@@ -11,7 +11,7 @@ import { startRooms } from '../fixtures/stack.ts'
 const KIB = 1 << 10
 const MIB = 1 << 20
 
-/** The bytes and the names of all block files of a member, and the bytes of its segments. */
+/** The bytes and the names of all segments of large blocks of a member, and the bytes of its other segments. */
 async function diskOf(dataDir: string): Promise<{ blocks: string[]; blockBytes: number; segmentBytes: number }> {
   const sizeOf = async (folder: string): Promise<[string[], number]> => {
     const items = await readdir(join(dataDir, folder), { recursive: true, withFileTypes: true })

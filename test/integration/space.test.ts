@@ -1,40 +1,38 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { readdir, truncate } from 'node:fs/promises'
-import { join } from 'node:path'
+import { truncate } from 'node:fs/promises'
 import { test } from 'node:test'
 import { CID } from 'multiformats/cid'
-import { generateNetworkKey } from '../../src/index.ts'
+import { type DfsNode, generateNetworkKey } from '../../src/index.ts'
 import { toHex } from '../../src/util/bytes.ts'
+import { type LargeBlock, largeBlocksOn } from '../fixtures/large-blocks.ts'
 import { startNode, until } from '../fixtures/nodes.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
 
-/** The number of block files in a data directory. */
-async function blockFiles(dataDir: string): Promise<number> {
-  const names = await readdir(join(dataDir, 'blocks'), { recursive: true, withFileTypes: true })
-  return names.filter(entry => entry.isFile()).length
+/** The mebibytes that a node holds. Its statements and its index are far smaller. */
+async function mebibytesOn(node: DfsNode): Promise<number> {
+  return Math.round((await node.status()).disk.used / MIB)
 }
 
 test('a purged file leaves no block on any member, and a copy of it keeps its own', async t => {
   const networkKey = generateNetworkKey()
-  const { node: a, options } = await startNode(t, { networkKey, name: 'attic' })
-  const second = await startNode(t, { networkKey, name: 'cellar', bootstrap: [a.multiaddrs[0] as string] })
+  const { node: a } = await startNode(t, { networkKey, name: 'attic' })
+  const { node: b } = await startNode(t, { networkKey, name: 'cellar', bootstrap: [a.multiaddrs[0] as string] })
   await until('each counts on the other', async () => (await a.put('/first', randomBytes(1))).wanted === 2)
-  const dirs = [options.dataDir as string, second.options.dataDir as string]
   const bytes = randomBytes(3 * MIB)
   await a.put('/f', bytes)
   await a.copy('/f', '/g')
-  await until('both have all chunks', async () => (await Promise.all(dirs.map(blockFiles))).every(n => n >= 3))
+  await until('both have all chunks', async () => (await Promise.all([a, b].map(mebibytesOn))).every(n => n === 3))
   await a.remove('/f', { purge: true })
   assert.equal((await a.stat('/g')).size, 3 * MIB)
   await a.remove('/g', { purge: true })
-  await until('no chunk is left', async () => (await Promise.all(dirs.map(blockFiles))).every(n => n === 0))
+  await until('no chunk is left', async () => (await Promise.all([a, b].map(mebibytesOn))).every(n => n === 0))
 })
 
 test('gc, fsck, df and du say what there is, and agree with each other', async t => {
-  const { node, options } = await startNode(t, { name: 'attic' })
+  const { node } = await startNode(t, { name: 'attic' })
   await node.put('/d/a', randomBytes(2 * MIB))
   await node.put('/d/b', randomBytes(MIB))
   await node.put('/d/b', randomBytes(MIB))
@@ -52,10 +50,10 @@ test('gc, fsck, df and du say what there is, and agree with each other', async t
   assert.ok(before.here.versions > MIB && before.here.versions < 1.1 * MIB, `${before.here.versions}`)
   assert.ok(before.here.free > 0 && before.here.catalog > 0)
   const checked = await node.fsck({ readData: true })
-  assert.equal(checked.checked, await blockFiles(options.dataDir as string).then(files => files + 1), 'a node is small')
+  assert.equal(checked.checked, 5, 'four chunks and a manifest node')
   assert.deepEqual([checked.corrupt, checked.repaired, checked.lost, checked.certain], [0, 0, [], true])
   await node.remove('/d/b', { purge: true })
-  await until('both versions have gone', async () => (await blockFiles(options.dataDir as string)) === 2)
+  await until('both versions have gone', async () => (await mebibytesOn(node)) === 2)
   assert.equal((await node.df()).here.versions, 0)
   assert.deepEqual(await node.gc({ dryRun: true }), {
     ...{ blocks: 0, bytes: 0, dryRun: true, stays: [], certain: true, unreadable: 0 },
@@ -69,14 +67,12 @@ const none = { blocks: 0, bytes: 0 }
 test('fsck names the file of a block that is damaged and that nobody else has', async t => {
   const { node, options } = await startNode(t)
   await node.put('/folder/file', randomBytes(3 * MIB))
-  const folder = join(options.dataDir as string, 'blocks')
-  const files = await readdir(folder, { recursive: true, withFileTypes: true })
-  const { parentPath, name } = files.find(entry => entry.isFile()) as (typeof files)[number]
-  await truncate(join(parentPath, name), 1_000)
+  const block = (await largeBlocksOn(options.dataDir as string)).at(-1) as LargeBlock
+  await truncate(block.path, block.offset + 1_000)
   const { corrupt, lost, lostCount } = await node.fsck({ readData: true })
   assert.deepEqual([corrupt, lostCount], [1, 1])
   assert.equal(lost[0]?.path, '/folder/file')
-  assert.equal(codeOfCid(lost[0]?.cid as string), name)
+  assert.equal(codeOfCid(lost[0]?.cid as string), block.multihash)
 })
 
 async function* cutOff(content: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -85,7 +81,7 @@ async function* cutOff(content: Uint8Array): AsyncGenerator<Uint8Array> {
 }
 
 test('df says what an upload that was cut off keeps, and until when, and gc frees it', async t => {
-  const { node, options } = await startNode(t)
+  const { node } = await startNode(t)
   const content = randomBytes(6 * MIB)
   await assert.rejects(node.put('/f', cutOff(content)), /cut off/)
   const { cutOff: bytes, puts, cutOffUntil } = (await node.df()).here
@@ -94,11 +90,11 @@ test('df says what an upload that was cut off keeps, and until when, and gc free
   assert.equal((await node.gc({ dryRun: true })).bytes, bytes)
   const { bytes: freed, stays } = await node.gc()
   assert.deepEqual([freed, stays], [bytes, []])
-  assert.equal(await blockFiles(options.dataDir as string), 0)
+  await until('nothing is left', async () => (await mebibytesOn(node)) === 0)
 })
 
 test('gc frees a purged file of which an upload was cut off before', async t => {
-  const { node, options } = await startNode(t)
+  const { node } = await startNode(t)
   const content = randomBytes(6 * MIB)
   await assert.rejects(node.put('/f', cutOff(content)), /cut off/)
   await node.put('/f', content)
@@ -108,19 +104,18 @@ test('gc frees a purged file of which an upload was cut off before', async t => 
   await assert.rejects(node.put('/g', cutOff(content)), /cut off/)
   await node.remove('/f', { purge: true })
   await node.gc()
-  await until('all blocks are gone', async () => (await blockFiles(options.dataDir as string)) === 0)
+  await until('all blocks are gone', async () => (await mebibytesOn(node)) === 0)
   assert.deepEqual((await node.gc({ dryRun: true })).plan, { released: none, endedPuts: none, surplus: none })
 })
 
-/** Cuts every block file of a data directory, as a failing disk does. Returns their number. */
+/** Cuts the segments of large blocks in a data directory, as a failing disk does. Returns the number of these blocks. */
 async function cutBlocks(dataDir: string): Promise<number> {
-  const names = await readdir(join(dataDir, 'blocks'), { recursive: true, withFileTypes: true })
-  const files = names.filter(entry => entry.isFile())
-  for (const { parentPath, name } of files) await truncate(join(parentPath, name), 100)
-  return files.length
+  const blocks = await largeBlocksOn(dataDir)
+  for (const { path } of blocks) await truncate(path, 100)
+  return blocks.length
 }
 
-test('fsck notices every block file that was cut without reading the others, and names all files that need it', async t => {
+test('fsck notices every block of a segment that was cut without reading the others, and names all files that need it', async t => {
   const { node, options } = await startNode(t)
   const content = randomBytes(3 * MIB)
   await node.put('/lone', content)

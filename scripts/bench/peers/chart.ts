@@ -8,6 +8,8 @@ export interface BarGroup {
   bars: Array<{ name: string; value: number; label: string }>
 }
 
+/** The end of a longer name is what tells it from others. */
+const NAME_CHARS_MAX = 20
 const BAR = { height: 16, gap: 4, left: 150, width: 520, right: 130, title: 24 }
 
 /** Draws groups of horizontal bars. Each group has its own scale, because it has its own unit. */
@@ -21,7 +23,7 @@ export function barChart(title: string, groups: readonly BarGroup[]): string {
     const most = Math.max(...group.bars.map(({ value }) => value))
     for (const { name, value, label } of group.bars) {
       const width = Math.max(1, (value / most) * BAR.width)
-      parts.push(text(BAR.left - 8, y + 12, name, 'text-anchor="end"'))
+      parts.push(text(BAR.left - 8, y + 12, name.slice(-NAME_CHARS_MAX), 'text-anchor="end"'))
       parts.push(
         `<rect x="${BAR.left}" y="${y}" width="${width.toFixed(1)}" height="${BAR.height}" fill="${color(names.indexOf(name))}"/>`
       )
@@ -90,7 +92,7 @@ function logScale(values: readonly number[], from: number, to: number): { at(val
 }
 
 function short(value: number): string {
-  return value >= 1e4 || value < 1e-3 ? value.toExponential(0).replace('e+', 'e') : String(value)
+  return value > 1e6 || value < 1e-3 ? value.toExponential(0).replace('e+', 'e') : value.toLocaleString('en')
 }
 
 function color(index: number): string {

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { until } from '../../lib/daemon.ts'
 
@@ -7,6 +8,8 @@ const MTU_BYTES = 65_535
 const BRIDGE = 'dfsbench'
 const SUBNET = '10.78.0'
 const INSIDE = 'DFS_BENCH_INSIDE'
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+const INTERRUPTED = 130
 
 /** A network namespace with an address of its own. */
 export interface Machine {
@@ -17,32 +20,39 @@ export interface Machine {
 
 /**
  * Runs this program again where it may build machines: in namespaces of its own, for networks and for processes. They
- * end with it, and so does every process that it has started. Does nothing if this is that run already.
+ * end with it, and so does every process that it has started. Returns only in that run. `onEnd` is called if that run
+ * is to end early, by a signal or because the first one has gone.
  */
-export function enterNamespaces(): void {
+export async function enterNamespaces(onEnd: () => void): Promise<void> {
   if (process.env[INSIDE] === '1') {
+    const end = (): void => {
+      onEnd()
+      process.exit(INTERRUPTED)
+    }
     // The first process of a namespace ignores signals that it does not handle.
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130))
-    execFileSync('sh', [
-      '-c',
-      `ip link set lo up && ip link add ${BRIDGE} mtu ${MTU_BYTES} type bridge && ip addr add ${SUBNET}.254/24 dev ${BRIDGE} && ip link set ${BRIDGE} up`
-    ])
+    for (const signal of SIGNALS) process.on(signal, end)
+    process.on('disconnect', end)
+    const bridge = `ip link add ${BRIDGE} mtu ${MTU_BYTES} type bridge && ip addr add ${SUBNET}.254/24 dev ${BRIDGE}`
+    execFileSync('sh', ['-c', `ip link set lo up && ${bridge} && ip link set ${BRIDGE} up`])
     return
   }
   const asRoot = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user']
   const namespaces = [...asRoot, '--net', '--pid', '--fork', '--kill-child', '--mount-proc']
   const probe = spawnSync('unshare', [...namespaces, 'sh', '-c', 'command -v ip && command -v nsenter'])
   if (probe.status !== 0) {
-    console.error(
-      `cannot build network namespaces: ${probe.error?.message ?? probe.stderr}\n(Linux with ip and unshare, as root or where users may make namespaces)`
-    )
+    const why = probe.error?.message ?? probe.stderr.toString()
+    console.error(`cannot make machines: ${why}
+(this needs Linux with ip and unshare, and root)`)
     process.exit(1)
   }
-  const { status } = spawnSync('unshare', [...namespaces, process.execPath, ...process.argv.slice(1)], {
-    stdio: 'inherit',
+  const inner = spawn('unshare', [...namespaces, process.execPath, ...process.argv.slice(1)], {
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, [INSIDE]: '1' }
   })
-  process.exit(status ?? 1)
+  // `unshare` does not pass signals on, but the inner run sees that we have disconnected.
+  for (const signal of SIGNALS) process.on(signal, () => inner.connected && inner.disconnect())
+  const [code] = (await once(inner, 'exit')) as [number | null]
+  process.exit(code ?? 1)
 }
 
 /** Machines on one bridge, and the bytes that they send each other. */

@@ -133,8 +133,10 @@ export class Ours implements Peer {
   }
 
   async stop(): Promise<void> {
-    for (const { pid } of this.daemons) if (!this.isSenderLost) process.kill(pid, 'SIGCONT')
-    await Promise.all(this.daemons.slice(this.isSenderLost ? 1 : 0).map(daemon => daemon.stop()))
+    const left = this.daemons.slice(this.isSenderLost ? 1 : 0)
+    // One that is frozen cannot stop.
+    for (const { pid } of left) process.kill(pid, 'SIGCONT')
+    await Promise.all(left.map(daemon => daemon.stop()))
   }
 
   private async dfs(index: number, ...args: string[]): Promise<void> {

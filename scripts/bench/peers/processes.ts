@@ -2,15 +2,12 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 
 const TICKS_PER_SECOND = 100
-const COMMAND_MS_MAX = 240_000
+const COMMAND_MS_MAX = 280_000
 /** How often the memory of a command is read. The kernel keeps the peak, so only the last moments can be missed. */
 const MEMORY_EVERY_MS = 10
 /** How much of what a failed command has printed its error shows. */
 const SHOWN_CHARS_MAX = 400
 const TERMINATE_MS_MAX = 5_000
-
-/** All processes that were started and have not ended, so that nothing outlives a measurement. */
-const running = new Set<ChildProcess>()
 
 export interface SpawnOptions {
   env?: Record<string, string>
@@ -29,7 +26,7 @@ export class Service {
       env: { ...process.env, ...options.env },
       stdio: ['ignore', 'ignore', stdio === 'ipc' ? 'inherit' : 'ignore', ...(stdio === 'ipc' ? ['ipc' as const] : [])]
     })
-    this.pid = tracked(this.child)
+    this.pid = this.child.pid ?? 0
     this.ended = new Promise(resolve => this.child.once('close', () => resolve()))
   }
 
@@ -57,7 +54,7 @@ export async function run(command: readonly string[], options: SpawnOptions = {}
     timeout: COMMAND_MS_MAX,
     killSignal: 'SIGKILL'
   })
-  const pid = tracked(child)
+  const pid = child.pid ?? 0
   let printed = ''
   const keep = (piece: Buffer): void => {
     printed = (printed + piece.toString()).slice(-SHOWN_CHARS_MAX)
@@ -87,9 +84,15 @@ export async function output(command: readonly string[], options: SpawnOptions =
   return Buffer.concat(pieces).toString()
 }
 
-/** Kills all processes that are left of a measurement. */
+/** Kills, one by one, whatever this process has started and is still there: nothing outlives a measurement. */
 export function endAll(): void {
-  for (const child of running) child.kill('SIGKILL')
+  for (const pid of family(process.pid).slice(1)) {
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch {
+      // It has ended in the meantime.
+    }
+  }
 }
 
 /** Seconds of processor time of all commands that have ended: the kernel adds them up for their parent. */
@@ -142,11 +145,4 @@ function readProc(path: string): string {
   } catch {
     return ''
   }
-}
-
-function tracked(child: ChildProcess): number {
-  running.add(child)
-  child.once('close', () => running.delete(child))
-  child.once('error', () => running.delete(child))
-  return child.pid ?? 0
 }

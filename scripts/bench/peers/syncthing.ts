@@ -4,13 +4,13 @@ import { basename, join } from 'node:path'
 import { until } from '../../lib/daemon.ts'
 import type { Machine } from './machines.ts'
 import type { Peer } from './peer.ts'
-import { output, Service } from './processes.ts'
+import { output, run, Service } from './processes.ts'
 
 const SYNC_PORT = 22_000
 const API_PORT = 8_384
 const API_KEY = 'bench'
 const POLL_MS = 5
-const COMPLETE_MS_MAX = 240_000
+const COMPLETE_MS_MAX = 280_000
 /** Its machines exchange their indexes after they have connected, and it does not say when that is done. */
 const SETTLE_MS = 1_500
 
@@ -27,12 +27,9 @@ export class Syncthing implements Peer {
     const ids: string[] = []
     for (const [i] of machines.entries()) {
       await mkdir(join(this.storeOf(i), '.stfolder'), { recursive: true })
-      const made = await output(
-        ['syncthing', 'generate', `--home=${this.homeOf(i)}`, '--no-default-folder'],
-        this.env()
-      )
-      const logged = made === '' ? '' : made
-      ids.push(/Device ID: (\S+)/.exec(logged)?.[1] ?? (await this.idOf(i)))
+      const home = `--home=${this.homeOf(i)}`
+      await run(['syncthing', 'generate', home, '--no-default-folder'], this.env())
+      ids.push((await output(['syncthing', home, '--device-id'], this.env())).trim())
     }
     for (const [i, machine] of machines.entries()) {
       await writeFile(join(this.homeOf(i), 'config.xml'), this.configOf(i, ids))
@@ -59,22 +56,27 @@ export class Syncthing implements Peer {
       for (const [i] of this.receivers()) before.set(`${i}/${name}`, inodeOf(join(this.storeOf(i), name)))
     }
     await this.ask(0, 'POST', '/rest/db/scan?folder=f')
-    await Promise.all(
-      this.receivers().map(async ([i]) => {
-        const missing = new Map(sizes)
-        const until = performance.now() + COMPLETE_MS_MAX
-        while (missing.size > 0) {
-          for (const [name, size] of missing) {
-            // It writes to a temporary file, and renames that once it is complete and verified.
-            const found = statSync(join(this.storeOf(i), name), { throwIfNoEntry: false })
-            if (found?.size !== size || found.ino === before.get(`${i}/${name}`)) break
-            missing.delete(name)
-          }
-          if (performance.now() > until) throw new Error(`timed out: ${missing.size} files are missing`)
-          await new Promise(resolve => setTimeout(resolve, POLL_MS))
-        }
-      })
-    )
+    await Promise.all(this.receivers().map(([i]) => this.complete(i, sizes, before)))
+  }
+
+  /** Waits until this machine has all files. It writes to a temporary file, and renames that once it is verified. */
+  private async complete(index: number, sizes: Map<string, number>, before: Map<string, number>): Promise<void> {
+    const missing = new Map(sizes)
+    const isHere = (name: string): boolean => {
+      const found = statSync(join(this.storeOf(index), name), { throwIfNoEntry: false })
+      return found?.size === missing.get(name) && found?.ino !== before.get(`${index}/${name}`)
+    }
+    const end = performance.now() + COMPLETE_MS_MAX
+    while (missing.size > 0) {
+      for (const name of missing.keys()) {
+        if (!isHere(name)) break
+        missing.delete(name)
+      }
+      if (performance.now() > end) {
+        throw new Error(`timed out: ${[...missing.keys()].filter(name => !isHere(name)).length} files are missing`)
+      }
+      await new Promise(resolve => setTimeout(resolve, POLL_MS))
+    }
   }
 
   async copyOn(index: number, source: string): Promise<string> {
@@ -108,10 +110,6 @@ export class Syncthing implements Peer {
 
   private env(): { env: Record<string, string> } {
     return { env: { HOME: this.folder, STNOUPGRADE: '1', STNODEFAULTFOLDER: '1' } }
-  }
-
-  private async idOf(index: number): Promise<string> {
-    return (await output(['syncthing', `--home=${this.homeOf(index)}`, '--device-id'], this.env())).trim()
   }
 
   private async ask(index: number, method: string, path: string): Promise<unknown> {

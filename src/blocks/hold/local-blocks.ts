@@ -9,6 +9,7 @@ import { growingCache } from '../../util/lru.ts'
 import { BAD_BLOCKS_MAX, ODD_BLOCKS_MAX } from '../constants.ts'
 import { BlockCorruptError, BlockUnreachableError, BlockUnreadableError } from '../errors.ts'
 import type { Claims } from './claims.ts'
+import { FreshBlocks } from './fresh-blocks.ts'
 
 /**
  * The part of a blockstore that this room needs. Any adapter of `interface-blockstore` has the four methods; only ours
@@ -53,6 +54,8 @@ export class LocalBlocks {
   /** The lengths of blocks that have been verified although no sealed chunk has such a length. */
   readonly #odd = growingCache<string, number>(ODD_BLOCKS_MAX)
   readonly #locks = new KeyedLocks()
+  /** The blocks that nothing claims yet and that must not be freed. */
+  readonly fresh: FreshBlocks
 
   /**
    * `onBad` is called once for each block that is found damaged or unreadable, and again only for a block that has been
@@ -61,11 +64,13 @@ export class LocalBlocks {
   constructor(
     store: BlockPort,
     claims: Claims,
-    onBad: (error: BlockCorruptError | BlockUnreadableError) => void = () => {}
+    onBad: (error: BlockCorruptError | BlockUnreadableError) => void = () => {},
+    fresh: FreshBlocks = new FreshBlocks()
   ) {
     this.#store = store
     this.#claims = claims
     this.#onBad = onBad
+    this.fresh = fresh
   }
 
   get bad(): BadBlocks {
@@ -141,6 +146,14 @@ export class LocalBlocks {
   }
 
   /**
+   * Stores a block that the caller has protected and whose bytes it has verified. It is durable when this resolves.
+   */
+  async keepFresh(cid: BlockCid, bytes: Uint8Array): Promise<void> {
+    await this.keep(cid, bytes)
+    this.fresh.noteStored(cid)
+  }
+
+  /**
    * Returns true if the block is kept here: it is here, and something claims it. A block that nothing claims is only
    * cached. It may be gone at any time, so no answer to another member may count it.
    */
@@ -178,7 +191,7 @@ export class LocalBlocks {
    */
   async free(cid: BlockCid, mayFree: () => Promise<boolean>, onGone = noChange): Promise<number | undefined> {
     return this.#locks.run(blockKey(cid), async () => {
-      if (!(await mayFree())) return undefined
+      if (this.fresh.isProtected(cid) || !(await mayFree())) return undefined
       // A bad block is freed too.
       const isHere = await this.#store.has(cid)
       const bytes = isHere ? ((await this.#store.sizeOf?.(cid)) ?? 0) : undefined

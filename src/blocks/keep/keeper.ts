@@ -21,6 +21,7 @@ import { type MakeRoom, withRoom } from '../hold/with-room.ts'
 import { nameOf, nameOfId } from '../log-names.ts'
 import { isChunk, type ManifestChunk, walkBatches } from '../manifest-walk.ts'
 import type { KeepBlocks, KeepRoot, KeepState, PageAnswer } from '../protocol/store-messages.ts'
+import { addFiles, type ReceiveRecords } from './add-files.ts'
 import { CountedFiles, type CountedPage } from './counted-files.ts'
 import { pageEnd, walkPage } from './walk-page.ts'
 
@@ -34,6 +35,7 @@ export interface KeeperOptions {
   makeRoom: MakeRoom
   /** Returns true if a peer may ask us to store bytes. */
   mayStore: (peer: PeerId) => boolean
+  receive: ReceiveRecords
 }
 
 /** The put for which a block is kept, and where to get the block if it is not here. */
@@ -80,7 +82,9 @@ export class Keeper {
       if (inline !== null && !verifyBlock(cid, inline)) throw new ProtocolError('an inline block is not the one named')
     }
     const reason = { put: putIdOf(peer, put), claimMs, peer, sources: fetch ? sourcesOf(peer, from) : null, signal }
-    return Promise.all(blocks.map(({ cid, inline, sizeBytes }) => this.#keepOne(cid, { ...reason, inline, sizeBytes })))
+    const keep = (block: KeepBlocks['blocks'][number]): Promise<KeepState> =>
+      this.#keepOne(block.cid, { ...reason, ...block })
+    return addFiles(blocks, peer, { ...this.#options, log: this.#log, keep })
   }
 
   /**
@@ -165,6 +169,7 @@ export class Keeper {
   /** Returns true if every block of a file is here, and is claimed by our own put, which is under way, or by a record. */
   async hasAll(root: BlockCid, put: PutId): Promise<boolean> {
     const { local, codec } = this.#options
+    if (local.fresh.isStored(root)) return local.has(root)
     const readNode = (cid: BlockCid): Promise<Uint8Array> => local.getOrThrow(cid)
     try {
       for await (const batch of walkBatches({ root, readNode, codec, select: isChunk }))

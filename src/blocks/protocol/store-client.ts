@@ -162,7 +162,10 @@ export class StoreClient {
       fetch: true
     }
     const inline = requests.flatMap(({ bytes }) => (bytes === null ? [] : [bytes]))
-    return this.#askStates(peer, fields, inline)
+    const records = requests.flatMap(({ record }) => (record === undefined ? [] : [record]))
+    if (records.length === 0) return this.#askStates(peer, fields, inline)
+    const lengths = requests.map(({ record }) => record?.byteLength ?? 0)
+    return this.#askStates(peer, { ...fields, records: lengths }, [...inline, ...records])
   }
 
   /** Returns the state of each block that a request names. */
@@ -213,7 +216,7 @@ export class StoreClient {
       small: new Batcher(keep, {
         itemsMax: KEEP_CIDS_MAX,
         bytesMax: KEEP_BYTES_MAX,
-        sizeOf: ({ bytes }) => bytes?.byteLength ?? 0,
+        sizeOf: ({ bytes, record }) => (bytes?.byteLength ?? 0) + (record?.byteLength ?? 0),
         parallel: KEEPS_IN_FLIGHT
       }),
       large: new Batcher(keep, { itemsMax: KEEP_LARGE_MAX, parallel: KEEPS_IN_FLIGHT }),

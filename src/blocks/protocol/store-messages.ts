@@ -9,6 +9,7 @@ import {
   CLAIM_MS_MAX,
   HOLD_RECORDS_MAX,
   INLINE_BLOCK_BYTES_MAX,
+  KEEP_BYTES_MAX,
   KEEP_CIDS_MAX,
   PAGE_CHUNKS,
   PUT_NUMBER_BYTES
@@ -17,8 +18,11 @@ import { NONCE_BYTES } from './proof.ts'
 
 /** The messages of `/dfs/store/1.0.0`. SPEC.md describes what each message asks and promises. */
 
-/** A keeper's possible answers about one block. On the wire, a state is sent as its index in this list. */
-export const KEEP_STATES = ['kept', 'lacking', 'full', 'refused'] as const
+/**
+ * A keeper's possible answers about one block. On the wire, a state is sent as its index in this list. `added` is the
+ * answer about a block that came with its record: both are durable, and the record is acknowledged.
+ */
+export const KEEP_STATES = ['kept', 'lacking', 'full', 'refused', 'added'] as const
 export type KeepState = (typeof KEEP_STATES)[number]
 
 const cidSchema = z.custom<CID>(value => value instanceof CID)
@@ -44,6 +48,8 @@ export const requestSchema = z.union([
         .max(INLINE_BLOCK_BYTES_MAX - 1)
     ),
     sizes: z.array(z.number().int().nonnegative().max(BLOCK_BYTES_MAX)).max(KEEP_CIDS_MAX).optional(),
+    // The lengths of the records of the blocks, which follow the blocks in the body.
+    records: z.array(z.number().int().nonnegative().max(KEEP_BYTES_MAX)).max(KEEP_CIDS_MAX).optional(),
     until,
     fetch: z.boolean(),
     from
@@ -75,6 +81,8 @@ export interface KeepRequest {
   bytes: Uint8Array | null
   /** The length of the block, if it is known. With it the keeper need not set aside memory for the largest block. */
   sizeBytes: number | undefined
+  /** The record of the file whose only block this is. The keeper answers `added` if it acknowledges the record too. */
+  record?: Uint8Array | undefined
 }
 
 /** Form 1 of `keep`: keep these blocks for this put. */
@@ -83,9 +91,15 @@ export interface KeepBlocks {
   put: Uint8Array
   /**
    * 1 to `KEEP_CIDS_MAX` blocks. `inline` holds the bytes of a block if they came with the request, or else null.
-   * `sizeBytes` is the length of a block to be pulled, if the asker stated it.
+   * `sizeBytes` is the length of a block to be pulled, if the asker stated it. `record` is the record that came with an
+   * inline block.
    */
-  blocks: Array<{ cid: BlockCid; inline: Uint8Array | null; sizeBytes?: number | undefined }>
+  blocks: Array<{
+    cid: BlockCid
+    inline: Uint8Array | null
+    sizeBytes?: number | undefined
+    record?: Uint8Array | null | undefined
+  }>
   /** How long the claims last, at most `CLAIM_MS_MAX`. The keeper measures this from its answer, by its own clock. */
   claimMs: number
   /**
@@ -170,8 +184,8 @@ export interface HoldPage extends Omit<HoldRoot, 'chunks'>, Page {
 export interface HoldPageAnswer extends PageAnswer, HoldAnswer {}
 
 /**
- * Cuts a body into its inline blocks. A length of zero means that the block is not inline, since no sealed block is
- * empty; it becomes null. Throws a `ProtocolError` if the lengths do not add up to the body.
+ * Cuts a body into its inline blocks, and the records after them. A length of zero means that the block is not inline,
+ * since no sealed block is empty, or that it has no record; it becomes null. Throws a `ProtocolError` if the lengths do not add up to the body.
  */
 export function splitInline(body: Uint8Array, lengths: readonly number[]): Array<Uint8Array | null> {
   let offset = 0

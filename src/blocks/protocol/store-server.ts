@@ -66,15 +66,16 @@ export class StoreServer {
     }
     const from = request.from === undefined ? undefined : peerIdOf(request.from)
     if ('cids' in request) {
-      const { put, cids, lengths, sizes = [], fetch } = request
+      const { put, cids, lengths, sizes = [], records = [], fetch } = request
       if (lengths.length !== cids.length) throw new RefusedError('invalid')
-      const inline = splitInline(body, lengths)
+      const parts = splitInline(body, [...lengths, ...records])
       const blocks = cids.map((cid, i) => {
         const size = sizes[i] ?? 0
         return {
           cid: acceptCid(cid, nodeCodecs),
-          inline: inline[i] ?? null,
-          sizeBytes: size === 0 ? undefined : size
+          inline: parts[i] ?? null,
+          sizeBytes: size === 0 ? undefined : size,
+          record: parts[cids.length + i] ?? null
         }
       })
       const states = await keeping.keepBlocks({ put, blocks, fetch, from, claimMs: request.until }, peer, signal)

@@ -82,6 +82,10 @@ export async function acknowledge(
     log(`%d of %d copies are durable, ${wait} %s`, ...copies, listOf(waiting))
   })
   try {
+    if (kept?.unsent !== undefined) {
+      const { root: cid, unsent: inline } = kept
+      driver.add({ cid, chunkIndex: 0, sizeBytes: inline.byteLength, inline, record })
+    }
     return outcomeOf(driver, await driver.push(ports, { signal, onPushed }), log)
   } finally {
     end()

@@ -12,6 +12,7 @@ import {
   mayAnswer,
   memberOf,
   NONE,
+  or,
   type PutAsk,
   type PutEvent,
   type PutState,
@@ -72,8 +73,9 @@ export function noteAnswer(step: Step, peer: PeerId, key: string, answer: KeepAn
   block.pending.splice(block.pending.indexOf(peer), 1)
   member.pending--
   for (const chunk of block.chunks) member.asked = withoutBit(member.asked, chunk)
-  if (answer === 'kept') noteKept(state, block, peer)
+  if (answer === 'kept' || answer === 'added') noteKept(state, block, peer)
   else noteNotKept(step, block, peer, answer)
+  if (answer === 'added') noteAdded(member)
   askMore(step, block, peer)
 }
 
@@ -122,6 +124,12 @@ function noteKept(state: PutState, block: BlockState, peer: PeerId): void {
   // This answer came late, but the copy may still be counted.
   if (state.hasNodes) member.mustConfirm = true
   else noteConfirmedByKeeping(member)
+}
+
+/** A member that has acknowledged the record together with the only block of its file needs no push. */
+function noteAdded(member: MemberState): void {
+  member.acknowledged = or(member.acknowledged, member.confirmed)
+  member.mustPush = false
 }
 
 /** A member that keeps the chunk of a file of one chunk has confirmed its root. */

@@ -18,6 +18,7 @@ import {
   type PutEvent,
   type PutRule
 } from './put-state.ts'
+import type { Wait } from './silence.ts'
 import { PutStory } from './story.ts'
 import { isAnyWaitedFor } from './yes.ts'
 
@@ -37,6 +38,8 @@ export class PutDriver {
   >()
   readonly #link = Promise.withResolvers<void>()
   readonly #answer = Promise.withResolvers<boolean>()
+  /** The members to which the record has gone together with its block. */
+  readonly #addedTo: PeerId[] = []
   #root: BlockCid | undefined
   #ports: PushPorts | undefined
   #onQuiet: (() => void) | undefined
@@ -62,6 +65,16 @@ export class PutDriver {
     this.#wanted.set(key, entry)
     this.#feed({ type: 'block', key, digest: cid.multihash.digest, chunk })
     return { enough: entry.enough.promise, keptBy: () => entry.keptBy }
+  }
+
+  /**
+   * Asks members to keep the only block of a file, and to acknowledge its record with it. The caller pushes the record
+   * next, which does nothing more for the members that do.
+   */
+  add(wanted: Wanted): void {
+    this.place(wanted)
+    this.#root = wanted.cid
+    this.#feed({ type: 'root', hasNodes: false })
   }
 
   /** Notes that a block that was placed before occurs in the file again. `sameAs` is the number of an earlier chunk. */
@@ -91,7 +104,7 @@ export class PutDriver {
     // Push before anything else, even if the caller has gone: the record is already durable here, so others must get it
     // too.
     const asks = this.#feed({ type: 'record' })
-    onPushed(asks.flatMap(ask => (ask.ask === 'push' ? [ask.peer] : [])))
+    onPushed([...this.#addedTo, ...asks.flatMap(ask => (ask.ask === 'push' ? [ask.peer] : []))])
     const lateAtMs = clock.monotonic() + ACK_TIMEOUT_MS
     let cancel = (): void => {}
     const wait = (): void => {
@@ -183,13 +196,15 @@ export class PutDriver {
   }
 
   async #keep(peer: PeerId, key: string): Promise<void> {
-    const { cid, inline, sizeBytes } = (this.#wanted.get(key) as { wanted: Wanted }).wanted
+    const { cid, inline, sizeBytes, record } = (this.#wanted.get(key) as { wanted: Wanted }).wanted
     const put = this.#putNumber as Uint8Array
+    if (record !== undefined) this.#addedTo.push(peer)
     let answer: KeepAnswer = 'failed'
     try {
-      answer = await this.#waitFor(peer, () =>
-        this.#deps.storeClient.keepBlock(peer, { put, cid, bytes: inline, sizeBytes })
-      )
+      const ask = (): Promise<KeepAnswer> =>
+        this.#deps.storeClient.keepBlock(peer, { put, cid, bytes: inline, sizeBytes, record: record?.bytes })
+      answer = await this.#waitFor(peer, ask, { sentBytes: inline?.byteLength })
+      if (record !== undefined && answer === 'added') this.#deps.onAdded(peer, record)
       this.#story?.answers(peer, cid, answer)
     } catch (error) {
       this.#noteLost(peer)
@@ -205,7 +220,7 @@ export class PutDriver {
     let lacking: Bits | null = null
     try {
       const ask = (): Promise<Bitmap> => this.#deps.storeClient.keepRoot(peer, put, root, bitmap)
-      const answer = await this.#waitFor(peer, ask, bitmap.size * CONFIRM_CHUNK_MS)
+      const answer = await this.#waitFor(peer, ask, { extraMs: bitmap.size * CONFIRM_CHUNK_MS })
       lacking = answer.bytes
       this.#story?.confirms(peer, root, { chunks: bitmap.size, lacking: answer.and(bitmap).size })
     } catch (error) {
@@ -253,8 +268,8 @@ export class PutDriver {
     await this.#checkOwn()
   }
 
-  async #waitFor<T>(peer: PeerId, work: () => Promise<T>, extraMs = 0): Promise<T> {
-    const end = this.#deps.silence.begin(peer, extraMs)
+  async #waitFor<T>(peer: PeerId, work: () => Promise<T>, wait: Wait = {}): Promise<T> {
+    const end = this.#deps.silence.begin(peer, wait)
     try {
       return await work()
     } finally {

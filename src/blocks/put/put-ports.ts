@@ -1,5 +1,6 @@
 import type { BlockCid } from '../../format/cid.ts'
 import type { PeerId } from '../../format/peer-id.ts'
+import type { Statement } from '../../format/statement.ts'
 import type { Verdict } from '../../log/projection.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
 import type { LogValue, PutLogs } from './logs.ts'
@@ -8,6 +9,8 @@ import type { MemberNewsDeps } from './member-news.ts'
 export interface PutDriverDeps extends MemberNewsDeps {
   logs: PutLogs
   storeClient: Pick<StoreClient, 'keepBlock' | 'keepRoot'>
+  /** Called when a member has acknowledged a record that came to it with its block. */
+  onAdded: (peer: PeerId, record: Statement) => void
 }
 
 /** The functions that a put needs once its record is durable. */
@@ -31,6 +34,8 @@ export interface Wanted {
   /** Undefined if it is not known without reading the block. */
   sizeBytes: number | undefined
   inline: Uint8Array | null
+  /** The record of the file, if this is its only block and the record is durable here. It travels with the block. */
+  record?: Statement | undefined
 }
 
 /** A block that is being placed. */

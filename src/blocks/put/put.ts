@@ -7,6 +7,7 @@ import type { Budget, Lease } from '../../util/budget.ts'
 import { toHex } from '../../util/bytes.ts'
 import { raceSignal } from '../../util/deadline.ts'
 import { forEachUntilFailure } from '../../util/for-each.ts'
+import { isFulfilled } from '../../util/is-fulfilled.ts'
 import { Bitmap } from '../bitmap.ts'
 import { INLINE_BLOCK_BYTES_MAX, PUT_CLAIM_MS, PUT_WINDOW_BLOCKS, REPEATS_MAX, STRAGGLERS_MS } from '../constants.ts'
 import { boundOf } from '../fetch/source-asker.ts'
@@ -283,12 +284,4 @@ interface PlaceOptions {
   isOurs: boolean
   /** Fires when the put has failed or its caller has gone. */
   signal: AbortSignal
-}
-
-/** Resolves once a promise has settled, with true if it was fulfilled. Its failure is reported elsewhere. */
-async function isFulfilled(promise: Promise<unknown>): Promise<boolean> {
-  return promise.then(
-    () => true,
-    () => false
-  )
 }

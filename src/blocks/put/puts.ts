@@ -9,8 +9,9 @@ import type { StoreClient } from '../protocol/store-client.ts'
 import { type AcknowledgementDeps, acknowledge, type PutOutcome } from './acknowledgement.ts'
 import type { KeptFile } from './kept-file.ts'
 import { type OwnCopyDeps, restoreOwnCopy } from './own-copy.ts'
-import { Put, type PutDeps, type PutOptions } from './put.ts'
+import { Put, type PutDeps, type PutEnd, type PutOptions } from './put.ts'
 import { PutsUnderWay } from './puts-under-way.ts'
+import { SmallPut } from './small-put.ts'
 import { SmallPutNumbers } from './small-puts.ts'
 
 export interface PutsDeps
@@ -38,7 +39,16 @@ export class Puts {
 
   /** Begins to store a file. The caller must close the put. */
   open(options: PutOptions): Put {
-    return this.#open(options, this.#deps.chance.bytes(PUT_NUMBER_BYTES), { isShared: false })
+    const { self, abandon, chance } = this.#deps
+    const putNumber = chance.bytes(PUT_NUMBER_BYTES)
+    const putId = putIdOf(self, putNumber)
+    const end = this.#underWay.begin(putId)
+    const onClose = ({ hasNoRoom, forNothing }: PutEnd): void => {
+      end()
+      if (hasNoRoom) abandon(putId)
+      void this.#giveUp(putNumber, forNothing)
+    }
+    return new Put(this.#deps, { options, putNumber, putId, onClose })
   }
 
   /**
@@ -49,9 +59,11 @@ export class Puts {
     this.#deps.abandon(putIdOf(this.#deps.self, number))
   }
 
-  /** Begins to store a file of one small block. It shares its number with other small puts. */
-  openSmall(options: PutOptions): Put {
-    return this.#open(options, this.#small.next(), { isShared: true })
+  /** Begins to store a file of one small block. It shares its number with other small puts. The caller must close it. */
+  openSmall(options: PutOptions): SmallPut {
+    const putNumber = this.#small.next()
+    const putId = putIdOf(this.#deps.self, putNumber)
+    return new SmallPut(this.#deps, { options, putNumber, putId, onClose: this.#underWay.begin(putId) })
   }
 
   /** True while a put is under way. */
@@ -67,18 +79,6 @@ export class Puts {
   /** Pushes the record of a file until enough members have acknowledged it: see `acknowledge`. */
   push(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
     return acknowledge(this.#acknowledging, options, record, kept)
-  }
-
-  /** Small puts share a number, so none of them may end the claims of all. */
-  #open(options: PutOptions, number: Uint8Array, { isShared }: { isShared: boolean }): Put {
-    const { self, abandon } = this.#deps
-    const putId = putIdOf(self, number)
-    const onClose = this.#underWay.begin(putId, ({ hasNoRoom, forNothing }) => {
-      if (isShared) return
-      if (hasNoRoom) abandon(putId)
-      void this.#giveUp(number, forNothing)
-    })
-    return new Put(this.#deps, { options, putNumber: number, putId, onClose })
   }
 
   /** Tells keepers that they hold blocks for nothing, so that they need not keep them once their disk is full. */

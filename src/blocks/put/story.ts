@@ -33,7 +33,8 @@ export class PutStory {
 
   /** Logs a member's answer about a block, with the error if it gave none. */
   answers(peer: PeerId, cid: BlockCid, answer: KeepAnswer, error?: unknown): void {
-    if (answer === 'kept') this.#logs.placer.trace('put %s: %s keeps block %s', this.#name, peer, nameOf(cid))
+    if (answer === 'kept' || answer === 'added')
+      this.#logs.placer.trace('put %s: %s keeps block %s', this.#name, peer, nameOf(cid))
     else if (answer === 'failed') this.#once(`lost ${peer}`, '%s is lost: %s', peer, reasonOf(error))
     else this.#once(`${answer} ${peer}`, NOT_KEPT[answer], peer)
   }

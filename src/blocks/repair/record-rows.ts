@@ -8,16 +8,15 @@ import type { RecordRef } from '../record-ref.ts'
 import { encodeUnfinished, NEW } from './unfinished-row.ts'
 
 /**
- * Returns the index changes that claim a record's root and mark the record as still to be walked, in this order. They
- * must go into the batch that adds the record. The claim stays until the record is released, the mark until the walk is
- * complete.
+ * Returns the index changes that claim a record's root and, unless the record is settled, mark it as still to be walked,
+ * in this order. They must go into the batch that adds the record. The claim stays until the record is released, the
+ * mark until the walk is complete.
  */
-export function recordReferenceOps(record: RecordRef): IndexOp[] {
+export function recordReferenceOps(record: RecordRef, isSettled = false): IndexOp[] {
   const { id, root, replicas } = record
-  return [
-    Claims.reference(root.multihash.bytes, { by: 'record', id, replicas }),
-    { type: 'put', key: unfinishedKey(id), value: encodeUnfinished(record, NEW) }
-  ]
+  const claim = Claims.reference(root.multihash.bytes, { by: 'record', id, replicas })
+  if (isSettled) return [claim]
+  return [claim, { type: 'put', key: unfinishedKey(id), value: encodeUnfinished(record, NEW) }]
 }
 
 /** Returns the key of a record's claim on its root. It stays until the record is released. */

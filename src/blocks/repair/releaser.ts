@@ -1,5 +1,6 @@
 import { type IndexDb, indexKey } from '../../disk/index-db.ts'
 import { TABLES } from '../../disk/tables.ts'
+import type { BlockCid } from '../../format/cid.ts'
 import type { NodeCodec } from '../../format/manifest.ts'
 import { batchesOf } from '../../util/batches.ts'
 import type { Clock } from '../../util/clock.ts'
@@ -7,7 +8,7 @@ import { withDeadline } from '../../util/deadline.ts'
 import { DeadlineError } from '../../util/errors.ts'
 import { forEachUntilFailure } from '../../util/for-each.ts'
 import { Limiter } from '../../util/limiter.ts'
-import type { ComponentLogger, Logger } from '../../util/logger.ts'
+import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
 import { CATCH_UP_MS, SWEEP_MS } from '../constants.ts'
 import type { ClaimingNodes } from '../hold/claiming-nodes.ts'
@@ -104,6 +105,14 @@ export class Releaser {
     if (this.#unreadableNodes === 0) return
     this.#mustRetry = true
     this.worker.wake()
+  }
+
+  /** Has blocks looked at to which no record refers although they were stored for one. Does not wait for that. */
+  leave(cids: readonly BlockCid[]): void {
+    this.#options.index.batch(cids.map(cid => releasedBlockOp(cid))).catch(error => {
+      // After an unclean stop, the sweep finds them.
+      this.#log('blocks that nothing claims stay until the next sweep: %d (%s)', cids.length, reasonOf(error))
+    })
   }
 
   /** Frees, without rests, what may be freed now. */

@@ -17,7 +17,7 @@ import type { Claims, PutId } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { listOf, nameOf, nameOfId } from '../log-names.ts'
 import { isAny, isChunk, type ManifestBlock, type ManifestChunk, walkBatches } from '../manifest-walk.ts'
-import type { Ranking } from '../rank.ts'
+import { owesChunk, type Ranking } from '../rank.ts'
 import type { RecordRef } from '../record-ref.ts'
 import { hasCome } from './due.ts'
 import type { EvictedBlocks } from './evicted-blocks.ts'
@@ -184,7 +184,7 @@ export class RecordWalker {
     { outcome, onHere }: Pick<WalkRecordOptions, 'onHere'> & { outcome: WalkOutcome }
   ): Promise<ManifestChunk[]> {
     const { self, ranking, clock, evicted, claims, local, write } = this.#options
-    const owes = ownerTest(ranking(), self, record.replicas)
+    const owes = owesChunk(ranking(), self, record.replicas)
     // Most blocks have been claimed before, and a look at the rows is far cheaper than writing them again.
     const isClaimed = await claims.hasReferences(batch)
     const isHere = await Promise.all(
@@ -279,11 +279,4 @@ interface Turn {
 function noteMissingChunk(outcome: WalkOutcome, { chunkIndex }: Pick<ManifestChunk, 'chunkIndex'>): void {
   outcome.missingChunks++
   outcome.position = Math.min(outcome.position, chunkIndex)
-}
-
-/** Returns a function that says whether a member owes a chunk of which this many copies are wanted. */
-function ownerTest(order: Ranking, self: PeerId, replicas: number): (chunk: ManifestChunk) => boolean {
-  if (!order.keepers.includes(self)) return () => false
-  if (replicas >= order.keeperCount) return () => true
-  return ({ cid }) => order.isOwner(self, cid.multihash.digest, replicas)
 }

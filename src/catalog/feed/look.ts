@@ -96,9 +96,9 @@ export class Look {
     if (isPut && facts?.isSame !== false && !(await this.#isOtherValue(from))) return []
     const was = from && (await this.#spot(from, old as TreeRow, this.before, key => this.#index.get(key)))
     const is = to && (await this.#spot(to, row, this.after, key => this.#result.changes.find(key)))
-    const hasBelow = await this.#hasBelow(entry, was)
-    const rest = { entry, facts, hasBelow }
     const [oldKind, kind] = [old?.kind ?? row.kind, row.kind]
+    const hasBelow = (oldKind === 'directory' || kind === 'directory') && (await this.#hasBelow(entry, was))
+    const rest = { entry, facts, hasBelow }
     if (oldKind === kind || was === undefined || is === undefined)
       return [{ ...rest, kind: was === undefined ? kind : is === undefined ? oldKind : kind, was, is }]
     return [

@@ -88,9 +88,11 @@ export class VersionNotes {
     const sightings = record.seen.map(seen => ({ ...seen, by }))
     if (cancel === true) await this.#first(DEEDS.cancels).add(sightings, sink)
     if (purge !== true) return
+    const isFirst = !(await this.#index.has(hasPurgesKey(this.#entry)))
     sink.put(hasPurgesKey(this.#entry), NO_BYTES)
     if (role === 'admin') {
-      await this.#first(DEEDS.purges).add(sightings, sink)
+      // Nearly every entry is purged once. Then there are no other rows that have to be read.
+      await this.#first(DEEDS.purges).add(sightings, sink, isFirst ? new Map() : undefined)
       sink.put(newsKey(this.#entry), NO_BYTES)
     } else {
       for (const seen of record.seen) sink.put(laterPurgeKey(this.#entry, seen, record.stamp), u64be(arrivedAtMs))

@@ -147,7 +147,7 @@ async function* localFiles(
   }
 }
 
-/** What to fetch. The size is undefined if it is not known yet. */
+/** What to fetch. The size of an earlier version is not known. */
 interface Wanted {
   path: string
   size?: number | undefined
@@ -174,16 +174,16 @@ interface Gotten {
 }
 
 /**
- * Lets the daemon write the file by itself, so that its bytes do not travel through the socket. Returns undefined if the
- * file is small, if it has changed meanwhile, or if the daemon cannot use the local file.
+ * Lets the daemon write the current content by itself, so that its bytes do not travel through the socket. Returns
+ * undefined if the file is not known to be large, if it has changed meanwhile, or if the daemon cannot use the local file.
  */
 async function fillOne(
-  { session: { client, signal }, targets, progress, version }: Run,
-  { path, size = Number.POSITIVE_INFINITY }: Wanted,
+  { session: { client, signal }, targets, progress }: Run,
+  { path, size = 0 }: Wanted,
   place: LocalTarget
 ): Promise<Gotten | undefined> {
   if (place.kind !== 'file' || size < NAMED_BYTES_MIN || !client.canNameFiles) return undefined
-  const { etag, ...facts } = await client.facts(path, { version })
+  const { etag, ...facts } = await client.facts(path)
   let from: Transfer['from'] = []
   let written = 0
   const onBytes = (bytes: number): void => {
@@ -191,7 +191,7 @@ async function fillOne(
     progress.add(bytes)
   }
   const body: Fill = async (temp, handle) => {
-    from = await client.fill(path, { file: await nameTarget(temp, handle), onBytes }, { version, etag })
+    from = await client.fill(path, { file: await nameTarget(temp, handle), onBytes }, etag)
   }
   try {
     const target = await targets.write(place, { body, ...facts, signal })

@@ -30,6 +30,8 @@ export function buildBlocks(init: RoomOptions, { disk, membership }: RoomsBelow)
     mayStore: peer => members.mayWrite(peer),
     view: () => members.view,
     push: (peer, statement, put) => sync.push(peer, statement, put),
+    onAdded: (peer, statement) => sync.noteAcknowledged(peer, statement),
+    receive: (records, from, finalCheck) => log.receive(records, from, finalCheck),
     announce: (statement, except) => sync.announce([statement], except),
     askIfThere: (peer, signal) => members.askIfThere(peer, signal),
     holders: record => sync.holders(record),

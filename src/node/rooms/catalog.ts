@@ -50,6 +50,7 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
     names,
     logger,
     nodeCodecs,
+    isSettled: record => blocks.isSettled(record),
     onRecords: records => {
       feed.wake()
       blocks.enqueue(records.flatMap(refOf))

@@ -1,11 +1,12 @@
 import type { NodeOptions } from '../../api.ts'
-import { BlockFiles } from '../../disk/block-files.ts'
 import { DurableBlockstore } from '../../disk/blockstore.ts'
 import { Capacity, folderBytes } from '../../disk/capacity.ts'
 import { DiskMonitor } from '../../disk/disk-monitor.ts'
+import { readCursor } from '../../disk/index-cursor.ts'
 import { IndexDb } from '../../disk/index-db.ts'
 import type { DiskState } from '../../disk/monitored-files.ts'
 import { Reserve } from '../../disk/reserve.ts'
+import { LARGE_ROWS } from '../../disk/segment-layout.ts'
 import { Segments } from '../../disk/segments.ts'
 import { type OpenReport, Store } from '../../disk/store.ts'
 import { closeAll } from '../../util/close-all.ts'
@@ -32,9 +33,10 @@ export function buildDisk(init: RoomOptions): DiskRoom {
   index.onCorrupt = onDoubt
   const reserve = new Reserve({ files, chance, logger })
   const segments = new Segments({ files, storeId, logger })
+  const largeSegments = new Segments({ files, storeId, logger, kind: LARGE_ROWS })
   const makeRoom = (): Promise<boolean> => reserve.release()
   const onDamage = (): void => onEvent({ event: 'damaged', rows: 1 })
-  const store = new Store({ segments, index, storeId, logger, onDamage, makeRoom })
+  const store = new Store({ segments, largeSegments, index, storeId, logger, onDamage, makeRoom })
   const capacity = new Capacity({
     files,
     clock,
@@ -45,9 +47,7 @@ export function buildDisk(init: RoomOptions): DiskRoom {
   })
   const onChange = (state: DiskState): void => onEvent({ event: 'disk', state })
   const monitor = new DiskMonitor({ files, capacity, index, logger, onChange })
-  const blockFiles = new BlockFiles(files, chance, logger)
-  const durable = new DurableBlockstore(store, blockFiles, capacity, logger)
-  const isOwn = options.blockstore === undefined
+  const durable = new DurableBlockstore(store, capacity, logger)
   return {
     files,
     index,
@@ -61,14 +61,13 @@ export function buildDisk(init: RoomOptions): DiskRoom {
       try {
         await reserve.look()
         await capacity.measure()
-        if (isOwn) await blockFiles.open()
         await segments.open()
+        await largeSegments.open(await readCursor(index, LARGE_ROWS))
         const report = await store.open()
-        if (isOwn) for await (const { bytes } of blockFiles.all()) capacity.countExisting(bytes)
         await capacity.measureAll()
         return report
       } catch (error) {
-        await closeAll([() => segments.close(), () => index.close()]).catch(() => {
+        await closeAll([() => segments.close(), () => largeSegments.close(), () => index.close()]).catch(() => {
           // The first error is the one to report, not this one.
         })
         throw error

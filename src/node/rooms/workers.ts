@@ -28,9 +28,10 @@ export function buildWorkers({ clock, logger, onEvent }: RoomOptions, { disk, me
     reopener.schedule()
     monitor.update()
   }
+  const isShort = (): boolean => capacity.isFull || store.diskBytes > capacity.capacityBytes
   return [
     reopener,
-    compactor({ store, clock, logger, onError: onError('compaction') }),
+    compactor({ store, isShort, clock, logger, onError: onError('compaction') }),
     leafCheck({ store, clock, logger, onError: onError('leaf check') }),
     membership.log.worker,
     new Worker({

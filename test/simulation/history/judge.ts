@@ -124,10 +124,7 @@ export class Judge {
     const left = contents.all.flatMap(({ n, blocks }) =>
       blocks
         .filter(block => hasBlock(machine, block))
-        .map(
-          ({ multihash, path }) =>
-            `${toHex(multihash.subarray(2, 6))} of content ${n}${path === undefined ? '' : ', a file'}`
-        )
+        .map(({ multihash }) => `${toHex(multihash.subarray(2, 6))} of content ${n}`)
     )
     return left.join('; ')
   }

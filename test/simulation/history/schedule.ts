@@ -27,6 +27,11 @@ const WRITTEN_MS = 200
 /** Longer than the blocks of a dead writer are kept, and than blocks without a claim wait before they are looked for. */
 const LEFTOVERS_MS = 3 * DAY
 
+/**
+ * How far a clock may be off to the end. If two clocks were more than 5 minutes apart, one machine would always wait for
+ * the time of some statement of the other.
+ */
+const LASTING_MS_MAX = 2 * MINUTE
 /** How far a clock may be off. A version that ends while a clock is ahead is kept longer by as much. */
 const AHEAD_MS_MAX = 40 * DAY
 
@@ -36,7 +41,7 @@ const TURNS_MAX = 6
 const PATHS = ['/a', '/b.txt', '/d/a', '/d/b', '/d/e/c', '/g/a']
 const DIRECTORIES = ['/d', '/g', '/d/e', '/x']
 const SIZES = [300, 300, 5_000, 5_000, 30_000, 90_000, 90_000, 1_200_000]
-const DAYS = [1, 2, 3, 10, 30]
+const DAYS = [1, 2, 3, 10, 30, 30]
 
 /** How often each step is drawn, if a seed includes it at all. */
 const STEP_WEIGHTS = {
@@ -48,6 +53,7 @@ const STEP_WEIGHTS = {
   purge: 3,
   purgeTree: 1,
   cancel: 3,
+  regret: 3,
   move: 4,
   moveDirectory: 2,
   copy: 3,
@@ -134,6 +140,7 @@ class HistorySchedule {
     await this.#comeToRest()
     await this.#judge.atRest()
     world.check()
+    if (this.#draw() < 0.5) await this.#letPurgesFall()
     if (this.#draw() < 0.5) await this.#purgeAll()
     await this.#removeAll()
     await this.#letExpire()
@@ -189,6 +196,12 @@ class HistorySchedule {
       case 'cancel': {
         const purge = history.deeds.findLast(deed => deed.kind === 'purge')
         return history.cancel(machine, purge !== undefined && this.#draw() < 0.8 ? purge.path : this.#pick(PATHS))
+      }
+      case 'regret': {
+        const path = await this.#shownPath(machine)
+        await history.remove(machine, path, { recursive: false, purge: true })
+        await this.#pass(10 * SECOND * this.#draw())
+        return history.cancel(this.#pickUp() ?? machine, path)
       }
       case 'move':
         return history.move(machine, await this.#shownPath(machine), this.#pick(PATHS))
@@ -319,12 +332,12 @@ class HistorySchedule {
     const ms = isSmall
       ? (this.#draw() - 0.5) * 8 * MINUTE
       : (this.#draw() - 0.5) * 2 * this.#pick([2 * HOUR, AHEAD_MS_MAX])
-    if (!isSmall) this.#skewed.add(machine)
+    if (!isSmall || Math.abs(ms) > LASTING_MS_MAX) this.#skewed.add(machine)
     this.#history.world.say(`the clock of ${machine.name} is ${Math.round(ms / SECOND)} s off`)
     machine.setClock(ms)
   }
 
-  /** Sets the clocks that are far off. */
+  /** Sets the clocks that are too far off. */
   #setClocks(): void {
     for (const machine of this.#skewed) machine.setClock(0)
     this.#skewed.clear()
@@ -425,6 +438,16 @@ class HistorySchedule {
     world.say(`at rest: ${why ?? 'yes'}`)
     if (why !== undefined) world.fault('no rest', why)
     world.check()
+  }
+
+  /** Lets so much time pass that each purge of a writer has taken effect, unless somebody has cancelled it. */
+  async #letPurgesFall(): Promise<void> {
+    const { world } = this.#history
+    world.say('a week passes')
+    world.time.leap(PURGE_WAIT_MS + HOUR)
+    await this.#pass(LOOK_MS)
+    await this.#comeToRest()
+    await this.#judge.atRest()
   }
 
   /** Purges everything, as an admin, also what was deleted before. */

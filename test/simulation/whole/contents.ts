@@ -6,13 +6,10 @@ import { CHUNK_BYTES, INLINE_BYTES_MAX } from '../../../src/format/constants.ts'
 import { deriveNetwork, epochSubkeys } from '../../../src/format/network-key.ts'
 import { inlineRoot, sealFile } from '../../../src/format/seal-file.ts'
 import { SMALL_FILE_BYTES_MAX } from '../../../src/fs/constants.ts'
-import { toHex } from '../../../src/util/bytes.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
 
 /** A block of a content, as it must be on a disk. */
 export interface BlockOfContent {
-  /** The name of its file, if it has one of its own. */
-  path: string | undefined
   bytes: Uint8Array
   multihash: Uint8Array
 }
@@ -24,9 +21,6 @@ export interface Content {
   tag: string
   blocks: readonly BlockOfContent[]
 }
-
-/** Blocks of this size and more are in files of their own. */
-const OWN_FILE_BYTES_MIN = 64 << 10
 
 /** Makes contents, and seals them as every member of the network must. */
 export class Contents {
@@ -55,10 +49,7 @@ export class Contents {
     const blocks: BlockOfContent[] = []
     let tag = ''
     for await (const block of pipe([bytes], chunk, sealFile({ subkey: this.#subkey }))) {
-      const copy = Uint8Array.from(block.bytes)
-      const { multihash } = block.cid
-      const path = copy.byteLength < OWN_FILE_BYTES_MIN ? undefined : pathOf(multihash)
-      blocks.push({ path, bytes: copy, multihash: multihash.bytes })
+      blocks.push({ bytes: Uint8Array.from(block.bytes), multihash: block.cid.multihash.bytes })
       if (block.root) tag = tagOfContent({ root: block.cid.bytes }) as string
     }
     return { tag, blocks }
@@ -74,8 +65,4 @@ function bytesOf(seed: number, sizeBytes: number): Uint8Array {
     if (at + 4 <= sizeBytes) bytes.writeUInt32LE(n, at)
   }
   return bytes
-}
-
-function pathOf({ bytes, digest }: { bytes: Uint8Array; digest: Uint8Array }): string {
-  return `blocks/${toHex(digest.subarray(-1))}/${toHex(bytes)}`
 }

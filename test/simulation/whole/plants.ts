@@ -137,12 +137,12 @@ export const PLANTS: readonly Plant[] = [
     ]
   },
   {
-    name: 'disk: a block counts before its name is durable',
+    name: 'disk: a start counts torn large blocks',
     edits: [
       {
-        file: 'src/disk/block-files.ts',
-        find: '        await this.#syncName(folder, path)\n      } catch (error) {',
-        replace: '        void this.#unsynced.delete(path)\n      } catch (error) {'
+        file: 'src/disk/segments.ts',
+        find: '    const isWhole = verifyBlock(cidOfMultihash(payload), body)',
+        replace: '    const isWhole = body.byteLength > 0 || verifyBlock(cidOfMultihash(payload), body)'
       }
     ]
   },
@@ -151,8 +151,8 @@ export const PLANTS: readonly Plant[] = [
     edits: [
       {
         file: 'src/disk/segment-writer.ts',
-        find: '      await open.file.append(concatBytes(...parts))\n      await open.file.sync()\n',
-        replace: '      await open.file.append(concatBytes(...parts))\n'
+        find: '      await open.file.append(parts)\n      await open.file.sync()\n',
+        replace: '      await open.file.append(parts)\n'
       }
     ]
   },

@@ -191,8 +191,8 @@ export class SimFiles implements Files {
       get size() {
         return file.size
       },
-      append: async bytes => {
-        await this.#write(() => file.append(bytes))
+      append: async parts => {
+        await this.#write(() => file.append(parts))
         hasNewBytes = true
       },
       sync: async () => {

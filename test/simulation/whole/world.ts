@@ -2,11 +2,13 @@ import { hash } from 'node:crypto'
 import type { DfsNode, GetOptions, NodeEvent, PutOptions } from '../../../src/api.ts'
 import { idOf } from '../../../src/format/statement.ts'
 import type { Log } from '../../../src/log/log.ts'
+import { toHex } from '../../../src/util/bytes.ts'
 import type { Chance } from '../../../src/util/chance.ts'
 import { DfsError, isAbort } from '../../../src/util/errors.ts'
 import type { ComponentLogger } from '../../../src/util/logger.ts'
 import { loggerTo, silentLogger } from '../../fixtures/logger.ts'
 import { seededChance } from '../../fixtures/seeded-chance.ts'
+import { forgetBlock, hasBlock, isDurable, isLarge } from './blocks-on-disk.ts'
 import { type BlockOfContent, type Content, Contents } from './contents.ts'
 import { Hostile } from './hostile.ts'
 import { Machine, type MachineInit } from './machine.ts'
@@ -405,11 +407,9 @@ export class World {
       this.fault('damage', `${machine.name} says ${describe(error)}, and nothing is damaged`)
   }
 
-  /** Takes a block file away from the machine that puts it, as soon as it is there, if the put has not linked the file. */
+  /** Takes a large block away from the machine that puts it, as soon as it is there, if the put has not linked the file. */
   loseOwnBlockSoon(machine: Machine, path: string, content: Content): void {
-    const { files } = machine.disk
-    const isHere = (): boolean =>
-      content.blocks.some(block => block.path !== undefined && files.contents().has(block.path))
+    const isHere = (): boolean => content.blocks.some(block => isLarge(block) && hasBlock(machine.disk, block))
     let looksLeft = OWN_BLOCK_LOOKS
     const look = (): void => {
       if (isHere()) void this.#loseOwnBlock(machine, path, content)
@@ -419,16 +419,14 @@ export class World {
   }
 
   async #loseOwnBlock(machine: Machine, path: string, { tag, blocks }: Content): Promise<void> {
-    const { files } = machine.disk
     const shown = await this.shownAt(machine, [path])
-    const lost = blocks.find(block => block.path !== undefined && files.contents().has(block.path))?.path
+    const lost = blocks.find(block => isLarge(block) && hasBlock(machine.disk, block))
     if (lost === undefined || shown === undefined || [...shown.values()].includes(tag)) return
     this.hasLostBlocks = true
     this.hurt.add(machine)
     this.disturb(machine)
-    this.say(`${machine.name} loses ${lost}`)
-    await files.remove(lost)
-    await files.syncDirectory(lost.slice(0, lost.lastIndexOf('/')))
+    this.say(`${machine.name} loses ${toHex(lost.multihash)}`)
+    forgetBlock(machine.disk, lost)
   }
 
   // What must be true when a put says yes
@@ -680,12 +678,8 @@ export function describe(error: unknown): string {
   return `${error.name}${code === undefined ? '' : ` (${code})`}: ${error.message}`
 }
 
-export function holds({ disk }: Machine, { path, bytes: { buffer, byteOffset, byteLength } }: BlockOfContent): boolean {
-  const bytes = Buffer.from(buffer, byteOffset, byteLength)
-  const files = disk.files.durable()
-  if (path !== undefined) return files.get(path)?.equals(bytes) === true
-  for (const [name, data] of files) if (name.startsWith('segments/') && data.includes(bytes)) return true
-  return false
+export function holds({ disk }: Machine, block: BlockOfContent): boolean {
+  return isDurable(disk, block)
 }
 
 async function list(node: DfsNode, path: string, recursive: boolean): Promise<Array<{ path: string; kind: string }>> {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { DurableBlockstore } from '../../../src/disk/blockstore.ts'
 import { Capacity } from '../../../src/disk/capacity.ts'
-import { SMALL_BLOCK_BYTES_MAX } from '../../../src/disk/constants.ts'
+import { PAGE_BYTES, SMALL_BLOCK_BYTES_MAX } from '../../../src/disk/constants.ts'
 import { NoSpaceError } from '../../../src/disk/errors.ts'
 import type { Files } from '../../../src/disk/files.ts'
 import { ROW_HEADER_BYTES } from '../../../src/disk/row.ts'
@@ -14,16 +14,15 @@ import { FakeFiles } from '../../fixtures/fake-files.ts'
 import { silentLogger } from '../../fixtures/logger.ts'
 
 /** The capacity of a disk of 1,000 bytes, some of them free. */
-async function capacityOf(freeBytes: number): Promise<Capacity> {
+async function capacityOf(freeBytes: number, rowBytes = 0): Promise<Capacity> {
   const files = { space: async () => ({ totalBytes: 1000, freeBytes }) } as unknown as Files
-  const capacity = new Capacity({ files, clock: new ManualClock() })
+  const capacity = new Capacity({ files, clock: new ManualClock(), rowBytes: () => rowBytes })
   await capacity.measure()
   return capacity
 }
 
 test('existing bytes do not count twice against the room', async () => {
-  const capacity = await capacityOf(400)
-  capacity.countExisting(600)
+  const capacity = await capacityOf(400, 600)
   assert.equal(capacity.isFull, false)
   assert.equal(capacity.usedBytes, 600)
   await capacity.take(300)
@@ -40,41 +39,42 @@ async function capacityWith({ rows, index }: { rows: () => number; index: () => 
   return { capacity, pass: () => clock.advance(1_001) }
 }
 
-test('statements, claims and the index count, each once', async () => {
+test('rows and the index count, each once', async () => {
   let rows = 100
   let index = 10
   const { capacity, pass } = await capacityWith({ rows: () => rows, index: () => index })
-  capacity.countExisting(200)
-  assert.equal(capacity.usedBytes, 310)
-  // A small block is counted when it is taken, and afterwards with the rows of the segment.
-  await capacity.take(50, 'row')
-  assert.equal(capacity.usedBytes, 360)
+  assert.equal(capacity.usedBytes, 110)
+  // A block is counted when it is taken, and afterwards with the rows of the segment.
+  await capacity.take(50)
+  assert.equal(capacity.usedBytes, 160)
   rows = 150
   pass()
-  await capacity.take(40, 'file')
-  assert.equal(capacity.usedBytes, 400)
+  await capacity.take(40)
+  assert.equal(capacity.usedBytes, 200)
   index = 30
   await capacity.measureAll()
-  assert.equal(capacity.usedBytes, 420)
+  assert.equal(capacity.usedBytes, 180)
 })
 
-test('a small block counts once, before and after the next measurement', async () => {
-  const { store, facts, blockFiles, files, clock } = await openStore(new FakeFiles())
+test('a block counts once, before and after the next measurement', async () => {
+  const { store, facts, files, clock } = await openStore(new FakeFiles())
   await facts.set('a', '1')
   const capacity = new Capacity({ files, clock, rowBytes: () => store.rowBytes })
   await capacity.measure()
   const before = capacity.usedBytes
-  const blocks = new DurableBlockstore(store, blockFiles, capacity, silentLogger)
+  const blocks = new DurableBlockstore(store, capacity, silentLogger)
   const [small, large] = [randomBytes(1000), randomBytes(SMALL_BLOCK_BYTES_MAX)]
   for (const bytes of [small, large]) await blocks.put(nameBlock(bytes), bytes)
   assert.equal(capacity.usedBytes, before + small.byteLength + large.byteLength)
   await capacity.measure()
-  const overhead = ROW_HEADER_BYTES + 34
-  assert.equal(capacity.usedBytes, before + small.byteLength + overhead + large.byteLength)
+  const smallRow = small.byteLength + ROW_HEADER_BYTES + 34
+  const pages = large.byteLength + PAGE_BYTES
+  const largeHeader = PAGE_BYTES
+  assert.equal(capacity.usedBytes, before + smallRow + pages + largeHeader)
   for (const bytes of [small, large]) await blocks.delete(nameBlock(bytes))
   await capacity.measure()
   // The row that says that the block was freed is dead itself.
-  assert.equal(capacity.usedBytes, before)
+  assert.equal(capacity.usedBytes, before + largeHeader)
 })
 
 test('bytes that have to stay free do not count as room', async () => {

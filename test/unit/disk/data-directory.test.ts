@@ -20,7 +20,7 @@ test('openFormat writes a format file into an empty directory, and the store id 
   assert.ok(isNew)
   assert.equal((await openFormat(files, seededChance(2), silentLogger)).isNew, false)
   const text = Buffer.from(await files.read('format.json')).toString()
-  assert.match(text, new RegExp(`^\\{"layout":2,"storeId":"${toHex(storeId)}","capacity":[0-9]+\\}\n$`))
+  assert.match(text, new RegExp(`^\\{"layout":3,"storeId":"${toHex(storeId)}","capacity":[0-9]+\\}\n$`))
   assert.equal(toHex((await openFormat(files, seededChance(2), silentLogger)).storeId), toHex(storeId))
   assert.equal(toHex((await openFormat(files.crash(), seededChance(2), silentLogger)).storeId), toHex(storeId))
   assert.notEqual(toHex((await openFormat(new FakeFiles(), seededChance(2), silentLogger)).storeId), toHex(storeId))
@@ -39,14 +39,14 @@ test('the capacity is what is free at the first start, less 5 % of the disk, and
 test('a disk that is nearly full at the first start, and a directory of an earlier version, have no measured capacity', async () => {
   const files = new FakeFiles({ totalBytes: 10 ** 9, othersBytes: 0.96 * 10 ** 9 })
   assert.equal((await openFormat(files, seededChance(1), silentLogger)).capacityBytes, undefined)
-  const earlier = await withFormat(`{"layout":2,"storeId":"${'a'.repeat(32)}"}`)
+  const earlier = await withFormat(`{"layout":3,"storeId":"${'a'.repeat(32)}"}`)
   assert.equal((await openFormat(earlier, seededChance(1), silentLogger)).capacityBytes, undefined)
 })
 
 test('the error for another layout names the layout and says what to do', async () => {
   for (const [layout, advice] of [
-    [1, /layout 1.*only knows 2.*use the release that wrote it/],
-    [3, /layout 3.*only knows 2.*upgrade/]
+    [2, /layout 2.*only knows 3.*use the release that wrote it/],
+    [4, /layout 4.*only knows 3.*upgrade/]
   ] as const) {
     const files = await withFormat(`{"layout":${layout},"somethingElse":true}`)
     await assert.rejects(openFormat(files, seededChance(1), silentLogger), error => {
@@ -66,8 +66,8 @@ test('openFormat does not overwrite a damaged format file', async () => {
     'null',
     '{"layout":1}',
     '{"layout":"1","storeId":"x"}',
-    `{"layout":2,"storeId":"${'a'.repeat(31)}"}`,
-    `{"layout":2,"storeId":"${'a'.repeat(32)}","more":1}`
+    `{"layout":3,"storeId":"${'a'.repeat(31)}"}`,
+    `{"layout":3,"storeId":"${'a'.repeat(32)}","more":1}`
   ]) {
     const files = await withFormat(text)
     await assert.rejects(openFormat(files, seededChance(1), silentLogger), UnknownLayoutError, text)

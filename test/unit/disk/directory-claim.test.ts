@@ -33,10 +33,10 @@ async function snapshot(path: string): Promise<unknown[]> {
 async function writeAsFirstStart(root: string): Promise<void> {
   const files = new NodeFiles(root)
   await openFormat(files, seededChance(1), silentLogger)
-  for (const folder of ['segments', 'index', 'blocks/ab', 'blocks/tmp']) await files.makeDirectory(folder)
+  for (const folder of ['segments', 'index', 'blocks']) await files.makeDirectory(folder)
   for (const name of ['keystore', 'segments/00000001.seg', 'index/000003.log', 'index/CURRENT', 'ports.json.new'])
     await files.writeNew(name, [Buffer.from('x')])
-  await files.writeNew(`blocks/ab/${'ab'.repeat(34)}`, [Buffer.from('x')])
+  await files.writeNew('blocks/00000001.seg', [Buffer.from('x')])
 }
 
 test('a data directory is created with its parents, and only its owner can enter it', async t => {
@@ -68,10 +68,10 @@ test('a first start that fails leaves what others put there meanwhile, and resto
   const directory = await claimDirectory(folder, options)
   await writeAsFirstStart(folder)
   await mkdir(join(folder, 'photos'))
-  for (const name of ['letter.txt', 'photos/cat.jpg', 'segments/notes', 'blocks/ab/readme', 'index/mine'])
+  for (const name of ['letter.txt', 'photos/cat.jpg', 'segments/notes', 'blocks/readme', 'index/mine'])
     await writeFile(join(folder, name), name)
   await directory.release({ undo: true })
-  const theirs = ['blocks', 'blocks/ab', 'blocks/ab/readme', 'index', 'index/mine', 'letter.txt', 'photos']
+  const theirs = ['blocks', 'blocks/readme', 'index', 'index/mine', 'letter.txt', 'photos']
   assert.deepEqual((await readdir(folder, { recursive: true })).sort(), [
     ...theirs,
     'photos/cat.jpg',

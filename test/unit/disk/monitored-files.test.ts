@@ -41,7 +41,7 @@ test('an append clears the failure only once its bytes are durable', async t => 
   assert.equal(files.state, 'failing')
   const file = await files.openAppend('segments/1')
   t.after(() => file.close())
-  await file.append(Buffer.alloc(10))
+  await file.append([Buffer.alloc(10)])
   assert.deepEqual([files.state, file.size], ['failing', 10])
   await file.sync()
   assert.equal(files.state, 'ok')

@@ -17,7 +17,7 @@ import { Segments } from '../../../src/disk/segments.ts'
 import { Store } from '../../../src/disk/store.ts'
 import { u32be } from '../../../src/util/bytes.ts'
 import { StoppedError } from '../../../src/util/errors.ts'
-import { openStore } from '../../fixtures/disk-store.ts'
+import { largeSegmentsOf, openStore } from '../../fixtures/disk-store.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
 import { levelDatabase } from '../../fixtures/level.ts'
 import { RecordingLogger, silentLogger } from '../../fixtures/logger.ts'
@@ -95,7 +95,13 @@ test('open refuses an index that is incomplete, of another store, or ahead of th
     await index.open()
     const segments = new Segments({ files, storeId, logger: silentLogger, ...small })
     await segments.open()
-    await new Store({ segments, index, storeId, logger: silentLogger }).open()
+    await new Store({
+      segments,
+      largeSegments: largeSegmentsOf(files, storeId),
+      index,
+      storeId,
+      logger: silentLogger
+    }).open()
   }
   void index
   void segments
@@ -154,7 +160,13 @@ test('a write under way holds the cursor back, whatever else is indexed meanwhil
     const index = new IndexDb(database.asDatabase, silentLogger)
     await index.open()
     const segments = new Segments({ files, storeId, logger: silentLogger })
-    const store = new Store({ segments, index, storeId, logger: silentLogger })
+    const store = new Store({
+      segments,
+      largeSegments: largeSegmentsOf(files, storeId),
+      index,
+      storeId,
+      logger: silentLogger
+    })
     store.register(1, projection(wait))
     store.register(2, projection(Promise.resolve()))
     await segments.open()
@@ -245,7 +257,7 @@ test('a flipped byte of the index is reported when it is read, and a rebuild los
 })
 
 test('a flipped byte in the marks of the index makes the start rebuild it', async () => {
-  for (const name of ['store', 'built', 'cursor', 'clean']) {
+  for (const name of ['store', 'built', 'cursor', 'large-cursor', 'clean']) {
     const files = new FakeFiles()
     const { store, database } = await filled(files)
     await store.close()
@@ -401,15 +413,15 @@ test('compaction keeps live rows, drops the others, and frees the space', async 
   await expectFacts(await openStore(files.crash(), small), 100)
 })
 
-test('a last segment that is mostly dead ends with the next write, and its space comes back', async () => {
+test('a last segment that is mostly dead ends at once, and its space comes back', async () => {
   const [files, database] = [new FakeFiles(), new MemoryDatabase()]
   const { store, facts, segments } = await openStore(files, { database, segmentBytes: 64 << 20 })
   await facts.set('kept', 'k')
   for (let i = 0; i < 70; i++) await facts.set('large', 'x'.repeat(70_000))
   assert.deepEqual(store.compactable(0.5), [])
   const before = segments.bytes
-  store.endWasteful(0.5)
   await facts.set('large', 'small')
+  await store.endWasteful(0.5)
   assert.equal(store.compactable(0.5).length, 1)
   for (const segment of store.compactable(0.5)) await store.compact(segment)
   assert.ok(segments.bytes < before / 4)
@@ -418,7 +430,7 @@ test('a last segment that is mostly dead ends with the next write, and its space
   const again = await openStore(files, { database, segmentBytes: 64 << 20 })
   assert.deepEqual([await again.facts.get('kept'), await again.facts.get('large')], ['k', 'small'])
   // A segment that is mostly live, or small, goes on.
-  again.store.endWasteful(0.5)
+  await again.store.endWasteful(0.5)
   await again.facts.set('more', '1')
   assert.deepEqual(again.store.compactable(1), [])
 })
@@ -476,7 +488,13 @@ test('a write waits while rows are moved, so that no older row is moved after it
   const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
   await index.open()
   const segments = new Segments({ files, storeId, logger: silentLogger, segmentBytes: 100 })
-  const store = new Store({ segments, index, storeId, logger: silentLogger })
+  const store = new Store({
+    segments,
+    largeSegments: largeSegmentsOf(files, storeId),
+    index,
+    storeId,
+    logger: silentLogger
+  })
   const asked = Promise.withResolvers<void>()
   const answer = Promise.withResolvers<void>()
   let latest = ''
@@ -530,7 +548,13 @@ async function recorded(
   const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
   await index.open()
   const segments = new Segments({ files, storeId, logger: silentLogger })
-  const store = new Store({ segments, index, storeId, logger: silentLogger })
+  const store = new Store({
+    segments,
+    largeSegments: largeSegmentsOf(files, storeId),
+    index,
+    storeId,
+    logger: silentLogger
+  })
   for (const type of [ROW_STATEMENT, ROW_BLOCK, ROW_FREED, ROW_CLAIM, ROW_EARLY])
     store.register(type, {
       project: async rows => {
@@ -646,7 +670,13 @@ test('LevelDB: the store is written, closed, opened, and rebuilt after the index
     const index = new IndexDb(await levelDatabase(t, folder), silentLogger)
     await index.open()
     const segments = new Segments({ files, storeId, logger: silentLogger, segmentBytes: 600 })
-    const store = new Store({ segments, index, storeId, logger: silentLogger })
+    const store = new Store({
+      segments,
+      largeSegments: largeSegmentsOf(files, storeId),
+      index,
+      storeId,
+      logger: silentLogger
+    })
     const { Facts } = await import('../../fixtures/disk-store.ts')
     const facts = new Facts(store)
     await segments.open()
@@ -678,7 +708,7 @@ test('the log tells how the store was opened, what a write met and what was comp
   const index = new IndexDb(new MemoryDatabase().asDatabase, logger)
   await index.open()
   const segments = new Segments({ files, storeId, logger, segmentBytes: 100 })
-  const store = new Store({ segments, index, storeId, logger })
+  const store = new Store({ segments, largeSegments: largeSegmentsOf(files, storeId), index, storeId, logger })
   store.register(1, { project: async () => {}, isLive: async () => false, isIndexed: async () => true })
   await segments.open()
   await store.open()

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { createCipheriv, createDecipheriv, scryptSync } from 'node:crypto'
+import { createCipheriv, createDecipheriv, hash, scryptSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -8,6 +8,7 @@ import { WrongPassphraseError } from '../../../src/disk/errors.ts'
 import { IndexDb } from '../../../src/disk/index-db.ts'
 import { Keystore, type Secrets } from '../../../src/disk/keystore.ts'
 import type { Cursor } from '../../../src/disk/place.ts'
+import { LARGE_ROWS } from '../../../src/disk/segment-layout.ts'
 import { Segments } from '../../../src/disk/segments.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import type { Chance } from '../../../src/util/chance.ts'
@@ -144,6 +145,66 @@ test('a second implementation of the segment, written from SPEC.md, computes the
   assert.deepEqual([footer.offset, footer.rows, footer.sum], [file.byteLength, segment.rows.length, sum])
   assert.equal(add(0xff, words(footer.rows, footer.sum)), footer.checksum)
   assert.equal(toHex(file), segment.file)
+})
+
+interface LargeSegmentVectors {
+  storeId: string
+  segment: number
+  /** The sealed bytes of each block are a text that is repeated, up to a length. */
+  rows: Array<{ offset: number; multihash: string; text: string; length: number; checksum: number }>
+  footer: { offset: number; rows: number; sum: number; checksum: number }
+  bytes: number
+  sha256: string
+}
+
+const large = read<LargeSegmentVectors>('large-segment.json')
+const largeRows = large.rows.map(({ multihash, text, length }) => ({
+  type: 6,
+  payload: bytes(multihash),
+  body: Buffer.alloc(length, text)
+}))
+
+test('frozen vectors: a segment of large blocks is written byte for byte', async () => {
+  const files = new FakeFiles()
+  const options = { files, storeId: bytes(large.storeId), logger: silentLogger, kind: LARGE_ROWS }
+  const segments = new Segments({ ...options, segmentBytes: large.footer.offset })
+  await segments.open()
+  const places = await segments.append(largeRows)
+  assert.deepEqual(
+    places,
+    large.rows.map(({ offset, length }) => ({ segment: large.segment, offset, length: 34 + length }))
+  )
+  await segments.endLast()
+  const file = await files.read('blocks/00000001.seg')
+  assert.deepEqual([file.byteLength, hash('sha256', file)], [large.bytes, large.sha256])
+  for (const [i, place] of places.entries()) {
+    assert.equal(toHex((await segments.read(place)).payload), large.rows[i]?.multihash)
+    assert.ok(largeRows[i]?.body.equals(await segments.readUnchecked(place, 34)))
+  }
+})
+
+test('a second implementation of the segment of large blocks, written from SPEC.md, computes the same bytes', () => {
+  const storeId = bytes(large.storeId)
+  const padded = (buffer: Buffer): Buffer =>
+    Buffer.concat([buffer, Buffer.alloc((4_096 - (buffer.byteLength % 4_096)) % 4_096)])
+  let file = padded(Buffer.concat([Buffer.from('DFSSEG1\n', 'latin1'), storeId]))
+  const add = (type: number, checked: Buffer, rest = Buffer.alloc(0)): number => {
+    const lengthAndType = Buffer.concat([words(checked.byteLength + rest.byteLength), Buffer.of(type)])
+    const place = words(0x8000_0001, file.byteLength)
+    const checksum = crc32(Buffer.concat([storeId, place, lengthAndType, checked]))
+    file = padded(Buffer.concat([file, bytes('df5e6a01'), lengthAndType, words(checksum), checked, rest]))
+    return checksum
+  }
+  let sum = 0
+  for (const { offset, multihash, text, length, checksum } of large.rows) {
+    assert.equal(file.byteLength, offset)
+    assert.equal(add(6, bytes(multihash), Buffer.alloc(length, text)), checksum)
+    sum = (sum + checksum) % 2 ** 32
+  }
+  const { footer } = large
+  assert.deepEqual([footer.offset, footer.rows, footer.sum], [file.byteLength, large.rows.length, sum])
+  assert.equal(add(0xff, words(footer.rows, footer.sum)), footer.checksum)
+  assert.deepEqual([file.byteLength, hash('sha256', file)], [large.bytes, large.sha256])
 })
 
 test('frozen vectors: an index value follows the checksum of its key and itself', async () => {

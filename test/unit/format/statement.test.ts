@@ -234,3 +234,15 @@ test('membership is every kind but entries and shares', () => {
   const others = (Object.keys(KINDS) as Kind[]).filter(kind => !MEMBERSHIP_KINDS.has(kind))
   assert.deepEqual(others, ['entry', 'share'])
 })
+
+test('a statement with the bytes of a signature in one of its fields has the one encoding, and verifies', async () => {
+  // What stands in for the signature while it is made, and the key before it: once at the front and once overlapping.
+  const zeros = concatBytes(Uint8Array.of(0x63, 0x73, 0x69, 0x67, 0x58, 0x40), new Uint8Array(64))
+  for (const body of [zeros, concatBytes(zeros, zeros)]) {
+    const length = (SAMPLE_FIELDS.entry.body as Uint8Array).byteLength
+    const padded = concatBytes(body, new Uint8Array(length - body.byteLength))
+    const statement = signSample('entry', { ...SAMPLE_FIELDS.entry, body: padded })
+    assert.deepEqual(Buffer.from(statement.bytes), Buffer.from(encodeCanonical(mapOf(statement))))
+    assert.ok(await verifyStatement(decodeStatement(statement.bytes), network.network, author))
+  }
+})

@@ -82,7 +82,7 @@ async function abortAt(aborted: number) {
   )
   const memory = new Budget({ bytesMax: 3 * CHUNK, ownerBytesMax: 3 * CHUNK, lending: { clock, msMax: 60_000 } })
   const window = new PutWindow()
-  const silence = new SilenceWatch(clock, async () => true)
+  const silence = new SilenceWatch({ clock, isThere: async () => true, pulledBytes: () => 0 })
   const listeners = new Set<() => void>()
   const listen = silence.listen.bind(silence)
   silence.listen = listener => {

@@ -47,7 +47,11 @@ const block = (chunk: number | null, key = `chunk ${chunk}`): PutEvent => ({
   digest: new Uint8Array(32),
   chunk
 })
-const answer = (peer: string, chunk: number, state: 'kept' | 'full' | 'lacking' | 'refused' | 'failed'): PutEvent => ({
+const answer = (
+  peer: string,
+  chunk: number,
+  state: 'kept' | 'added' | 'full' | 'lacking' | 'refused' | 'failed'
+): PutEvent => ({
   type: 'answer',
   peer,
   key: `chunk ${chunk}`,
@@ -79,6 +83,23 @@ for (const state of ['full', 'lacking', 'refused', 'failed'] as const)
     assert.deepEqual(tell(answer('a', 0, state)), ['keep b chunk 0'])
     assert.deepEqual(tell(answer('b', 0, 'kept')), ['placed chunk 0', 'drop chunk 0'])
   })
+
+test('the record of a small file goes to each member with its block, and is pushed only to those that did not add it', () => {
+  const { tell, state } = putOf(['a', 'b', 'self'], { ack: 3 })
+  assert.deepEqual(tell(block(0)), ['keep a chunk 0', 'keep b chunk 0'])
+  assert.deepEqual(tell({ type: 'root', hasNodes: false }, record, own()), ['check-own'])
+  assert.deepEqual(tell(answer('a', 0, 'added')), [])
+  assert.deepEqual(reachedBy(state), ['self', 'a'])
+  assert.deepEqual(tell(answer('b', 0, 'kept')), ['placed chunk 0', 'drop chunk 0', 'push b', 'link'])
+  assert.deepEqual(tell(pushed('b')), ['yes'])
+})
+
+test('a member that does not answer for a small file and its record is replaced by the next in rank', () => {
+  const { tell } = putOf(['a', 'self', 'b'])
+  tell(block(0), { type: 'root', hasNodes: false }, record, own())
+  assert.deepEqual(tell(answer('a', 0, 'failed')), ['keep b chunk 0'])
+  assert.deepEqual(tell(answer('b', 0, 'added')), ['placed chunk 0', 'drop chunk 0', 'link', 'yes'])
+})
 
 test('a silent member is replaced by the next in rank, and its late answer still counts', () => {
   const { tell, state } = putOf(['a', 'self', 'b'])
