@@ -23,12 +23,12 @@ The settings hold for all members. Only an admin may change them. The value
                    with --replicas uses its own number
   ack              copies that a put waits for: a number, or all. A node that is
                    started with --ack uses its own number
-  chunker          how files are cut into blocks: fixed, or fastcdc. With fastcdc a
-                   large file that changes in the middle is not sent again as a
-                   whole. But the lengths of its blocks then say something about
-                   its content, to members that store it without being able to
-                   read it, and to whoever watches the network. Files that are
-                   stored already stay as they are. A node that is started with
+  chunker          how files are cut into blocks: fixed or fastcdc. With fastcdc
+                   a large file that changes in the middle is not sent again as
+                   a whole. But the lengths of its blocks then say something
+                   about its content, to members that store it without being
+                   able to read it, and to whoever watches the network. What is
+                   stored already stays as it is. A node that is started with
                    --chunker uses its own
   outAfter         how long a member may be away before the others make its
                    copies: a time such as 10m or 24h
