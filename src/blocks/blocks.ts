@@ -200,7 +200,7 @@ export class Blocks {
   /** Returns a block's verified bytes, and the member that delivered them. The caller has a lease for them. */
   async read(
     cid: BlockCid,
-    options: Pick<FetchOptions, 'signal' | 'author' | 'replicas' | 'bytesMax'> = {}
+    options: Pick<FetchOptions, 'signal' | 'author' | 'replicas' | 'bytesMax' | 'onLength'> = {}
   ): Promise<Fetched> {
     this.#reading++
     try {

@@ -84,12 +84,15 @@ class FileReader implements OpenFile {
   readonly #body: EntryBody
   readonly #root: BlockCid | undefined
   readonly #options: GetOptions
+  readonly #content: ContentToRead
   readonly #author: PeerId
   readonly #replicas: number
   readonly #bytesByPeer = new Map<PeerId, number>()
 
-  constructor(fs: FsContext, { path, record, replicas }: ContentToRead, body: EntryBody, options: GetOptions) {
+  constructor(fs: FsContext, content: ContentToRead, body: EntryBody, options: GetOptions) {
+    const { path, record, replicas } = content
     this.#fs = fs
+    this.#content = content
     this.#body = body
     this.#root = cidOf(record)
     this.#options = options
@@ -108,6 +111,10 @@ class FileReader implements OpenFile {
 
   get from(): Array<{ peerId: string; bytes: number }> {
     return [...this.#bytesByPeer].map(([peerId, bytes]) => ({ peerId, bytes }))
+  }
+
+  part(range: Range): OpenFile {
+    return new FileReader(this.#fs, this.#content, this.#body, { ...this.#options, range })
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
@@ -134,16 +141,17 @@ class FileReader implements OpenFile {
       memory: blocks.memory.gets,
       owner: `reader ${++readers}`,
       bytesOf: ({ size }) => sealedChunkLength(size),
-      work: (ref, signal) => this.#fetch(ref, signal),
+      work: (ref, signal, onComing) => this.#fetch(ref, signal, onComing),
       discard: ({ release }) => release(),
       signal
     })
     yield* pipe(chunksInRange(root, this.range, { read: readNode, codec }), ahead, source => this.#open(source))
   }
 
-  async #fetch(ref: ChunkRef, signal: AbortSignal): Promise<FetchedChunk> {
+  async #fetch(ref: ChunkRef, signal: AbortSignal, onComing: () => void): Promise<FetchedChunk> {
     const [author, replicas, bytesMax] = [this.#author, this.#replicas, sealedChunkLength(ref.size)]
-    return { ref, ...(await this.#fs.blocks.read(ref.cid, { signal, author, replicas, bytesMax })) }
+    const options = { signal, author, replicas, bytesMax, onLength: onComing }
+    return { ref, ...(await this.#fs.blocks.read(ref.cid, options)) }
   }
 
   #readInline(content: Uint8Array): Uint8Array {

@@ -9,7 +9,8 @@ export interface ReadAheadOptions<In, Out> {
   owner: string
   /** The number of bytes that the result of an item takes. */
   bytesOf: (item: In) => number
-  work: (item: In, signal: AbortSignal) => Promise<Out>
+  /** It calls `onComing` once the result of an item is on its way, if it knows. */
+  work: (item: In, signal: AbortSignal, onComing: () => void) => Promise<Out>
   /** Called with a result that nobody will use. */
   discard: (result: Out) => void
   signal?: AbortSignal | undefined
@@ -21,6 +22,9 @@ export interface Ahead<Out> {
   lease: Lease
 }
 
+/** If a stream has no more items than this, all of them are asked for at once. */
+const TOGETHER_MAX = 2
+
 // Created once, because the error that `abort` would create by itself costs a stack trace for each block.
 const NOT_NEEDED = new StoppedError('the result is not needed now')
 
@@ -29,6 +33,10 @@ const NOT_NEEDED = new StoppedError('the result is not needed now')
  * result that the reader asks for. It works on further items only while there is memory that nobody else wants. As soon
  * as others have to wait for memory, it drops that work, and it starts it again once the reader asks for its result. If
  * the reader stops early, the work under way is aborted.
+ *
+ * The first result comes alone, because its reader waits for it: if a whole window were asked for at once, the results
+ * would share the way and arrive together. The others are asked for as soon as the first one is on its way. Only a few
+ * results, such as the two chunks of a short range, are asked for together.
  */
 export function readAhead<In, Out>(
   options: ReadAheadOptions<In, Out>
@@ -42,24 +50,31 @@ export function readAhead<In, Out>(
     }
     signal?.addEventListener('abort', onAbort)
     let isEnded = false
-    /** Takes items in until the window is full, and begins those for which there is memory to spare. */
-    const fill = async (window: number): Promise<void> => {
+    let isFirst = true
+    /** Takes items in until the window is full. */
+    const take = async (window: number): Promise<void> => {
       while (!isEnded && ahead.length < window) {
         const next = await items.next()
         if (next.done === true) isEnded = true
         else ahead.push(new Task(next.value, options))
       }
+    }
+    /** Begins those items for which there is memory to spare. */
+    const beginMore = (): void => {
       for (const task of ahead) if (!task.isBegun && !task.tryBegin()) break
     }
     try {
       for (;;) {
-        if (ahead.length === 0) await fill(1)
+        if (ahead.length === 0) await take(1)
         const first = ahead[0]
         if (first === undefined) return
         if (!first.isBegun) first.begin(await memory.acquire(bytesOf(first.item), { owner, signal }))
         const lease = first.keep()
         try {
-          await fill(window)
+          await take(window)
+          if (isFirst && ahead.length > TOGETHER_MAX) await first.isComing
+          isFirst = false
+          beginMore()
           const result = await first.result
           ahead.shift()
           yield { result, lease }
@@ -79,6 +94,7 @@ interface UnderWay<Out> {
   lease: Lease
   controller: AbortController
   result: Promise<Out>
+  isComing: Promise<void>
 }
 
 /** The work on one item. It may be dropped and begun again. */
@@ -100,6 +116,11 @@ class Task<In, Out> {
     return this.#running().result
   }
 
+  /** Resolves once the result is on its way, or the work has ended. */
+  get isComing(): Promise<void> {
+    return this.#running().isComing
+  }
+
   /** Begins if there is memory to spare. Returns true if it has begun. */
   tryBegin(): boolean {
     const { memory, owner, bytesOf } = this.#options
@@ -112,11 +133,15 @@ class Task<In, Out> {
     const controller = new AbortController()
     const { signal } = this.#options
     if (signal?.aborted === true) controller.abort(signal.reason)
-    const result = this.#options.work(this.item, controller.signal)
+    const { promise: isComing, resolve: onComing } = Promise.withResolvers<void>()
+    const result = this.#options.work(this.item, controller.signal, onComing)
     // If this work fails, the error is thrown when the reader reaches its result. If the reader never reaches it, then
     // an earlier error was thrown or the reader stopped.
-    result.catch(() => {})
-    this.#underWay = { lease, controller, result }
+    result.then(
+      () => onComing(),
+      () => onComing()
+    )
+    this.#underWay = { lease, controller, result, isComing }
   }
 
   /**

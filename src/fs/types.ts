@@ -148,6 +148,8 @@ export interface OpenFile extends AsyncIterable<Uint8Array> {
    * own peer id. The numbers are complete once the iteration has ended.
    */
   readonly from: Array<{ peerId: string; bytes: number }>
+  /** Returns a range of the same content. Nothing is looked up again, so the file cannot have changed in between. */
+  part(range: Range): OpenFile
 }
 
 export interface ListOptions extends AbortOptions {

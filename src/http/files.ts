@@ -46,8 +46,7 @@ async function download(context: RouteContext, request: FastifyRequest, reply: F
   const path = pathOf(request)
   // A client that does not read must not keep the memory that others wait for. It can go on with a range.
   const version = queryOf(request).get('version') ?? undefined
-  const reading = { signal, version, onStalled: () => void reply.raw.destroy() }
-  const whole = await node.get(path, reading)
+  const whole = await node.get(path, { signal, version, onStalled: () => void reply.raw.destroy() })
   const { headers } = request
   if (headers['if-match'] !== undefined && !matchesTag(headers['if-match'], whole.tag, 'strong')) throw hasChanged()
   if (headers['if-none-match'] !== undefined && matchesTag(headers['if-none-match'], whole.tag, 'weak')) {
@@ -58,10 +57,7 @@ async function download(context: RouteContext, request: FastifyRequest, reply: F
   const isSame = headers['if-range'] === undefined || matchesTag(String(headers['if-range']), whole.tag, 'strong')
   // Only GET has ranges.
   const range = isSame && !isHead ? parseRange(headers.range, whole.size) : undefined
-  const file = range === undefined ? whole : await node.get(path, { ...reading, range })
-  // The file may have been replaced since its facts were read. The range was computed from those facts, so it must not
-  // be applied to the new content.
-  if (file.tag !== whole.tag) throw hasChanged()
+  const file = range === undefined ? whole : whole.part(range)
   const isPart = range !== undefined
   const named = isHead ? undefined : await openNamed(request, context, 'fill')
   if (named !== undefined) {

@@ -120,9 +120,8 @@ function cell(results: Results, peer: string, { workload, figure, decimals }: Ro
   const value = medianOf(results, peer, workload, figure)
   if (value === undefined) return '–'
   const ratio = peer === YARDSTICK ? undefined : ratioOf(results, peer, workload, figure)
-  const digits = ratio !== undefined && ratio < 10 ? 2 : 0
   const shown = value.toLocaleString('en', { minimumFractionDigits: decimals, maximumFractionDigits: decimals })
-  return ratio === undefined ? shown : `${shown} (${ratio.toFixed(digits)} ×)`
+  return ratio === undefined ? shown : `${shown} (${ratio >= 10 ? ratio.toFixed(0) : ratio.toPrecision(2)} ×)`
 }
 
 /** The most of all rounds, by process. */

@@ -74,6 +74,7 @@ function fakeFs(some: { resolve?: () => Promise<unknown> } = {}) {
       remove: (_: unknown, options: never) => change('remove', record, options)
     },
     members: { admitted: ['other'], all: [], self: { peerId: 'self' }, standing: { assertReads: () => {} } },
+    blocks: { untilSilent: (_peer: unknown, work: () => Promise<unknown>) => work() },
     sync: {
       push: (peer: string) => {
         done.push(`push to ${peer}`)

@@ -15,17 +15,17 @@ function setup(unitsMax: number, { signal }: { signal?: AbortSignal } = {}) {
   const begun: number[] = []
   const aborted: number[] = []
   const discarded: number[] = []
-  const state = { work: async (n: number): Promise<number> => n }
+  const state = { work: async (n: number, _onComing: () => void): Promise<number> => n }
   const read = (count: number, owner = 'reader') =>
     readAhead<number, number>({
       window: 4,
       memory,
       owner,
       bytesOf: () => 1,
-      work: (n, cut) => {
+      work: (n, cut, onComing) => {
         begun.push(n)
         cut.addEventListener('abort', () => aborted.push(n))
-        return state.work(n)
+        return state.work(n, onComing)
       },
       discard: n => discarded.push(n),
       signal
@@ -102,7 +102,10 @@ test('a reader that stops, and one that is aborted, end the work under way', asy
   assert.deepEqual([aborted.length, memory.taken], [3, 0])
   const cut = new AbortController()
   const other = setup(4, { signal: cut.signal })
-  other.state.work = () => new Promise(() => {})
+  other.state.work = (_n, onComing) => {
+    onComing()
+    return new Promise(() => {})
+  }
   void other
     .read(6)
     .next()
@@ -134,4 +137,26 @@ test('however readers come, pause and go, the memory bound holds and each gets i
     await Promise.all(readers)
     assert.deepEqual([memory.taken, memory.waiting], [0, 0], `seed ${seed}`)
   }
+})
+
+test('the first result is asked for alone, and the others once it is on its way', async () => {
+  const { begun, state, read } = setup(100)
+  const first = Promise.withResolvers<void>()
+  let isComing = (): void => {}
+  state.work = async (n, onComing) => {
+    if (n > 0) return n
+    isComing = onComing
+    await first.promise
+    return n
+  }
+  const reader = read(10)
+  const result = reader.next()
+  await settle(2)
+  assert.deepEqual(begun, [0])
+  isComing()
+  await settle(2)
+  assert.deepEqual(begun, [0, 1, 2, 3])
+  first.resolve()
+  assert.equal((await result).value.result, 0)
+  await reader.return(undefined)
 })

@@ -23,6 +23,7 @@ function fakeFs(count = 1) {
     clock,
     logger: silentLogger,
     lastSeen: () => new Date(0),
+    blocks: { untilSilent: (_peer: unknown, work: () => Promise<unknown>) => work() },
     catalog: {
       remove: async (_: unknown, { onAppended }: { onAppended: (r: unknown, n: number) => Promise<void> }) => {
         await onAppended(records, count)
