@@ -4,7 +4,7 @@
  */
 
 import { SMALL_BLOCK_BYTES_MAX } from '../disk/constants.ts'
-import { BLOCK_BYTES_MAX } from '../format/constants.ts'
+import { BLOCK_BYTES_MAX, CHUNK_BYTES } from '../format/constants.ts'
 
 export const STORE_PROTOCOL = '/dfs/store/1.0.0'
 export const GET_PROTOCOL = '/dfs/get/1.0.0'
@@ -16,10 +16,9 @@ export const KEEP_BYTES_MAX = 1 << 20
 /** The most blocks that one `keep` names. This many CIDs fit into its header. */
 export const KEEP_CIDS_MAX = 512
 /**
- * The most large blocks that one `keep` names. They are few, so that answers arrive while the next blocks are on their
- * way.
+ * The most bytes of large blocks that one `keep` names: four of the usual size, so that answers arrive while the next blocks are on their way.
  */
-export const KEEP_LARGE_MAX = 4
+export const KEEP_LARGE_BYTES_MAX = 4 * (CHUNK_BYTES + 64)
 /**
  * The most batches under way to one member: this many batches of small blocks, and as many of large ones. A batch
  * becomes one `keep` call for each put that has blocks in it.
@@ -101,9 +100,12 @@ export const GET_RESPONSE_BYTES_MAX = BLOCK_BYTES_MAX
  */
 export const PUT_BYTES_MAX = 32 << 20
 /** The most of these bytes for one put. The rest is for puts that have nothing in memory. */
-export const PUT_OWN_BYTES_MAX = 24 << 20
-/** The most blocks of one put that are not acknowledged yet. */
-export const PUT_WINDOW_BLOCKS = 16
+export const PUT_OWN_BYTES_MAX = 20 << 20
+/**
+ * The most blocks of one put that are not acknowledged yet. Chunks of the usual size use up `PUT_OWN_BYTES_MAX` before
+ * that, and smaller ones need more blocks for the same number of bytes.
+ */
+export const PUT_WINDOW_BLOCKS = 64
 /**
  * The most blocks that a member may leave unanswered while a put goes on without it. It is not asked for further blocks
  * then, and pulls them later.

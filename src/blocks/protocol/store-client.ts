@@ -1,4 +1,5 @@
 import type { BlockCid } from '../../format/cid.ts'
+import { CHUNK_BYTES } from '../../format/constants.ts'
 import type { PeerId } from '../../format/peer-id.ts'
 import { Batcher } from '../../util/batcher.ts'
 import { concatBytes, toHex } from '../../util/bytes.ts'
@@ -13,7 +14,7 @@ import { Bitmap } from '../bitmap.ts'
 import {
   KEEP_BYTES_MAX,
   KEEP_CIDS_MAX,
-  KEEP_LARGE_MAX,
+  KEEP_LARGE_BYTES_MAX,
   KEEP_SILENCE_MS,
   KEEP_TIMEOUT_MS,
   KEEPS_IN_FLIGHT,
@@ -219,7 +220,12 @@ export class StoreClient {
         sizeOf: ({ bytes, record }) => (bytes?.byteLength ?? 0) + (record?.byteLength ?? 0),
         parallel: KEEPS_IN_FLIGHT
       }),
-      large: new Batcher(keep, { itemsMax: KEEP_LARGE_MAX, parallel: KEEPS_IN_FLIGHT }),
+      large: new Batcher(keep, {
+        itemsMax: KEEP_CIDS_MAX,
+        bytesMax: KEEP_LARGE_BYTES_MAX,
+        sizeOf: ({ sizeBytes }) => sizeBytes ?? CHUNK_BYTES,
+        parallel: KEEPS_IN_FLIGHT
+      }),
       idleTimer: new IdleTimer(this.#options.clock, KEEP_SILENCE_MS, () => {
         this.#end(peer, new DeadlineError('the peer neither answers nor pulls'))
         this.#options.onFault(peer)
