@@ -7,6 +7,8 @@ import { coverersOf, isVersion, type Records, type SeenRecord } from './records.
 /** How far the clocks of the machines may be apart, and a moment that is noted late. */
 const TOLERANCE_MS = 15 * 60_000
 const DAY_MS = 24 * 60 * 60_000
+/** How far a clock may be ahead. What ends while the clock of a machine is ahead is kept there longer by as much. */
+export const AHEAD_MS_MAX = 40 * DAY_MS
 
 /** What a machine must do with a version at some moment. */
 export type Duty = 'keep' | 'drop' | 'either'
@@ -40,7 +42,7 @@ export function dutyFor(version: SeenRecord, options: FateOptions): Duty {
     if (duty === 'keep' || other === 'drop') duty = other
   }
   if (nowMs >= endedMs + days.least * DAY_MS - TOLERANCE_MS) atMost('either')
-  if (nowMs >= endedMs + days.most * DAY_MS + TOLERANCE_MS) atMost('drop')
+  if (nowMs >= endedMs + days.most * DAY_MS + AHEAD_MS_MAX + TOLERANCE_MS) atMost('drop')
   for (const purge of coverers.filter(item => item.purge)) {
     const purgedMs = known.get(purge.id) as number
     if (purge.isByAdmin) atMost('drop')
@@ -50,7 +52,7 @@ export function dutyFor(version: SeenRecord, options: FateOptions): Duty {
     const cancels = ofEntry.filter(item => item.cancel && covers(item.record, purge.record.stamp))
     const dueMs = purgedMs + PURGE_WAIT_MS
     if (cancels.some(({ id }) => (known.get(id) as number) < dueMs - TOLERANCE_MS)) return 'keep'
-    return nowMs >= dueMs + TOLERANCE_MS && cancels.length === 0 ? 'drop' : 'either'
+    return nowMs >= dueMs + AHEAD_MS_MAX + TOLERANCE_MS && cancels.length === 0 ? 'drop' : 'either'
   }
   if (duty === 'keep' && mayBeShort(version, coverers)) {
     const short = ofEntry.filter(item => isVersion(item) && mayBeShort(item, coverersOf(item, ofEntry)))

@@ -5,6 +5,7 @@ import type { Content } from '../whole/contents.ts'
 import type { Machine } from '../whole/machine.ts'
 import type { SimHost } from '../whole/sim-network.ts'
 import { describe } from '../whole/world.ts'
+import { AHEAD_MS_MAX } from './fate.ts'
 import { type Backup, History } from './history.ts'
 import { Judge } from './judge.ts'
 
@@ -32,8 +33,6 @@ const LEFTOVERS_MS = 3 * DAY
  * the time of some statement of the other.
  */
 const LASTING_MS_MAX = 2 * MINUTE
-/** How far a clock may be off. A version that ends while a clock is ahead is kept longer by as much. */
-const AHEAD_MS_MAX = 40 * DAY
 
 /** How often everything that shows is removed, until nothing does. */
 const TURNS_MAX = 6
@@ -81,7 +80,16 @@ const STEP_WEIGHTS = {
   night: 5
 }
 type Kind = keyof typeof STEP_WEIGHTS
-const ALWAYS: ReadonlySet<Kind> = new Set<Kind>(['put', 'overwrite', 'remove', 'restore', 'regret', 'heal', 'back', 'night'])
+const ALWAYS: ReadonlySet<Kind> = new Set<Kind>([
+  'put',
+  'overwrite',
+  'remove',
+  'restore',
+  'regret',
+  'heal',
+  'back',
+  'night'
+])
 
 export interface RunOptions {
   seed: number
@@ -486,7 +494,7 @@ class HistorySchedule {
   async #letExpire(): Promise<void> {
     const { world, days } = this.#history
     world.say('all versions expire')
-    world.time.leap(days.most * DAY + PURGE_WAIT_MS + AHEAD_MS_MAX)
+    world.time.leap(days.most * DAY + PURGE_WAIT_MS + AHEAD_MS_MAX + DAY)
     await this.#pass(LOOK_MS)
     world.time.leap(LEFTOVERS_MS)
     await this.#comeToRest()
