@@ -133,6 +133,11 @@ export interface DfsVerbs {
    * if there is no other version, or if several have the digits that were given.
    */
   restore(path: string, options?: RestoreOptions): Promise<RestoreResult>
+  /**
+   * Restores as `restore` does. Of a directory, it yields now and then what has been restored so far, and at last the
+   * result.
+   */
+  restoring(path: string, options?: RestoreOptions): AsyncGenerator<RestoreResult>
   /** Frees this member's copies, once the members that owe them afterwards have proved that they hold them. */
   evict(path: string, options?: AbortOptions): Promise<EvictResult>
   /** Frees now what this node would free in time. With `dryRun`, only says what that is, and why. */

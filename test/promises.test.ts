@@ -85,6 +85,7 @@ const STORED: Reasons = {
   'disk/void-rows.ts: #last': 'it catches everything',
   'fs/push-to-members.ts: #waiting': 'a member that fails is an answer',
   'fs/copies.ts: asked': 'a promise that nobody waits for any more has a handler',
+  'fs/read-ahead.ts: isComing': 'it only resolves',
   'fs/read-ahead.ts: result': 'it has a catch from the start',
   'http/put-bundle.ts: writing': 'the caller that makes it awaits it',
   'log/early.ts: #underWay': 'it only resolves',

@@ -99,6 +99,12 @@ export const VERBS = {
     fields: z.strictObject({ path: z.string(), version: z.string().optional() }),
     run: (node, { path, version }, options) => node.restore(path, { version, ...options })
   }),
+  restoring: stream({
+    method: 'POST',
+    route: '/v1/restoring/*',
+    fields: z.strictObject({ path: z.string(), version: z.string().optional() }),
+    run: (node, { path, version }, options) => node.restoring(path, { version, ...options })
+  }),
   evict: call({
     method: 'POST',
     route: '/v1/evict/*',

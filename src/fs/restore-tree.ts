@@ -12,6 +12,11 @@ import { writeVersion } from './restore-file.ts'
 import type { AbortOptions } from './types.ts'
 import type { RestoreResult } from './version-types.ts'
 
+export interface RestoreTreeOptions extends AbortOptions {
+  /** Called when more has been restored, with all that has been so far. */
+  onProgress?: ((soFar: RestoreResult) => void) | undefined
+}
+
 type RemovedFile = Extract<RemovedEntry, { kind: 'file' }>
 
 /**
@@ -23,7 +28,7 @@ export async function restoreTree(
   fs: FsContext,
   place: PastPlace,
   id: Uint8Array,
-  options: AbortOptions
+  options: RestoreTreeOptions
 ): Promise<RestoreResult> {
   const directory = (await fs.past.tree.childDirectory(place.parent, place.name)) as PastDirectory
   return new TreeRestore(fs, options).run(directory, fs.past.removed.of(directory, id))
@@ -36,7 +41,7 @@ export async function restoreTree(
 export async function restoreBelow(
   fs: FsContext,
   place: PastPlace,
-  options: AbortOptions
+  options: RestoreTreeOptions
 ): Promise<RestoreResult | undefined> {
   const { past } = fs
   const directory = (await past.tree.childDirectory(place.parent, place.name)) as PastDirectory
@@ -55,23 +60,27 @@ async function* startingWith<T>(first: T, rest: AsyncIterable<T>): AsyncGenerato
 class TreeRestore {
   readonly #fs: FsContext
   readonly #signal: AbortSignal | undefined
+  readonly #onProgress: (soFar: RestoreResult) => void
   readonly #pushes: MemberPushes
   /** The directories at the path itself. They come last, so that a repetition still finds what is left to restore. */
   readonly #top: Uint8Array[] = []
+  #path = ''
   #files = 0
   #directories = 0
   #left = 0
   #failed = 0
   #failure: DfsError | undefined
 
-  constructor(fs: FsContext, { signal }: AbortOptions) {
+  constructor(fs: FsContext, { signal, onProgress = () => {} }: RestoreTreeOptions) {
     this.#fs = fs
     this.#signal = signal
+    this.#onProgress = onProgress
     this.#pushes = new MemberPushes(fs, signal)
   }
 
   async run(directory: PastDirectory, removed: AsyncIterable<RemovedEntry>): Promise<RestoreResult> {
     const signal = this.#signal
+    this.#path = formatPath(directory.path)
     try {
       const files = this.#filesOf(directory, removed)
       await forEachUntilFailure(files, { atOnce: TREE_AT_ONCE, signal }, (file, signal) => this.#restore(file, signal))
@@ -82,18 +91,14 @@ class TreeRestore {
     }
     if (this.#failure !== undefined)
       throw partlyDone(this.#failure, this.#count, `could not be restored: ${this.#failed}; ${this.#countText}`)
-    const [files, directories, left] = [this.#files, this.#directories, this.#left]
-    if (this.#count + left === 0)
+    if (this.#count + this.#left === 0)
       throw new InvalidInputError('nothing that was removed with this directory is left to restore')
-    return {
-      path: formatPath(directory.path),
-      kind: 'directory',
-      restored: null,
-      version: null,
-      files,
-      directories,
-      left
-    }
+    return this.#soFar
+  }
+
+  get #soFar(): RestoreResult {
+    const [path, files, directories, left] = [this.#path, this.#files, this.#directories, this.#left]
+    return { path, kind: 'directory', restored: null, version: null, files, directories, left }
   }
 
   get #count(): number {
@@ -122,6 +127,7 @@ class TreeRestore {
   async #restoreDirectories(ids: readonly Uint8Array[]): Promise<void> {
     const records = await this.#fs.catalog.restoreDirectories(ids)
     this.#directories += records.length
+    this.#onProgress(this.#soFar)
     await this.#pushes.push(records)
   }
 
@@ -132,6 +138,7 @@ class TreeRestore {
       if (row === undefined) return
       await writeVersion(this.#fs, [...parent.path, name], row, { deleted: file, signal })
       this.#files++
+      this.#onProgress(this.#soFar)
     } catch (error) {
       if (!(error instanceof DfsError) || !OF_ONE_ITEM.has(error.code)) throw error
       if (error.code === 'exists') {

@@ -4,9 +4,10 @@ import type { FileNode } from '../catalog/tree-node.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { toHex } from '../util/bytes.ts'
 import { InvalidInputError } from '../util/errors.ts'
+import { RESTORE_REPORT_MS } from './constants.ts'
 import type { FsContext } from './context.ts'
 import { writeVersion } from './restore-file.ts'
-import { restoreBelow, restoreTree } from './restore-tree.ts'
+import { type RestoreTreeOptions, restoreBelow, restoreTree } from './restore-tree.ts'
 import type { RestoreOptions, RestoreResult } from './version-types.ts'
 import { noVersions, resolvePast } from './versions.ts'
 
@@ -14,7 +15,11 @@ import { noVersions, resolvePast } from './versions.ts'
  * Makes an earlier version of a file current, or brings back what was deleted. A restore is a new write: it goes the way
  * of a put, and the content that it replaces is a version from then on.
  */
-export async function restorePath(fs: FsContext, path: Path, options: RestoreOptions = {}): Promise<RestoreResult> {
+export async function restorePath(
+  fs: FsContext,
+  path: Path,
+  options: RestoreOptions & RestoreTreeOptions = {}
+): Promise<RestoreResult> {
   const { past } = fs
   const place = await resolvePast(fs, path, options.signal)
   const { shown } = place
@@ -40,6 +45,42 @@ export async function restorePath(fs: FsContext, path: Path, options: RestoreOpt
     if (row !== undefined) return restoreFile(fs, place, row, options)
   }
   throw await noVersions(fs, place)
+}
+
+/**
+ * Restores as `restorePath` does. Of a directory it yields now and then what has been restored so far, and at last the
+ * result. A caller that takes no more ends the restore.
+ */
+export async function* restoringPath(
+  fs: FsContext,
+  path: Path,
+  { signal: given, ...options }: RestoreOptions = {}
+): AsyncGenerator<RestoreResult> {
+  const ended = new AbortController()
+  const signal = given === undefined ? ended.signal : AbortSignal.any([given, ended.signal])
+  let soFar: RestoreResult | undefined
+  const onProgress = (result: RestoreResult): void => {
+    soFar = result
+  }
+  const restoring = restorePath(fs, path, { ...options, signal, onProgress })
+  try {
+    const isOver = restoring.then(() => true)
+    const isPaused = (): Promise<boolean> =>
+      fs.clock.sleep(RESTORE_REPORT_MS, ended.signal).then(
+        () => false,
+        () => false
+      )
+    while (!(await Promise.race([isOver, isPaused()]))) {
+      if (soFar !== undefined) yield soFar
+      soFar = undefined
+    }
+    yield await restoring
+  } finally {
+    ended.abort()
+    await restoring.catch(() => {
+      // If it has failed, the caller knows it. If the caller has gone, nobody waits for it.
+    })
+  }
 }
 
 const DIRECTORY_IN_THE_WAY =

@@ -134,11 +134,11 @@ async function answerLines<Result>(
  */
 async function* piecesOf({ handle, file }: UsableFile, count: (bytes: number) => void): AsyncGenerator<Uint8Array> {
   const size = Number(file.size)
-  const length = (at: number): number => Math.min(NAMED_PIECE_BYTES, size - at)
-  const buffers = [Buffer.allocUnsafeSlow(length(0)), Buffer.allocUnsafeSlow(length(0))]
+  const length = (at: number): number => Math.max(0, Math.min(NAMED_PIECE_BYTES, size - at))
+  const buffers = [0, NAMED_PIECE_BYTES].map(at => Buffer.allocUnsafeSlow(length(at)))
   const begin = (at: number): Promise<Uint8Array> => {
     const buffer = buffers[(at / NAMED_PIECE_BYTES) % 2] as Buffer
-    const piece = readWhole(handle, buffer.subarray(0, Math.max(0, length(at))), at)
+    const piece = readWhole(handle, buffer.subarray(0, length(at)), at)
     // If the put has ended by then, nobody waits for this piece.
     piece.catch(() => {})
     return piece

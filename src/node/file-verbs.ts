@@ -19,7 +19,7 @@ import { movePath } from '../fs/move.ts'
 import { putFile } from '../fs/put.ts'
 import { removePath, removingPath } from '../fs/remove.ts'
 import { isThere } from '../fs/resolve.ts'
-import { restorePath } from '../fs/restore.ts'
+import { restorePath, restoringPath } from '../fs/restore.ts'
 import type { FsckOptions, FsckResult, GcOptions, GcResult, SpaceReport, Usage } from '../fs/space-types.ts'
 import { statPath } from '../fs/stat.ts'
 import type {
@@ -118,6 +118,10 @@ export abstract class FileVerbs extends TypedEventEmitter<DfsNodeEvents> {
 
   async restore(path: string, options: RestoreOptions = {}): Promise<RestoreResult> {
     return restorePath(await this.fs(), parsePath(path), options)
+  }
+
+  async *restoring(path: string, options: RestoreOptions = {}): AsyncGenerator<RestoreResult> {
+    yield* restoringPath(await this.fs(), parsePath(path), options)
   }
 
   async evict(path: string, options: AbortOptions = {}): Promise<EvictResult> {

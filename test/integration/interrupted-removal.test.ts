@@ -34,7 +34,11 @@ test('a machine that dies in the middle of a recursive removal restores after it
   const { node } = await startNode(t, { dataDir: first, networkKey })
   const before = (await listing(node)).filter(line => !line.endsWith('/')).length
   assert.ok(before > 0 && before < FILES, 'it was in the middle')
-  const { files } = await node.restore('/d')
+  let files = 0
+  for await (const soFar of node.restoring('/d')) {
+    assert.ok(soFar.files >= files)
+    files = soFar.files
+  }
   assert.equal(files, FILES - before)
   assert.equal((await listing(node)).filter(line => !line.endsWith('/')).length, FILES)
   for (const i of [0, 150, FILES - 1]) assert.equal((await read(node, pathOf(i))).toString(), `text ${i}`)

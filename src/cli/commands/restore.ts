@@ -1,5 +1,6 @@
 import type { AnswerOf } from '../../contract/verbs.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
+import { ProgressLine } from '../../terminal/progress.ts'
 import { formatCount } from '../../terminal/units.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
 import type { Session } from '../session.ts'
@@ -19,16 +20,28 @@ export const restore: DfsCommand = {
       .argument('[version]', 'version of a file; by default the last one that is not current', nonEmpty)
   },
   async run({ client, isJson }: Session, path: string, version: string | undefined) {
-    const result = await client.call('restore', { path, ...(version === undefined ? {} : { version }) })
+    const line = new ProgressLine(isJson)
+    let result: Result | undefined
+    try {
+      for await (result of client.stream('restoring', { path, ...(version === undefined ? {} : { version }) }))
+        if (result.kind === 'directory') line.show(`restored so far: ${countsText(result)}`)
+    } finally {
+      line.hide()
+    }
     if (isJson) printJson(result)
-    else printLine(restoredText(result))
+    else printLine(restoredText(result as Result))
   }
 }
 
+type Result = AnswerOf<'restoring'>
+
 /** Says what was restored. */
-export function restoredText({ path, kind, restored, files, directories, left }: AnswerOf<'restore'>): string {
+export function restoredText({ path, kind, restored, left, ...counts }: Result): string {
   if (kind === 'file') return `${path}: restored version ${(restored as string).slice(0, 8)}`
-  const parts = [formatCount(files, 'file'), formatCount(directories, 'directory', 'directories')]
   const rest = left === 0 ? '' : `; left alone: ${formatCount(left, 'file')} whose names are in use again`
-  return `${path}: restored ${parts.join(' and ')}${rest}`
+  return `${path}: restored ${countsText(counts)}${rest}`
+}
+
+function countsText({ files, directories }: Pick<Result, 'files' | 'directories'>): string {
+  return `${formatCount(files, 'file')} and ${formatCount(directories, 'directory', 'directories')}`
 }

@@ -67,11 +67,13 @@ test('versions prints a line for each version and each delete, or their fields',
 test('restore says what it has brought back, and what it has left alone', async t => {
   const { node, dfs } = await setUpDfs(t)
   const file = { path: '/f', kind: 'file' as const, restored: 'ab'.repeat(32), version: 'cd'.repeat(32) }
-  node.hooks.restore = async () => ({ ...file, files: 1, directories: 0, left: 0 })
+  node.hooks.restoring = async function* () {
+    yield { ...file, files: 1, directories: 0, left: 0 }
+  }
   assert.equal((await dfs(['restore', '/f', 'abab'])).stdout.toString(), '/f: restored version abababab\n')
   assert.deepEqual(
     node.calls.map(({ call, options }) => [call, (options as { version?: string }).version]),
-    [['restore /f', 'abab']]
+    [['restoring /f', 'abab']]
   )
   const tree = { path: '/d', kind: 'directory' as const, restored: null, version: null }
   const cases: Array<[files: number, directories: number, left: number, text: string]> = [
@@ -79,11 +81,15 @@ test('restore says what it has brought back, and what it has left alone', async 
     [1, 1, 2, '/d: restored 1 file and 1 directory; left alone: 2 files whose names are in use again\n']
   ]
   for (const [files, directories, left, text] of cases) {
-    node.hooks.restore = async () => ({ ...tree, files, directories, left })
+    node.hooks.restoring = async function* () {
+      yield { ...tree, files: 1, directories: 0, left: 0 }
+      yield { ...tree, files, directories, left }
+    }
     assert.equal((await dfs(['restore', '/d'])).stdout.toString(), text)
   }
   assert.deepEqual(jsonLines(await dfs(['--json', 'restore', '/d'])), [{ ...tree, files: 1, directories: 1, left: 2 }])
-  node.hooks.restore = async () => {
+  node.hooks.restoring = async function* () {
+    yield* []
     throw new Fault('expired', 'this version is gone')
   }
   const gone = await dfs(['restore', '/f'])

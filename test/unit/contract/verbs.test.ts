@@ -85,6 +85,7 @@ test('every verb calls its method of the node with the fields that the client ga
       { recursive: true, purge: false }
     ],
     [VERBS.remove, { path: ODD, recursive: false, ifTag: 't1' }, `remove ${ODD}`, { recursive: false, ifTag: 't1' }],
+    [VERBS.restoring, { path: ODD, version: 'ab' }, `restoring ${ODD}`, { version: 'ab' }],
     [VERBS.evict, { path: ODD }, `evict ${ODD}`, {}],
     [VERBS.gc, { dryRun: true }, 'gc ', { dryRun: true }],
     [VERBS.fsck, { readData: true }, 'fsck ', { readData: true }],
