@@ -53,7 +53,7 @@ const STEP_WEIGHTS = {
   purge: 3,
   purgeTree: 1,
   cancel: 3,
-  regret: 3,
+  regret: 4,
   move: 4,
   moveDirectory: 2,
   copy: 3,
@@ -81,7 +81,7 @@ const STEP_WEIGHTS = {
   night: 5
 }
 type Kind = keyof typeof STEP_WEIGHTS
-const ALWAYS: ReadonlySet<Kind> = new Set<Kind>(['put', 'overwrite', 'remove', 'restore', 'heal', 'back', 'night'])
+const ALWAYS: ReadonlySet<Kind> = new Set<Kind>(['put', 'overwrite', 'remove', 'restore', 'regret', 'heal', 'back', 'night'])
 
 export interface RunOptions {
   seed: number
@@ -140,7 +140,7 @@ class HistorySchedule {
     await this.#comeToRest()
     await this.#judge.atRest()
     world.check()
-    if (this.#draw() < 0.5) await this.#letPurgesFall()
+    if (this.#draw() < 0.7) await this.#letPurgesFall()
     if (this.#draw() < 0.5) await this.#purgeAll()
     await this.#removeAll()
     await this.#letExpire()
