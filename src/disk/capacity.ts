@@ -43,6 +43,11 @@ export class Capacity {
     this.#options = options
   }
 
+  /** The bytes of the index, as they were last measured. */
+  get indexBytes(): number {
+    return this.#indexBytes
+  }
+
   /**
    * The bytes that the store holds: blocks, statements, claims, and the index as it was last measured. Rows that are dead
    * and not compacted yet are not counted.

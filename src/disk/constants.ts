@@ -134,3 +134,11 @@ export const ROW_LARGE_BLOCK = 6
  * behind the block that it frees.
  */
 export const ROWS_IN_ANY_ORDER: ReadonlySet<number> = new Set([ROW_STATEMENT, ROW_BLOCK, ROW_CLAIM])
+
+/** How often a node looks whether its index has become much larger than its rows. */
+export const INDEX_COMPACT_INTERVAL_MS = 15_000
+/** About how much room a row of the index takes on the disk. */
+export const INDEX_ROW_BYTES = 128
+/** The index is compacted once deleted rows take this share of it, and no fewer bytes than this. */
+export const INDEX_DEAD_SHARE = 0.2
+export const INDEX_DEAD_BYTES_MIN = 1 << 20

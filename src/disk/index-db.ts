@@ -8,6 +8,7 @@ import { asIndexError, isNotOpen } from './index-errors.ts'
 import { type RangeOptions, type RangeSource, rangeOf } from './index-range.ts'
 import { bytesOf, checkedPayload, type IndexOp, withChecksum } from './index-rows.ts'
 import { ReadGate } from './read-gate.ts'
+import { TABLES } from './tables.ts'
 
 export type { Database } from './database.ts'
 export { type IndexOp, indexKey } from './index-rows.ts'
@@ -63,6 +64,7 @@ export class IndexDb {
   /** Counts how often the database was reopened. A reopening closes all earlier iterators. */
   #reopenings = 0
   readonly #source: RangeSource
+  #deletedRows = 0
   #onFailed: () => void = () => {}
   #onCorrupt: (error: IndexCorruptError) => void = () => {}
 
@@ -89,6 +91,11 @@ export class IndexDb {
   /** The error with which batches are refused; undefined while the index is open. */
   get failure(): unknown {
     return this.#state === 'open' ? undefined : this.#failure
+  }
+
+  /** The number of rows that were deleted since the last `compact`. They still take room on the disk. */
+  get deletedRows(): number {
+    return this.#deletedRows
   }
 
   /** Throws the error with which a batch would be refused now. */
@@ -190,6 +197,20 @@ export class IndexDb {
   }
 
   /**
+   * Frees the room that deleted and overwritten rows take on the disk. LevelDB does so by itself only where it writes,
+   * and may keep what was deleted for ever. Reads and batches go on meanwhile.
+   */
+  async compact(signal?: AbortSignal): Promise<void> {
+    this.#deletedRows = 0
+    // One table at a time, so that an abort comes soon.
+    for (const letter of Object.values(TABLES)) {
+      signal?.throwIfAborted()
+      const first = letter.charCodeAt(0)
+      await this.#read(async () => this.#db.compactRange?.(Uint8Array.of(first), Uint8Array.of(first + 1)))
+    }
+  }
+
+  /**
    * Tells the owner of the index that it has to be rebuilt, for example because it lacks a row. Returns the error to
    * throw.
    */
@@ -218,6 +239,7 @@ export class IndexDb {
     if (this.#chain.isFull) await this.#beginChain()
     await this.#put([...ops, withChecksum(this.#chain.nextOp())], sync)
     this.#chain.added()
+    for (const { type } of ops) if (type === 'del') this.#deletedRows++
   }
 
   // `sync` is an option of the databases that write to a disk. The abstract type does not have it.

@@ -14,7 +14,6 @@ import { raceSignal } from '../util/deadline.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { type Certificate, lastingCertificate } from './certificate.ts'
 import { DisconnectedError } from './errors.ts'
-import { gatherWrites } from './gathered-writes.ts'
 
 /**
  * TLS 1.3 on the socket itself. `@libp2p/tls` runs Node's TLS over a duplex in JavaScript, which copies every byte four
@@ -85,7 +84,6 @@ class SocketTls implements ConnectionEncrypter {
       await this.#shakeHands(secured, options.signal)
       const remotePeer = await peerOf(secured, options)
       this.#log.trace('secured a connection to %s on its socket', remotePeer)
-      gatherWrites(secured)
       const streamMuxer = this.#muxerOf(secured.alpnProtocol, options)
       return {
         remotePeer,

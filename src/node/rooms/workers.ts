@@ -1,4 +1,5 @@
 import { compactor } from '../../disk/compactor.ts'
+import { indexCompactor } from '../../disk/index-compactor.ts'
 import { indexReopener } from '../../disk/index-reopener.ts'
 import { leafCheck } from '../../disk/leaf-check.ts'
 import { Worker } from '../../util/worker.ts'
@@ -32,6 +33,13 @@ export function buildWorkers({ clock, logger, onEvent }: RoomOptions, { disk, me
   return [
     reopener,
     compactor({ store, isShort, clock, logger, onError: onError('compaction') }),
+    indexCompactor({
+      index,
+      indexBytes: () => capacity.indexBytes,
+      clock,
+      logger,
+      onError: onError('index compaction')
+    }),
     leafCheck({ store, clock, logger, onError: onError('leaf check') }),
     membership.log.worker,
     new Worker({

@@ -33,16 +33,18 @@ test('a get that breaks off leaves nothing, and reports the reason in words and 
 test('dfs exits with 5 if the node goes away during a get', async t => {
   const { node, folder, dfs, api } = await setUpDfs(t)
   const content = randomBytes(MIB)
-  node.hooks.get = async path => {
+  const breaksOff: NonNullable<typeof node.hooks.get> = async path => {
     delete node.hooks.get
-    node.set(path, content)
     const file = await node.get(path)
+    // The first request asks for the facts only.
+    node.hooks.get = breaksOff
     async function* pieces(): AsyncGenerator<Uint8Array> {
       yield content.subarray(0, MIB / 2)
       await api.close()
     }
     return { ...file, [Symbol.asyncIterator]: pieces }
   }
+  node.hooks.get = breaksOff
   node.set('/f', content)
   const result = await dfs(['get', '/f'])
   assert.equal(result.code, 5, result.stderr)
