@@ -25,9 +25,10 @@ export function hasBlock({ rows, files }: SimDisk, block: BlockOfContent): boole
 export function isDurable({ rows, files }: SimDisk, block: BlockOfContent): boolean {
   const durable = files.durable()
   const value = rows.get(indexKey(TABLES.blocks, block.multihash))
-  if (isLarge(block)) return isPlace(value) && isAt(value, block, durable)
-  for (const [name, data] of durable)
-    if (name.startsWith('segments/') && data.includes(asBuffer(block.bytes))) return true
+  // A power cut may have taken the row from the index. The next start finds the block in its segment.
+  if (isLarge(block) && value !== undefined) return isPlace(value) && isAt(value, block, durable)
+  const folder = isLarge(block) ? 'blocks/' : 'segments/'
+  for (const [name, data] of durable) if (name.startsWith(folder) && data.includes(asBuffer(block.bytes))) return true
   return false
 }
 
