@@ -65,7 +65,7 @@ export const COMPACT_BELOW_IF_SHORT = 0.9
 /** The dead bytes that the last segment may have, if they are most of it, before another one begins. */
 export const WASTE_BYTES_MAX = 4 << 20
 /** The pause after a round that found nothing to compact. */
-export const COMPACT_INTERVAL_MS = 30_000
+export const COMPACT_INTERVAL_MS = 10_000
 /** After a compaction the pause is at least this, and this many times as long as the compaction took. */
 export const COMPACT_PAUSE_MS = 1_000
 export const COMPACT_REST = 3

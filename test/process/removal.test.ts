@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { cp, readdir, rm, writeFile } from 'node:fs/promises'
+import { cp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { connected, type Daemon, startDaemon, until } from '../../scripts/lib/daemon.ts'
@@ -8,6 +8,7 @@ import { decodeStatement, type Statement } from '../../src/format/statement.ts'
 import { REST } from '../../src/log/keys.ts'
 import { fetchReply, splitBody, splitIds } from '../../src/log/sync-frames.ts'
 import { toHex } from '../../src/util/bytes.ts'
+import { largeBlocksOn } from '../fixtures/large-blocks.ts'
 import { temporaryFolder } from '../fixtures/nodes.ts'
 import { jsonLines, type Result, runProgram } from '../fixtures/program.ts'
 import { joinRaw, type RawMember } from '../fixtures/raw-member.ts'
@@ -63,8 +64,8 @@ class Network {
   }
 
   /** Puts a file that is too large for its record, so that all of some members have it. */
-  async put(daemon: Daemon, path: string, all: readonly Daemon[]): Promise<void> {
-    await daemon.client.put(path, randomBytes(2 * MIB), { size: 2 * MIB, replicas: 'all', ack: String(all.length) })
+  async put(daemon: Daemon, path: string, all: readonly Daemon[], size = 2 * MIB): Promise<void> {
+    await daemon.client.put(path, randomBytes(size), { size, replicas: 'all', ack: String(all.length) })
     for (const other of all) await until(`${other.name} shows ${path}`, () => shows(other, path))
   }
 }
@@ -161,11 +162,14 @@ test(
   }
 )
 
-/** The names of the large blocks in a data directory. */
+/** The names of the large blocks whose bytes are in a data directory, freed or not. */
 async function blocksIn(dataDir: string): Promise<string[]> {
-  const items = await readdir(join(dataDir, 'blocks'), { recursive: true, withFileTypes: true })
-  return items.filter(item => item.isFile()).map(({ name }) => name)
+  const blocks = await largeBlocksOn(dataDir)
+  return [...new Set(blocks.map(({ multihash }) => multihash))]
 }
+
+/** So large that it is most of its segment, which is therefore rewritten without it as soon as it is freed. */
+const PURGED_BYTES = 8 * MIB
 
 test(
   'a member that was killed before a purge, or is restored from a backup of that time, ends without the blocks of the file',
@@ -180,7 +184,7 @@ test(
     await network.put(attic, '/kept', all)
     await until('the laptop has it', async () => (await blocksIn(laptop.dataDir)).length >= 2)
     const kept = await blocksIn(laptop.dataDir)
-    await network.put(attic, '/f', all)
+    await network.put(attic, '/f', all, PURGED_BYTES)
     const purged = (await blocksIn(laptop.dataDir)).filter(name => !kept.includes(name))
     assert.ok(purged.length >= 2, 'the file has more than one block')
     await laptop.kill()
