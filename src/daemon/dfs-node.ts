@@ -15,12 +15,14 @@ import { CliError } from '../terminal/errors.ts'
 import { EXIT, report } from '../terminal/exit.ts'
 import { note, printJson } from '../terminal/print.ts'
 import { isOn, runProgram } from '../terminal/program.ts'
+import { collectWith } from '../util/garbage.ts'
 import { chooserFor } from './choose.ts'
 import { EventLog } from './event-log.ts'
 import { FirstAnswer, foreignError } from './first-start.ts'
 import { type DaemonFlags, parseDaemonFlags, parseHostPort } from './flags.ts'
 import { leaveInvite } from './invite-files.ts'
 import { componentLogger, openLog } from './log.ts'
+import { minorCollector } from './minor-collector.ts'
 import { filesInDataDir, nodeOptionsOf } from './node-options.ts'
 import { PendingScreen } from './pending.ts'
 import { sayReady } from './ready.ts'
@@ -34,6 +36,7 @@ const ALIVE_MS = 60_000
 export function main(args: readonly string[]): Promise<number> {
   // Libraries create files, such as those of the index, that nobody else on this machine needs to read.
   process.umask(0o077)
+  collectWith(minorCollector())
   const isJson = args.includes('--json') || isOn(process.env['DFS_JSON'])
   return runProgram(isJson, async () => {
     const flags = parseDaemonFlags(args)
