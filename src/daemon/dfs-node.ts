@@ -15,7 +15,6 @@ import { CliError } from '../terminal/errors.ts'
 import { EXIT, report } from '../terminal/exit.ts'
 import { note, printJson } from '../terminal/print.ts'
 import { isOn, runProgram } from '../terminal/program.ts'
-import { collectWith } from '../util/garbage.ts'
 import { chooserFor } from './choose.ts'
 import { EventLog } from './event-log.ts'
 import { FirstAnswer, foreignError } from './first-start.ts'
@@ -36,7 +35,6 @@ const ALIVE_MS = 60_000
 export function main(args: readonly string[]): Promise<number> {
   // Libraries create files, such as those of the index, that nobody else on this machine needs to read.
   process.umask(0o077)
-  collectWith(minorCollector())
   const isJson = args.includes('--json') || isOn(process.env['DFS_JSON'])
   return runProgram(isJson, async () => {
     const flags = parseDaemonFlags(args)
@@ -75,7 +73,7 @@ async function run(flags: DaemonFlags): Promise<void> {
     const isPending = (await node.status()).state === 'pending'
     if (!isPending) await leaveInviteOf(node, flags)
     const keyFile = flags.networkKeyFile === undefined ? undefined : resolve(flags.networkKeyFile)
-    const api = await serveApi(node, { dataDir, listen, keyFile, logger })
+    const api = await serveApi(node, { dataDir, listen, keyFile, logger, collect: minorCollector() })
     try {
       const isReady = await screen.wait(node, stopping)
       if (isPending && isReady) await leaveInviteOf(node, flags)

@@ -8,7 +8,6 @@ import {
 } from 'node:crypto'
 import { takeBuffer } from '../util/buffer-pool.ts'
 import { concatBytes, u32be, utf8 } from '../util/bytes.ts'
-import { noteGarbage } from '../util/garbage.ts'
 import { SEAL_OVERHEAD_BYTES } from './constants.ts'
 import { SealError } from './errors.ts'
 import { contentHash } from './hash.ts'
@@ -169,6 +168,5 @@ function openWith(key: KeyObject, bytes: Uint8Array, aad: Uint8Array): Uint8Arra
   } catch (cause) {
     throw new SealError('sealed bytes were altered', { cause })
   }
-  noteGarbage(padded.byteLength)
   return padded
 }

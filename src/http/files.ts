@@ -71,7 +71,7 @@ async function download(context: RouteContext, request: FastifyRequest, reply: F
 }
 
 async function send(
-  { transfers, log }: RouteContext,
+  { transfers, garbage, log }: RouteContext,
   reply: FastifyReply,
   file: OpenFile,
   isPart: boolean
@@ -86,7 +86,10 @@ async function send(
   response.strictContentLength = true
   response.writeHead(isPart ? 206 : 200, { ...headers, 'dfs-transfer': id })
   try {
-    for await (const bytes of pieces) await writeTo(response, bytes)
+    for await (const bytes of pieces) {
+      await writeTo(response, bytes)
+      garbage.note(bytes.byteLength)
+    }
     // The end is recorded before the last byte is sent, because a client that has read the last byte may ask for the
     // transfer immediately.
     end(file.from)

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { DfsVerbs } from '../index.ts'
+import type { Garbage } from './garbage.ts'
 import type { Transfers } from './transfers.ts'
 
 /**
@@ -12,6 +13,8 @@ export type LogError = (what: string, error: unknown) => void
 export interface RouteContext {
   node: DfsVerbs
   transfers: Transfers
+  /** Counts the bytes of files that were sent. */
+  garbage: Garbage
   /** Fires when the API closes, and ends answers that have no end of their own. */
   closing: AbortSignal
   /**
