@@ -134,8 +134,8 @@ export interface DfsVerbs {
    */
   restore(path: string, options?: RestoreOptions): Promise<RestoreResult>
   /**
-   * Restores as `restore` does. Of a directory, it yields now and then what has been restored so far, and at last the
-   * result.
+   * Restores a file or directory like `restore`, and says how far it has come: for a directory it yields from time to
+   * time what has been restored so far. The last item is the result.
    */
   restoring(path: string, options?: RestoreOptions): AsyncGenerator<RestoreResult>
   /** Frees this member's copies, once the members that owe them afterwards have proved that they hold them. */

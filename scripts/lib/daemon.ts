@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Client } from '../../src/cli/client.ts'
+import { poll } from './poll.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const START_MS_MAX = 300_000
@@ -115,16 +116,9 @@ async function readyEvent(child: ChildProcess, exited: Promise<number | null>, l
   }
 }
 
-/** Waits until something holds, and checks it often, but never for more than half of the time. */
-export async function until(what: string, holds: () => Promise<boolean>, msMax = 60_000): Promise<void> {
-  const end = performance.now() + msMax
-  for (;;) {
-    const startedAt = performance.now()
-    if (await holds().catch(() => false)) return
-    const now = performance.now()
-    if (now > end) throw new Error(`timed out: ${what}`)
-    await new Promise(resolve => setTimeout(resolve, Math.max(25, now - startedAt)))
-  }
+/** Waits until something holds. A check that fails says that it does not hold. */
+export function until(what: string, holds: () => Promise<boolean>, msMax = 60_000): Promise<void> {
+  return poll(what, () => holds().catch(() => false), { msMax, pauseMs: 25 })
 }
 
 /** Machines that look for each other again need up to 50 s on a busy computer. */

@@ -109,7 +109,7 @@ export class Compaction {
   }
 
   /**
-   * Reads the body of a row. It is not checked, because whoever reads the block does that. If it cannot be read, the
+   * Reads the body of a row. Its hash is not checked here, because each reader of the block checks it. If it cannot be read, the
    * segment counts as damaged, so that the next round compacts another one.
    */
   async #bodyOf({ payload, length, place }: PlacedRow): Promise<Uint8Array> {

@@ -90,7 +90,7 @@ export class DirectFile {
     await Promise.all([this.#plain.close(), this.#direct?.close()])
   }
 
-  /** Returns undefined if direct reads and writes are not supported. Whatever was written then is written again. */
+  /** Returns undefined if direct reads and writes are not supported. The caller then reads or writes everything again. */
   async #orRefused<T>(work: (handle: FileHandle) => Promise<T>): Promise<T | undefined> {
     const handle = this.#direct
     if (handle === undefined || !this.#slots.isSupported) return undefined

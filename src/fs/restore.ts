@@ -48,8 +48,8 @@ export async function restorePath(
 }
 
 /**
- * Restores as `restorePath` does. Of a directory it yields now and then what has been restored so far, and at last the
- * result. A caller that takes no more ends the restore.
+ * Restores a file or directory like `restorePath`. For a directory it yields from time to time what has been restored
+ * so far. The last item is the result. A caller that takes no more ends the restore.
  */
 export async function* restoringPath(
   fs: FsContext,

@@ -27,7 +27,7 @@ The settings hold for all members. Only an admin may change them. The value
                    a large file that changes in the middle is not sent again as
                    a whole. But the lengths of its blocks then say something
                    about its content, to members that store it without being
-                   able to read it, and to whoever watches the network. What is
+                   able to read it, and to all who watch the network. What is
                    stored already stays as it is. A node that is started with
                    --chunker uses its own
   outAfter         how long a member may be away before the others make its

@@ -7,7 +7,7 @@ import { coverersOf, isVersion, type Records, type SeenRecord } from './records.
 /** How far the clocks of the machines may be apart, and a moment that is noted late. */
 const TOLERANCE_MS = 15 * 60_000
 const DAY_MS = 24 * 60 * 60_000
-/** How far a clock may be ahead. What ends while the clock of a machine is ahead is kept there longer by as much. */
+/** How far a clock may be ahead. A machine whose clock is ahead when a version ends keeps that version longer by as much. */
 export const AHEAD_MS_MAX = 40 * DAY_MS
 
 /** What a machine must do with a version at some moment. */

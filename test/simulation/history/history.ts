@@ -185,7 +185,7 @@ export class History {
     this.backups.set(machine, all.slice(-3))
   }
 
-  /** Replaces the disk of a dead machine by a backup. Whatever was only on that disk is gone. */
+  /** Replaces the disk of a dead machine by a backup. All that only that disk had is lost. */
   rollBack(machine: Machine, { disk, known, atMs }: Backup): void {
     const { world } = this
     const others = world.machines.filter(other => other !== machine)

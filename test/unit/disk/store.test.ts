@@ -13,11 +13,10 @@ import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
 import { endDoubtOps, isInDoubt } from '../../../src/disk/index-marks.ts'
 import { decodePlace, encodePlace, type Place } from '../../../src/disk/place.ts'
 import type { RowProjection, StoredRow } from '../../../src/disk/row-projection.ts'
-import { Segments } from '../../../src/disk/segments.ts'
-import { Store } from '../../../src/disk/store.ts'
+import type { Store } from '../../../src/disk/store.ts'
 import { u32be } from '../../../src/util/bytes.ts'
 import { StoppedError } from '../../../src/util/errors.ts'
-import { largeSegmentsOf, openStore } from '../../fixtures/disk-store.ts'
+import { openStore, storeOf } from '../../fixtures/disk-store.ts'
 import { FakeFiles } from '../../fixtures/fake-files.ts'
 import { levelDatabase } from '../../fixtures/level.ts'
 import { RecordingLogger, silentLogger } from '../../fixtures/logger.ts'
@@ -93,15 +92,9 @@ test('open refuses an index that is incomplete, of another store, or ahead of th
   const openWith = async (database: MemoryDatabase, files: FakeFiles, storeId: Uint8Array): Promise<void> => {
     const index = new IndexDb(database.asDatabase, silentLogger)
     await index.open()
-    const segments = new Segments({ files, storeId, logger: silentLogger, ...small })
+    const { segments, store } = storeOf({ files, storeId, index, ...small })
     await segments.open()
-    await new Store({
-      segments,
-      largeSegments: largeSegmentsOf(files, storeId),
-      index,
-      storeId,
-      logger: silentLogger
-    }).open()
+    await store.open()
   }
   void index
   void segments
@@ -159,14 +152,7 @@ test('a write under way holds the cursor back, whatever else is indexed meanwhil
   const openWith = async (files: FakeFiles, database: MemoryDatabase, wait: Promise<void>): Promise<Store> => {
     const index = new IndexDb(database.asDatabase, silentLogger)
     await index.open()
-    const segments = new Segments({ files, storeId, logger: silentLogger })
-    const store = new Store({
-      segments,
-      largeSegments: largeSegmentsOf(files, storeId),
-      index,
-      storeId,
-      logger: silentLogger
-    })
+    const { segments, store } = storeOf({ files, storeId, index })
     store.register(1, projection(wait))
     store.register(2, projection(Promise.resolve()))
     await segments.open()
@@ -487,14 +473,7 @@ test('a write waits while rows are moved, so that no older row is moved after it
   const storeId = Buffer.alloc(16, 1)
   const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
   await index.open()
-  const segments = new Segments({ files, storeId, logger: silentLogger, segmentBytes: 100 })
-  const store = new Store({
-    segments,
-    largeSegments: largeSegmentsOf(files, storeId),
-    index,
-    storeId,
-    logger: silentLogger
-  })
+  const { segments, store } = storeOf({ files, storeId, index, segmentBytes: 100 })
   const asked = Promise.withResolvers<void>()
   const answer = Promise.withResolvers<void>()
   let latest = ''
@@ -547,14 +526,7 @@ async function recorded(
   const storeId = Buffer.alloc(16, 1)
   const index = new IndexDb(new MemoryDatabase().asDatabase, silentLogger)
   await index.open()
-  const segments = new Segments({ files, storeId, logger: silentLogger })
-  const store = new Store({
-    segments,
-    largeSegments: largeSegmentsOf(files, storeId),
-    index,
-    storeId,
-    logger: silentLogger
-  })
+  const { segments, store } = storeOf({ files, storeId, index })
   for (const type of [ROW_STATEMENT, ROW_BLOCK, ROW_FREED, ROW_CLAIM, ROW_EARLY])
     store.register(type, {
       project: async rows => {
@@ -669,14 +641,7 @@ test('LevelDB: the store is written, closed, opened, and rebuilt after the index
   const openWith = async (files: FakeFiles, folder?: string) => {
     const index = new IndexDb(await levelDatabase(t, folder), silentLogger)
     await index.open()
-    const segments = new Segments({ files, storeId, logger: silentLogger, segmentBytes: 600 })
-    const store = new Store({
-      segments,
-      largeSegments: largeSegmentsOf(files, storeId),
-      index,
-      storeId,
-      logger: silentLogger
-    })
+    const { segments, store } = storeOf({ files, storeId, index, segmentBytes: 600 })
     const { Facts } = await import('../../fixtures/disk-store.ts')
     const facts = new Facts(store)
     await segments.open()
@@ -707,8 +672,7 @@ test('the log tells how the store was opened, what a write met and what was comp
   const storeId = Buffer.alloc(16, 1)
   const index = new IndexDb(new MemoryDatabase().asDatabase, logger)
   await index.open()
-  const segments = new Segments({ files, storeId, logger, segmentBytes: 100 })
-  const store = new Store({ segments, largeSegments: largeSegmentsOf(files, storeId), index, storeId, logger })
+  const { segments, store } = storeOf({ files, storeId, index, logger, segmentBytes: 100 })
   store.register(1, { project: async () => {}, isLive: async () => false, isIndexed: async () => true })
   await segments.open()
   await store.open()
