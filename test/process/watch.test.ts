@@ -145,7 +145,7 @@ test('a client of server-sent events that is cut off, and whose daemon is killed
 })
 
 test('dfs ls --watch lists, tells what another member does, and ends with the daemon', {
-  timeout: 120_000
+  timeout: 300_000
 }, async t => {
   const folder = await temporaryFolder(t)
   await writeFile(join(folder, 'key'), formatNetworkKey(generateNetworkKey()), { mode: 0o600 })
