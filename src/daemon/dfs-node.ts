@@ -20,7 +20,6 @@ import { FirstAnswer, foreignError } from './first-start.ts'
 import { type DaemonFlags, parseHostPort } from './flags.ts'
 import { leaveInvite } from './invite-files.ts'
 import { componentLogger, openLog } from './log.ts'
-import { minorCollector } from './minor-collector.ts'
 import { filesInDataDir, nodeOptionsOf } from './node-options.ts'
 import { PendingScreen } from './pending.ts'
 import { sayReady } from './ready.ts'
@@ -66,7 +65,7 @@ async function run(flags: DaemonFlags): Promise<void> {
     const isPending = (await node.status()).state === 'pending'
     if (!isPending) await leaveInviteOf(node, flags)
     const keyFile = flags.networkKeyFile === undefined ? undefined : resolve(flags.networkKeyFile)
-    const api = await serveApi(node, { dataDir, listen, keyFile, logger, collect: minorCollector() })
+    const api = await serveApi(node, { dataDir, listen, keyFile, logger })
     try {
       const isReady = await screen.wait(node, stopping)
       if (isPending && isReady) await leaveInviteOf(node, flags)
