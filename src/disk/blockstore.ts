@@ -104,9 +104,7 @@ export class DurableBlockstore implements Blockstore {
    */
   async *get(cid: CID, options: AbortOptions = {}): AsyncGenerator<Uint8Array> {
     options.signal?.throwIfAborted()
-    const place = await this.#placeOf(multihashOf(cid))
-    if (place === undefined) throw new NotFoundError('block is not in this store')
-    const bytes = await this.#store.readUnchecked(place, MULTIHASH_BYTES)
+    const bytes = await this.#store.reads.run(() => this.#read(multihashOf(cid)))
     options.signal?.throwIfAborted()
     yield bytes
   }
@@ -210,6 +208,12 @@ export class DurableBlockstore implements Blockstore {
       throw error
     }
     this.#capacity.add(-replacedBytes)
+  }
+
+  async #read(multihash: Uint8Array): Promise<Uint8Array> {
+    const place = await this.#placeOf(multihash)
+    if (place === undefined) throw new NotFoundError('block is not in this store')
+    return this.#store.readUnchecked(place, MULTIHASH_BYTES)
   }
 
   async #delete(multihash: Uint8Array): Promise<void> {

@@ -25,7 +25,7 @@ async function diskOf(dataDir: string): Promise<{ blocks: string[]; blockBytes: 
 }
 
 test('a move and a copy send no content to other members, and store none, however large it is', {
-  timeout: 120_000
+  timeout: 300_000
 }, async t => {
   const { node, options } = await startNode(t, { found: true })
   const received = new Received()
