@@ -93,7 +93,7 @@ export function putNamed(
 
 /** Writes the bytes of a file into one that a client has named. The answer is lines, and ends with who delivered them. */
 export function fillNamed(
-  { log, garbage }: RouteContext,
+  { log }: RouteContext,
   { handle }: UsableFile,
   { reply, file, headers }: { reply: FastifyReply; file: OpenFile; headers: Record<string, string | number> }
 ): Promise<FastifyReply> {
@@ -105,7 +105,6 @@ export function fillNamed(
       for await (const bytes of file) {
         await writeWhole(handle, bytes)
         count(bytes.byteLength)
-        garbage.note(bytes.byteLength)
       }
       return { from: file.from }
     }
