@@ -51,7 +51,7 @@ const NOT_AWAITED: Reasons = {
 
 /** `Promise.all(list)` of a list that was filled before: its promises must not reject until then. */
 const COLLECTED: Reasons = {
-  'blocks/keep/add-files.ts: stored': 'each says by true or false how it ended',
+  'blocks/hold/local-blocks.ts: writes': 'it is awaited as soon as it is filled',
   'blocks/repair/background.ts: walkers': 'it is awaited as soon as it is filled',
   'blocks/repair/read-repair.ts: this.#underWay': 'each has its own catch',
   'blocks/repair/walker.ts: pulls': 'each has a catch from the start',

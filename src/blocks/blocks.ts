@@ -32,7 +32,7 @@ import type { KeptFile } from './put/kept-file.ts'
 import type { Put, PutOptions } from './put/put.ts'
 import type { Puts } from './put/puts.ts'
 import type { SilenceWatch } from './put/silence.ts'
-import type { SmallPut } from './put/small-put.ts'
+import type { SmallBlock, SmallPut } from './put/small-put.ts'
 import { PutWindow } from './put/window.ts'
 import { currentRanking, owesChunk, type Ranking } from './rank.ts'
 import type { RecordRef } from './record-ref.ts'
@@ -186,15 +186,17 @@ export class Blocks {
     this.#puts.abandon(number)
   }
 
-  /** Begins to store a file of one small block. Its calls are shared with other such puts. The caller must close it. */
+  /** Begins to store a file of one small block. The caller must close it. */
   openSmallPut(options: PutOptions): SmallPut {
     return this.#puts.openSmall(options)
   }
 
-  /**
-   * Pushes the record of a file until enough members have acknowledged it. `kept` is null for a record without blocks.
-   * Throws a `NotEnoughCopiesError` if an explicit `ack` was not reached, or if some block is on no member at all.
-   */
+  /** Keeps the blocks of some small puts on this disk, before their records are linked: see `SmallPut.keepAll`. */
+  keepSmall(blocks: readonly SmallBlock[]): Promise<KeptFile[]> {
+    return this.#puts.keepSmall(blocks)
+  }
+
+  /** Pushes the record of a file until enough members have acknowledged it: see `acknowledge`. */
   pushRecord(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
     return this.#puts.push(record, kept, options)
   }

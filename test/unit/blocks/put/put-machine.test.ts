@@ -19,6 +19,7 @@ const NOTHING: Bits = new Uint8Array(0)
 function orderOf(...peers: string[]): Ranking {
   return {
     keepers: peers,
+    isKeeper: (peer: string) => peers.includes(peer),
     keeperCount: peers.length,
     isKnown: (peer: string) => peers.includes(peer),
     inOrder: () => peers.map(peer => ({ peer }))
