@@ -13,6 +13,7 @@ import {
   SEAL_OVERHEAD_BYTES
 } from './constants.ts'
 import { FormatError } from './errors.ts'
+import { type NodeFields, readNodeBytes } from './node-bytes.ts'
 import { KEY_BYTES, NO_SALT, open, seal } from './seal.ts'
 
 /**
@@ -62,6 +63,8 @@ export interface ManifestNode {
   height: number
   links: BlockCid[]
   sealed: Uint8Array
+  /** The encoding of the clear part, to which the sealed part is bound. */
+  clear: Uint8Array
 }
 
 /** The facts that the parent of a node states about it. The height of a root follows from the number of its leaves. */
@@ -167,7 +170,7 @@ function encodeNode(
  */
 export function decodeNode(bytes: Uint8Array, shape?: NodeShape, codec: NodeCodec = defaultNodeCodec): ManifestNode {
   if (bytes.byteLength > NODE_BYTES_MAX) throw new FormatError(`a manifest node has more than ${NODE_BYTES_MAX} bytes`)
-  const { leaves, links, sealed } = decodeValue(bytes, codec)
+  const { leaves, links, sealed, clear } = decodeFields(bytes, codec)
   if (leaves < 1 || leaves > leavesBelow(DEPTH_MAX) || (shape === undefined && leaves < 2)) {
     throw new FormatError('a manifest node states an impossible number of chunks')
   }
@@ -181,7 +184,7 @@ export function decodeNode(bytes: Uint8Array, shape?: NodeShape, codec: NodeCode
     throw new FormatError('a manifest node links to a chunk where a node must be, or to a node where a chunk must be')
   if (sealed.byteLength !== links.length * ROW_BYTES + SEAL_OVERHEAD_BYTES)
     throw new FormatError('a manifest node does not have one sealed row per link')
-  return { leaves, height, links, sealed }
+  return { leaves, height, links, sealed, clear }
 }
 
 /**
@@ -190,7 +193,7 @@ export function decodeNode(bytes: Uint8Array, shape?: NodeShape, codec: NodeCode
  */
 export function decodeLinks(bytes: Uint8Array, codec: NodeCodec = defaultNodeCodec): BlockCid[] {
   if (bytes.byteLength > NODE_BYTES_MAX) throw new FormatError(`a manifest node has more than ${NODE_BYTES_MAX} bytes`)
-  return decodeValue(bytes, codec).links
+  return decodeFields(bytes, codec).links
 }
 
 /** Returns the shape that the i-th child of a node above height 1 must have. */
@@ -200,9 +203,8 @@ export function childShape(node: ManifestNode, i: number): NodeShape {
 }
 
 /** Opens the sealed part of a node: the key and size of each link. This also authenticates the clear part. */
-export function openNode(node: ManifestNode, key: Uint8Array, codec: NodeCodec = defaultNodeCodec): Link[] {
-  const clear = { v: MANIFEST_VERSION, leaves: node.leaves, links: node.links }
-  const rows = open(key, node.sealed, { label: 'node', clear: codec.encode(clear) as Uint8Array })
+export function openNode(node: ManifestNode, key: Uint8Array): Link[] {
+  const rows = open(key, node.sealed, { label: 'node', clear: node.clear })
   const view = new DataView(rows.buffer, rows.byteOffset, rows.byteLength)
   return node.links.map((cid, i) => {
     const size = Number(view.getBigUint64(i * ROW_BYTES + KEY_BYTES))
@@ -220,6 +222,15 @@ interface NodeValue {
 }
 
 /** Returns the fields of a node, if the bytes are the canonical encoding of those fields. */
+function decodeFields(bytes: Uint8Array, codec: NodeCodec): NodeFields {
+  const fields = codec === defaultNodeCodec ? readNodeBytes(bytes) : undefined
+  if (fields !== undefined) return fields
+  const { leaves, links, sealed } = decodeValue(bytes, codec)
+  const clear = codec.encode({ v: MANIFEST_VERSION, leaves, links }) as Uint8Array
+  return { leaves, links, sealed, clear }
+}
+
+/** Any codec can do this. For the default one it only finds out what is wrong with bytes that are not canonical. */
 function decodeValue(bytes: Uint8Array, codec: NodeCodec): NodeValue {
   let value: unknown
   try {

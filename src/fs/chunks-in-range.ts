@@ -43,7 +43,7 @@ async function* chunksBelow(
   }
   const { read, codec } = reader
   const node = decodeNode(await read(link.cid), shape, codec)
-  const links = openNode(node, link.key, codec)
+  const links = openNode(node, link.key)
   if (links.reduce((sum, child) => sum + child.size, 0) !== link.size)
     throw new FormatError('the size of a manifest node is not what its parent states')
   let start = 0

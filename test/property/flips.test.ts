@@ -74,12 +74,12 @@ for (const [name, codec] of [
     const { root, blocks } = await sealInMemory(randomBytes(2000), { chunkBytes: 100, codec })
     const { cid, key } = root as FileRoot
     const bytes = blocks.get(blockKey(cid)) as Uint8Array
-    openNode(decodeNode(bytes, undefined, codec), key, codec)
+    openNode(decodeNode(bytes, undefined, codec), key)
     for (let at = 0; at < bytes.byteLength; at++) {
       for (const mask of [1, 0x10, 0x80]) {
         const altered = flipped(bytes, at, mask)
         assert.ok(!verifyBlock(cid, altered))
-        assert.throws(() => openNode(decodeNode(altered, undefined, codec), key, codec), isRefusal, `byte ${at}`)
+        assert.throws(() => openNode(decodeNode(altered, undefined, codec), key), isRefusal, `byte ${at}`)
       }
     }
   })

@@ -50,7 +50,7 @@ function leavesOf({ root, read }: Built, codec?: NodeCodec): Link[] {
   const walk = (link: Link, shape?: { leaves: number; height: number }): Link[] => {
     if (!isNode(link.cid)) return [link]
     const node = decodeNode(read(link.cid), shape, codec)
-    const links = openNode(node, link.key, codec)
+    const links = openNode(node, link.key)
     return links.flatMap((child, i) => walk(child, node.height === 1 ? undefined : childShape(node, i)))
   }
   return walk(root)
@@ -253,8 +253,13 @@ test('a node opens under its key only with its own links', () => {
   const node = decodeNode(read(root.cid))
   openNode(node, root.key)
   assert.throws(() => openNode(node, Buffer.alloc(32)), SealError)
-  assert.throws(() => openNode({ ...node, links: [...node.links].reverse() }, root.key), SealError)
-  assert.throws(() => openNode({ ...node, leaves: 6 }, root.key), SealError)
+  const { leaves, links, sealed } = node
+  const altered = (change: object): Uint8Array => dagCbor.encode({ v: 1, leaves, links, sealed, ...change })
+  const reversed = altered({ links: [...links].reverse() })
+  for (const codec of [defaultNodeCodec, { ...dagCbor } as NodeCodec]) {
+    assert.throws(() => openNode(decodeNode(reversed, undefined, codec), root.key), SealError)
+    assert.throws(() => openNode({ ...node, clear: dagCbor.encode({ v: 1, leaves: 6, links }) }, root.key), SealError)
+  }
 })
 
 test('sealed rows without one key and one possible size per link are refused', () => {
