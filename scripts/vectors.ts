@@ -1,6 +1,6 @@
 /**
- * `npm run vectors` writes the vectors of the room `format/` again, always with the same bytes. Use it only while vectors
- * may still change (`src/format/SPEC.md`, section "Versions"), and read the diff before you keep it.
+ * `npm run vectors` writes the vectors of the room `format/` again, always with the same bytes. They are frozen
+ * (`src/format/SPEC.md`, section "Versions"): a diff may add vectors, and may change none.
  */
 import { spawnSync } from 'node:child_process'
 import { type KeyObject, sign } from 'node:crypto'

@@ -51,12 +51,13 @@ const NOT_AWAITED: Reasons = {
 
 /** `Promise.all(list)` of a list that was filled before: its promises must not reject until then. */
 const COLLECTED: Reasons = {
-  'blocks/keep/add-files.ts: stored': 'each says by true or false how it ended',
+  'blocks/hold/local-blocks.ts: writes': 'it is awaited as soon as it is filled',
   'blocks/repair/background.ts: walkers': 'it is awaited as soon as it is filled',
   'blocks/repair/read-repair.ts: this.#underWay': 'each has its own catch',
   'blocks/repair/walker.ts: pulls': 'each has a catch from the start',
   'disk/blockstore.ts: underWay': 'each has a catch from the start',
   'disk/direct-file.ts: writes': 'each has a catch from the start',
+  'disk/reads-under-way.ts: this.#reads': 'the caller of each awaits it too',
   'disk/row-writer.ts: this.#writes': 'the caller of each awaits it too',
   'fs/push-to-members.ts: pushes': 'a member that fails is an answer',
   'fs/push-to-members.ts: this.#waiting': 'a member that fails is an answer',
@@ -80,6 +81,7 @@ const STORED: Reasons = {
   'disk/capacity.ts: #measuring': 'the caller that makes it awaits it',
   'disk/direct-file.ts: writes': 'each has a catch from the start',
   'disk/read-gate.ts: #opened': 'it only resolves',
+  'disk/reads-under-way.ts: #reads': 'the caller of each awaits it too',
   'disk/row-writer.ts: #writes': 'the caller of each awaits it too',
   'disk/segment-readers.ts: file': 'it has a catch from the start, or the caller awaits it',
   'disk/void-rows.ts: #last': 'it catches everything',

@@ -10,7 +10,7 @@ if (major < 22 || (major === 22 && minor < 18)) {
 // The sources run as TypeScript and the package ships JavaScript. The folder tells which of the two this is.
 const extension = /\/dist\/bin\/[^/]+$/.test(import.meta.url) ? 'js' : 'ts'
 import('./heap.js')
-  .then(() => import(`../daemon/dfs-node.${extension}`))
+  .then(() => import(`../daemon/main.${extension}`))
   .then(({ main }) => main(process.argv.slice(2)))
   .then(
     code => {

@@ -2,6 +2,7 @@
 // megabytes during a transfer, all of it garbage. If it is too small, short-lived objects are promoted to the old
 // generation and V8 marks the whole heap again and again. So it grows once to a few megabytes and no further. Only the
 // program does this, because a library must not decide about its host's heap.
+import { constants, PerformanceObserver } from 'node:perf_hooks'
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
 
 const YOUNG_BYTES = 8 << 20
@@ -9,10 +10,21 @@ const ARRAYS_MAX = 1_000
 
 const youngBytes = () => getHeapSpaceStatistics().find(space => space.space_name === 'new_space')?.space_size ?? 0
 
-// The young generation grows when objects survive in it.
-const survivors = []
-while (youngBytes() < YOUNG_BYTES && survivors.length < ARRAYS_MAX) survivors.push(new Array(8192).fill(0))
-setFlagsFromString('--semi-space-growth-factor=1')
+function growYoung() {
+  setFlagsFromString('--semi-space-growth-factor=2')
+  // The young generation grows when objects survive in it.
+  const survivors = []
+  while (youngBytes() < YOUNG_BYTES && survivors.length < ARRAYS_MAX) survivors.push(new Array(8192).fill(0))
+  setFlagsFromString('--semi-space-growth-factor=1')
+}
+
+growYoung()
+// V8 shrinks it to one or two megabytes when it marks the whole heap of an idle daemon. The next put of many files would
+// then collect garbage four times as often.
+new PerformanceObserver(list => {
+  const hasMarked = list.getEntries().some(({ detail }) => detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR)
+  if (hasMarked && youngBytes() < YOUNG_BYTES) growYoung()
+}).observe({ entryTypes: ['gc'] })
 // Buffers are outside the heap and most live for a moment, so their sum alone must not make V8 mark the whole heap.
 setFlagsFromString('--external-memory-accounted-in-global-limit')
 // The old generation grows by three quarters between two collections, not to two or four times its size. After thousands

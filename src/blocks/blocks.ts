@@ -32,7 +32,7 @@ import type { KeptFile } from './put/kept-file.ts'
 import type { Put, PutOptions } from './put/put.ts'
 import type { Puts } from './put/puts.ts'
 import type { SilenceWatch } from './put/silence.ts'
-import type { SmallPut } from './put/small-put.ts'
+import type { SmallBlock, SmallPut } from './put/small-put.ts'
 import { PutWindow } from './put/window.ts'
 import { currentRanking, owesChunk, type Ranking } from './rank.ts'
 import type { RecordRef } from './record-ref.ts'
@@ -79,6 +79,8 @@ export class Blocks {
   readonly bytesHere: (root: BlockCid) => Promise<number>
   /** Waits for an answer of a member, at most until it falls silent: see `SilenceWatch.waitFor`. */
   readonly untilSilent: SilenceWatch['waitFor']
+  /** Opens the stream for reads from a member. Call it once both sides have admitted each other. */
+  readonly prepare: (peer: PeerId) => void
   /** Frees what is not needed here. */
   readonly freeing: Freeing
   /** The memory for the bytes of blocks. */
@@ -114,8 +116,7 @@ export class Blocks {
     const makeRoom: MakeRoom = () => this.#roomMaker.makeRoom()
     const keeping = composeForOthers(base, held, fetching, makeRoom)
     const { local } = held
-    const { storeClient } = clients
-    const { keeper } = keeping
+    const [{ storeClient }, { keeper }] = [clients, keeping]
     const window = new PutWindow()
     serveProtocols(base, { local, window }, clients, keeping)
     this.#repairing = composeRepair(base, held, fetching, { storeClient, keeper })
@@ -134,6 +135,7 @@ export class Blocks {
     this.#puts = composePuts(base, { ...held, window }, { clients, fetching, keeper, abandon, makeRoom })
     this.#local = local
     this.#health = clients.health
+    this.prepare = clients.gets.prepare.bind(clients.gets)
     this.untilSilent = clients.silence.waitFor.bind(clients.silence)
     this.#fetcher = fetching.fetcher
     this.#keeper = keeper
@@ -184,15 +186,17 @@ export class Blocks {
     this.#puts.abandon(number)
   }
 
-  /** Begins to store a file of one small block. Its calls are shared with other such puts. The caller must close it. */
+  /** Begins to store a file of one small block. The caller must close it. */
   openSmallPut(options: PutOptions): SmallPut {
     return this.#puts.openSmall(options)
   }
 
-  /**
-   * Pushes the record of a file until enough members have acknowledged it. `kept` is null for a record without blocks.
-   * Throws a `NotEnoughCopiesError` if an explicit `ack` was not reached, or if some block is on no member at all.
-   */
+  /** Keeps the blocks of some small puts on this disk, before their records are linked: see `SmallPut.keepAll`. */
+  keepSmall(blocks: readonly SmallBlock[]): Promise<KeptFile[]> {
+    return this.#puts.keepSmall(blocks)
+  }
+
+  /** Pushes the record of a file until enough members have acknowledged it: see `acknowledge`. */
   pushRecord(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
     return this.#puts.push(record, kept, options)
   }

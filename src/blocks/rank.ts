@@ -24,16 +24,22 @@ export class Ranking {
   readonly view: View
   /** Members that store blocks: they have a weight, and are neither `out` nor `draining`. */
   readonly keepers: readonly PeerId[]
+  readonly #keepers: ReadonlySet<PeerId>
   readonly #drawers: readonly Drawer[]
 
   constructor(view: View) {
     this.view = view
     this.#drawers = view.members.filter(owes).map(toDrawer)
     this.keepers = this.#drawers.map(({ member }) => member.peer)
+    this.#keepers = new Set(this.keepers)
   }
 
   get keeperCount(): number {
     return this.keepers.length
+  }
+
+  isKeeper(peer: PeerId): boolean {
+    return this.#keepers.has(peer)
   }
 
   /** Returns true if the view contains this member. A member that has just joined may not have sent its status yet. */

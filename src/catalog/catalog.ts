@@ -10,11 +10,11 @@ import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger, Logger } from '../util/logger.ts'
 import type { Author, Content, VersionEnd } from './author.ts'
 import type { Bodies } from './bodies.ts'
-import type { Change, DeletedFile, LinkChange, Records } from './change.ts'
+import type { Change, DeletedFile, LinkChange, LinkFailure, Records } from './change.ts'
 import type { TargetOptions } from './changes/checks.ts'
 import type { ChangeContext } from './changes/context.ts'
 import { endVersions } from './changes/end-versions.ts'
-import { checkLink, type LinkOptions, link } from './changes/link.ts'
+import { checkLink, type LinkOptions, link, linkAll, type NamedContent } from './changes/link.ts'
 import { TreeLocks } from './changes/locks.ts'
 import { mkdir } from './changes/mkdir.ts'
 import { type MoveOptions, move } from './changes/move.ts'
@@ -83,6 +83,16 @@ export class Catalog {
   async link(path: Path, content: Content, options: LinkOptions): Promise<LinkChange> {
     await this.#assertMayGrow()
     return link(this.#context, path, content, options)
+  }
+
+  /** Links contents to different names in one directory, in one append. Returns the outcome of each: see `linkAll`. */
+  async linkAll(
+    directory: Path,
+    files: readonly NamedContent[],
+    options: Pick<LinkOptions, 'replicas'>
+  ): Promise<Array<LinkChange | LinkFailure>> {
+    await this.#assertMayGrow()
+    return linkAll(this.#context, directory, files, options)
   }
 
   /** Makes a directory and any missing directories above it. */

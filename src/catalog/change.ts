@@ -25,6 +25,11 @@ export interface LinkChange extends RecordChange {
   isSameContent: boolean
 }
 
+/** The error of one of several links. */
+export interface LinkFailure {
+  error: unknown
+}
+
 /** A deleted file, where a path finds it. */
 export interface DeletedFile {
   id: Uint8Array

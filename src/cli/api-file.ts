@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { API_FILE, type ApiFile, apiFileSchema } from '../contract/api-file.ts'
+import { API_FILE, type ApiFile, parseApiFile } from '../contract/api-file.ts'
 import { directoryId } from '../terminal/directory-id.ts'
 import { CliError } from '../terminal/errors.ts'
 import { NoAnswerError } from './transport.ts'
@@ -11,8 +11,8 @@ import { NoAnswerError } from './transport.ts'
  */
 export async function readApiFile(dataDir: string): Promise<ApiFile> {
   try {
-    const file = apiFileSchema.parse(JSON.parse(await readFile(join(dataDir, API_FILE), 'utf8')))
-    if (file.directory === (await directoryId(dataDir))) return file
+    const file = parseApiFile(await readFile(join(dataDir, API_FILE), 'utf8'))
+    if (file?.directory === (await directoryId(dataDir))) return file
     throw noNode(dataDir)
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException

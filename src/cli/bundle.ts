@@ -1,18 +1,16 @@
 import type { IncomingMessage } from 'node:http'
-import { z } from 'zod'
 import { encodeHead } from '../contract/bundle-head.ts'
-import { failureSchema } from '../contract/errors.ts'
+import { failureIn } from '../contract/errors.ts'
 import type { Json } from '../contract/json.ts'
 import type { PutResult } from '../index.ts'
 import { type PutFacts, textsOf } from './put-fields.ts'
 import { BROKE_OFF, NoAnswerError, nodeError, notDfs, readLines } from './transport.ts'
 
 /** A line of the answer. It says how the put of a file ended, or, without `item`, how the whole bundle ended. */
-const answerSchema = z.object({
-  item: z.number().optional(),
-  result: z.unknown().optional(),
-  error: failureSchema.optional()
-})
+interface Answer {
+  item?: number
+  result?: unknown
+}
 
 /**
  * Puts of small files that share one request. Files that are put while others are under way follow them in the same
@@ -73,8 +71,8 @@ export class Bundle {
   }
 
   #onAnswer(line: unknown): void {
-    const parsed = answerSchema.safeParse(line)
-    const { item, result, error } = parsed.data ?? {}
+    const { item, result } = (line ?? {}) as Answer
+    const error = failureIn(line)
     const failure = error === undefined ? undefined : nodeError(error)
     const answer = item === undefined ? undefined : this.#waiting.get(item)
     if (item === undefined || answer === undefined) throw failure ?? notDfs()

@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http'
-import { errorSchema } from '../contract/errors.ts'
+import { failureIn } from '../contract/errors.ts'
 import type { Json } from '../contract/json.ts'
 import { encodeNamedFile, FILE_HEADER } from '../contract/named-file.ts'
 import { encodePath, FILES_ROUTE, TRANSFERS_ROUTE } from '../contract/routes.ts'
-import { type Transfer, transferSchema } from '../contract/transfer.ts'
+import type { Transfer } from '../contract/transfer.ts'
 import { encodeRequest } from '../contract/verb-request.ts'
 import { type AnswerOf, type CallName, type FieldsOf, type StreamName, VERBS } from '../contract/verbs.ts'
 import type { PutResult } from '../index.ts'
@@ -125,8 +125,8 @@ export class Client {
   ): AsyncGenerator<AnswerOf<Name>> {
     try {
       for await (const item of readLines(await this.#request(name, fields, signal))) {
-        const failed = errorSchema.safeParse(item)
-        if (failed.success) throw nodeError(failed.data.error)
+        const failure = failureIn(item)
+        if (failure !== undefined) throw nodeError(failure)
         yield item as AnswerOf<Name>
       }
     } catch (error) {
@@ -226,7 +226,7 @@ export class Client {
   }
 
   async #transfer(id: string): Promise<Transfer> {
-    return transferSchema.parse(await readJson(await this.#send('GET', `${TRANSFERS_ROUTE}/${id}`, {})))
+    return (await readJson(await this.#send('GET', `${TRANSFERS_ROUTE}/${id}`, {}))) as Transfer
   }
 
   async *#body(

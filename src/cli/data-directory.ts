@@ -1,6 +1,5 @@
 import { lstat, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { z } from 'zod'
 
 /**
  * The file by which a data directory is known. It equals the name with the same meaning in disk/data-directory.ts, which
@@ -8,8 +7,6 @@ import { z } from 'zod'
  */
 const FORMAT_FILE = 'format.json'
 const FORMAT_BYTES_MAX = 4 << 10
-/** Any layout counts, since a later version may have another one. */
-const formatSchema = z.object({ layout: z.number(), storeId: z.string() })
 
 /**
  * Returns true if a folder is the data directory of a node; `has` says which names are in it. Such a folder holds the
@@ -23,7 +20,9 @@ export async function isDataDirectory(folder: string, has: (name: string) => boo
   const found = await lstat(path)
   if (!found.isFile() || found.size > FORMAT_BYTES_MAX) return false
   try {
-    return formatSchema.safeParse(JSON.parse(await readFile(path, 'utf8'))).success
+    const format = JSON.parse(await readFile(path, 'utf8')) as { layout?: unknown; storeId?: unknown } | null
+    // Any layout counts, since a later version may have another one.
+    return typeof format?.layout === 'number' && typeof format.storeId === 'string'
   } catch (error) {
     if (error instanceof SyntaxError) return false
     throw error

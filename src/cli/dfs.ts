@@ -5,40 +5,47 @@ import { EXIT, EXIT_NAMES, exitLine } from '../terminal/exit.ts'
 import { addHelpBelow, newProgram, runProgram } from '../terminal/program.ts'
 import { hideProgress } from '../terminal/progress.ts'
 import { addCommand, type DfsCommand } from './command.ts'
-import { cat } from './commands/cat.ts'
-import { config } from './commands/config.ts'
-import { cp } from './commands/cp.ts'
-import { df } from './commands/df.ts'
-import { du } from './commands/du.ts'
-import { evict } from './commands/evict.ts'
-import { fsck } from './commands/fsck.ts'
-import { gc } from './commands/gc.ts'
-import { get } from './commands/get.ts'
-import { invite } from './commands/invite.ts'
-import { ls } from './commands/ls.ts'
-import { members } from './commands/members.ts'
-import { mkdir } from './commands/mkdir.ts'
-import { mv } from './commands/mv.ts'
-import { network } from './commands/network.ts'
-import { peers } from './commands/peers.ts'
-import { put } from './commands/put.ts'
-import { restore } from './commands/restore.ts'
-import { rm } from './commands/rm.ts'
-import { service } from './commands/service.ts'
-import { stat } from './commands/stat.ts'
-import { status } from './commands/status.ts'
-import { versions } from './commands/versions.ts'
 import { addGlobalFlags, type GlobalFlags, whereOf } from './global-flags.ts'
 import type { Call } from './session.ts'
 
-/** Every command by its group, in the order of the help. Add a new command here, and remove it from the list below. */
-const GROUPS: ReadonlyArray<readonly [heading: string, commands: readonly DfsCommand[]]> = [
-  ['Files:', [put, get, cat, ls, stat, du, mkdir, mv, cp, rm]],
-  ['Undo:', [versions, restore]],
-  ['Copies and this machine:', [status, df, gc, fsck, evict, service]],
-  ['Who is in:', [members, peers, invite, network, config]]
-]
-const COMMANDS: readonly DfsCommand[] = GROUPS.flatMap(([, commands]) => commands)
+/**
+ * Every command by its group, in the order of the help, each with the module that holds it. Add a new command here, and
+ * remove it from the list below.
+ */
+const GROUPS: Readonly<Record<string, Readonly<Record<string, () => Promise<DfsCommand>>>>> = {
+  'Files:': {
+    put: async () => (await import('./commands/put.ts')).put,
+    get: async () => (await import('./commands/get.ts')).get,
+    cat: async () => (await import('./commands/cat.ts')).cat,
+    ls: async () => (await import('./commands/ls.ts')).ls,
+    stat: async () => (await import('./commands/stat.ts')).stat,
+    du: async () => (await import('./commands/du.ts')).du,
+    mkdir: async () => (await import('./commands/mkdir.ts')).mkdir,
+    mv: async () => (await import('./commands/mv.ts')).mv,
+    cp: async () => (await import('./commands/cp.ts')).cp,
+    rm: async () => (await import('./commands/rm.ts')).rm
+  },
+  'Undo:': {
+    versions: async () => (await import('./commands/versions.ts')).versions,
+    restore: async () => (await import('./commands/restore.ts')).restore
+  },
+  'Copies and this machine:': {
+    status: async () => (await import('./commands/status.ts')).status,
+    df: async () => (await import('./commands/df.ts')).df,
+    gc: async () => (await import('./commands/gc.ts')).gc,
+    fsck: async () => (await import('./commands/fsck.ts')).fsck,
+    evict: async () => (await import('./commands/evict.ts')).evict,
+    service: async () => (await import('./commands/service.ts')).service
+  },
+  'Who is in:': {
+    members: async () => (await import('./commands/members.ts')).members,
+    peers: async () => (await import('./commands/peers.ts')).peers,
+    invite: async () => (await import('./commands/invite.ts')).invite,
+    network: async () => (await import('./commands/network.ts')).network,
+    config: async () => (await import('./commands/config.ts')).config
+  }
+}
+const NAMES: readonly string[] = Object.values(GROUPS).flatMap(commands => Object.keys(commands))
 
 const EXAMPLES: readonly Example[] = [
   ['dfs put photos', 'store a folder, as /photos'],
@@ -73,8 +80,7 @@ export async function main(args: readonly string[]): Promise<number> {
 }
 
 async function run(args: readonly string[], signal: AbortSignal): Promise<void> {
-  const names = new Set(COMMANDS.map(({ name }) => name))
-  const start = args.findIndex(arg => names.has(arg))
+  const start = args.findIndex(arg => NAMES.includes(arg))
   // After a command, `--version` is the version of a file.
   const hasVersion = start < 0 || !args.slice(start).some(arg => /^--version(=|$)/.test(arg))
   const program = newProgram(
@@ -84,9 +90,10 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<void> 
   )
   addGlobalFlags(program)
   const callOf = (): Call => ({ where: whereOf(program), isJson: program.opts<GlobalFlags>().json, signal })
-  for (const [heading, commands] of GROUPS) {
+  const isNeeded = needed(args)
+  for (const [heading, commands] of Object.entries(GROUPS)) {
     program.commandsGroup(heading)
-    for (const command of commands) addCommand(program, command, callOf)
+    for (const [name, load] of Object.entries(commands)) if (isNeeded(name)) addCommand(program, await load(), callOf)
   }
   program.commandsGroup('Help:').helpCommand('help [command]', 'print this help, or that of a command')
   addHelpBelow(program, `\n${examplesText(EXAMPLES)}\n\n${exitLine(EXIT_NAMES)}\n${VARIABLES}`)
@@ -94,9 +101,19 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<void> 
   await program.parseAsync(args, { from: 'user' })
 }
 
+/**
+ * Says which commands this run needs: those that the arguments name, since one of these names is the command and the
+ * others are arguments or values of flags. Help about `dfs` itself needs all of them.
+ */
+function needed(args: readonly string[]): (name: string) => boolean {
+  const start = args.findIndex(arg => NAMES.includes(arg))
+  const isHelp = args.slice(0, start).some(arg => ['help', '--help', '-h'].includes(arg))
+  return name => start < 0 || isHelp || args.includes(name)
+}
+
 function refuseCommand(name: string): never {
   if (UNBUILT_COMMANDS.includes(name)) throw usage(`dfs ${name} is not built yet`)
-  const meant = closest(name, [...COMMANDS.map(({ name }) => name), ...UNBUILT_COMMANDS])
+  const meant = closest(name, [...NAMES, ...UNBUILT_COMMANDS])
   throw usage(
     `dfs ${name}: there is no such command: ${meant === undefined ? 'see dfs --help' : `did you mean dfs ${meant}?`}`
   )

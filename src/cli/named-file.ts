@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { resolve } from 'node:path'
-import { errorSchema } from '../contract/errors.ts'
+import { failureIn } from '../contract/errors.ts'
 import { FILE_UNUSABLE, type NamedFile, type NamedFileLine, namedFile } from '../contract/named-file.ts'
 import { CliError } from '../terminal/errors.ts'
 import { LocalChangedError, type LocalFacts } from './local-source.ts'
@@ -49,8 +49,8 @@ export async function readNamedLines<Result>(
 ): Promise<Result> {
   let told = 0
   for await (const line of readLines(response)) {
-    const failed = errorSchema.safeParse(line)
-    if (failed.success) throw nodeError(failed.data.error)
+    const failure = failureIn(line)
+    if (failure !== undefined) throw nodeError(failure)
     const { bytes = told, result } = line as NamedFileLine<Result>
     onBytes(bytes - told)
     told = bytes

@@ -1,5 +1,5 @@
 import { Agent, type IncomingMessage, type RequestOptions, request } from 'node:http'
-import { errorSchema, type Failure } from '../contract/errors.ts'
+import { type Failure, failureIn } from '../contract/errors.ts'
 import { decodeLines } from '../contract/ndjson.ts'
 import { writeTo } from '../flow/write.ts'
 import { CliError } from '../terminal/errors.ts'
@@ -148,7 +148,7 @@ export function nodeError({ code, message, path }: Failure): CliError {
 }
 
 async function refusal(response: IncomingMessage): Promise<Error> {
-  const parsed = errorSchema.safeParse(await readJson(response))
-  if (!parsed.success) return new CliError('io', `the node answered with the HTTP status ${response.statusCode}`)
-  return nodeError(parsed.data.error)
+  const failure = failureIn(await readJson(response))
+  if (failure === undefined) return new CliError('io', `the node answered with the HTTP status ${response.statusCode}`)
+  return nodeError(failure)
 }

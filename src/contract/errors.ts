@@ -1,11 +1,19 @@
-import { z } from 'zod'
-
 /**
  * The form in which answers describe a failure: a stable code for programs and a sentence for people. `path` says what
  * the sentence is about, unless it is the path that the request names.
  */
-export const failureSchema = z.object({ code: z.string(), message: z.string(), path: z.string().optional() })
-export type Failure = z.infer<typeof failureSchema>
+export interface Failure {
+  code: string
+  message: string
+  path?: string | undefined
+}
 
-/** The body of an answer that refuses a request. It is also the last line of a stream that breaks off. */
-export const errorSchema = z.object({ error: failureSchema })
+/**
+ * Returns the failure that a value describes, or undefined if it describes none: `{error}` is the body of an answer that
+ * refuses a request, and the last line of a stream that breaks off. It needs no library, because `dfs` starts with it.
+ */
+export function failureIn(value: unknown): Failure | undefined {
+  const { code, message, path } = (value as { error?: Partial<Failure> } | null)?.error ?? {}
+  if (typeof code !== 'string' || typeof message !== 'string') return undefined
+  return { code, message, ...(typeof path === 'string' ? { path } : {}) }
+}

@@ -1,4 +1,3 @@
-import { z } from 'zod'
 import type { Failure } from './errors.ts'
 
 /**
@@ -11,22 +10,19 @@ export const FILE_UNUSABLE = 'file-unusable'
 /** The code of a put whose named file has changed while it was read. */
 export const FILE_CHANGED = 'file-changed'
 
-const whole = z.string().regex(/^-?\d{1,24}$/)
-
 /**
  * A file of this machine, as the client found it. All numbers are decimal text, because a `number` does not hold every
  * inode or every nanosecond.
  */
-export const namedFileSchema = z.strictObject({
+export interface NamedFile {
   /** Absolute. */
-  path: z.string().startsWith('/'),
-  dev: whole,
-  ino: whole,
-  size: whole,
-  mtimeNs: whole,
-  ctimeNs: whole
-})
-export type NamedFile = z.infer<typeof namedFileSchema>
+  path: string
+  dev: string
+  ino: string
+  size: string
+  mtimeNs: string
+  ctimeNs: string
+}
 
 /** The fields that the file system states about a file. */
 const STATED = ['dev', 'ino', 'size', 'mtimeNs', 'ctimeNs'] as const
@@ -45,15 +41,6 @@ export function isNamed(file: NamedFile, stats: Stats): boolean {
 
 export function encodeNamedFile(file: NamedFile): string {
   return encodeURIComponent(JSON.stringify(file))
-}
-
-/** Returns undefined for a header that is malformed. */
-export function decodeNamedFile(header: string): NamedFile | undefined {
-  try {
-    return namedFileSchema.parse(JSON.parse(decodeURIComponent(header)))
-  } catch {
-    return undefined
-  }
 }
 
 /**

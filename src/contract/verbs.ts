@@ -1,21 +1,23 @@
-import { z } from 'zod'
+import type { z } from 'zod'
 import type { Json } from './json.ts'
-import { type CallVerb, call, type StreamVerb, stream } from './verb.ts'
+import { type CallVerb, call, type StreamVerb, stream, type Zod } from './verb.ts'
 
 /** A query field that is true only if its text is `true`. */
-const flag = z
-  .string()
-  .optional()
-  .transform(text => text === 'true')
+const flag = (z: Zod) =>
+  z
+    .string()
+    .optional()
+    .transform(text => text === 'true')
 /** The same, but a client need not say it. */
-const flagIfGiven = z
-  .string()
-  .transform(text => text === 'true')
-  .optional()
-const none = z.object({})
-const onePath = z.object({ path: z.string() })
-const role = z.enum(['admin', 'writer', 'reader', 'storage'])
-const twoPaths = z.strictObject({ from: z.string(), to: z.string(), noClobber: z.boolean().optional() })
+const flagIfGiven = (z: Zod) =>
+  z
+    .string()
+    .transform(text => text === 'true')
+    .optional()
+const none = (z: Zod) => z.object({})
+const onePath = (z: Zod) => z.object({ path: z.string() })
+const role = (z: Zod) => z.enum(['admin', 'writer', 'reader', 'storage'])
+const twoPaths = (z: Zod) => z.strictObject({ from: z.string(), to: z.string(), noClobber: z.boolean().optional() })
 
 /**
  * Every verb that is one plain request, defined once for server and client: its route, its fields, and the method of
@@ -26,7 +28,7 @@ export const VERBS = {
   list: stream({
     method: 'GET',
     route: '/v1/list/*',
-    fields: z.object({ path: z.string(), recursive: flag, here: flagIfGiven, deleted: flagIfGiven }),
+    fields: z => z.object({ path: z.string(), recursive: flag(z), here: flagIfGiven(z), deleted: flagIfGiven(z) }),
     run: (node, { path, recursive, here, deleted }, options) =>
       node.list(path, { recursive, here, deleted, ...options })
   }),
@@ -34,7 +36,7 @@ export const VERBS = {
   watch: stream({
     method: 'GET',
     route: '/v1/watch/*',
-    fields: z.object({ path: z.string(), recursive: flag, list: flagIfGiven, since: z.string().optional() }),
+    fields: z => z.object({ path: z.string(), recursive: flag(z), list: flagIfGiven(z), since: z.string().optional() }),
     run: (node, { path, recursive, list, since }, options) => node.watch(path, { recursive, list, since, ...options })
   }),
   copies: stream({
@@ -70,9 +72,16 @@ export const VERBS = {
   remove: call({
     method: 'DELETE',
     route: '/v1/files/*',
-    fields: z.object({
-      ...{ path: z.string(), recursive: flag, purge: flagIfGiven, wait: flagIfGiven, ifTag: z.string().optional() }
-    }),
+    fields: z =>
+      z.object({
+        ...{
+          path: z.string(),
+          recursive: flag(z),
+          purge: flagIfGiven(z),
+          wait: flagIfGiven(z),
+          ifTag: z.string().optional()
+        }
+      }),
     run: (node, { path, ...given }, options) => node.remove(path, { ...given, ...options })
   }),
   cancelPurge: call({
@@ -84,7 +93,7 @@ export const VERBS = {
   removing: stream({
     method: 'POST',
     route: '/v1/remove/*',
-    fields: z.strictObject({ path: z.string(), recursive: z.boolean().optional(), purge: z.boolean().optional() }),
+    fields: z => z.strictObject({ path: z.string(), recursive: z.boolean().optional(), purge: z.boolean().optional() }),
     run: (node, { path, ...given }, options) => node.removing(path, { ...given, ...options })
   }),
   versions: stream({
@@ -96,13 +105,13 @@ export const VERBS = {
   restore: call({
     method: 'POST',
     route: '/v1/restore/*',
-    fields: z.strictObject({ path: z.string(), version: z.string().optional() }),
+    fields: z => z.strictObject({ path: z.string(), version: z.string().optional() }),
     run: (node, { path, version }, options) => node.restore(path, { version, ...options })
   }),
   restoring: stream({
     method: 'POST',
     route: '/v1/restoring/*',
-    fields: z.strictObject({ path: z.string(), version: z.string().optional() }),
+    fields: z => z.strictObject({ path: z.string(), version: z.string().optional() }),
     run: (node, { path, version }, options) => node.restoring(path, { version, ...options })
   }),
   evict: call({
@@ -114,13 +123,13 @@ export const VERBS = {
   gc: call({
     method: 'POST',
     route: '/v1/gc',
-    fields: z.strictObject({ dryRun: z.boolean().optional() }),
+    fields: z => z.strictObject({ dryRun: z.boolean().optional() }),
     run: (node, { dryRun }, options) => node.gc({ dryRun, ...options })
   }),
   fsck: call({
     method: 'POST',
     route: '/v1/fsck',
-    fields: z.strictObject({ readData: z.boolean().optional() }),
+    fields: z => z.strictObject({ readData: z.boolean().optional() }),
     run: (node, { readData }, options) => node.fsck({ readData, ...options })
   }),
   df: call({ method: 'GET', route: '/v1/df', fields: none, run: (node, _fields, options) => node.df(options) }),
@@ -141,35 +150,36 @@ export const VERBS = {
   approve: call({
     method: 'POST',
     route: '/v1/members/approve',
-    fields: z.strictObject({ code: z.string(), role: role.optional() }),
+    fields: z => z.strictObject({ code: z.string(), role: role(z).optional() }),
     run: (node, { code, role }, options) => node.approve(code, { role, ...options })
   }),
   deny: call({
     method: 'POST',
     route: '/v1/members/deny',
-    fields: z.strictObject({ code: z.string() }),
+    fields: z => z.strictObject({ code: z.string() }),
     run: (node, { code }, options) => node.deny(code, options)
   }),
   setRole: call({
     method: 'POST',
     route: '/v1/members/role',
-    fields: z.strictObject({ member: z.string(), role }),
+    fields: z => z.strictObject({ member: z.string(), role: role(z) }),
     run: (node, { member, role }, options) => node.setRole(member, role, options)
   }),
   declareOut: call({
     method: 'POST',
     route: '/v1/members/out',
-    fields: z.strictObject({ member: z.string() }),
+    fields: z => z.strictObject({ member: z.string() }),
     run: (node, { member }, options) => node.declareOut(member, options)
   }),
   invite: call({
     method: 'POST',
     route: '/v1/invites',
-    fields: z.strictObject({
-      role: role.optional(),
-      expiresMs: z.number().optional(),
-      uses: z.union([z.number(), z.literal('unlimited')]).optional()
-    }),
+    fields: z =>
+      z.strictObject({
+        role: role(z).optional(),
+        expiresMs: z.number().optional(),
+        uses: z.union([z.number(), z.literal('unlimited')]).optional()
+      }),
     run: (node, { role, expiresMs, uses }, options) => node.invite({ role, expiresMs, uses, ...options })
   }),
   invites: call({
@@ -181,7 +191,7 @@ export const VERBS = {
   revokeInvite: call({
     method: 'POST',
     route: '/v1/invites/revoke',
-    fields: z.strictObject({ invite: z.string() }),
+    fields: z => z.strictObject({ invite: z.string() }),
     run: (node, { invite }, options) => node.revokeInvite(invite, options)
   }),
   networkInfo: call({
@@ -199,10 +209,11 @@ export const VERBS = {
   setSetting: call({
     method: 'POST',
     route: '/v1/settings',
-    fields: z.strictObject({
-      key: z.string(),
-      value: z.union([z.number(), z.enum(['all', 'default', 'fixed', 'fastcdc'])])
-    }),
+    fields: z =>
+      z.strictObject({
+        key: z.string(),
+        value: z.union([z.number(), z.enum(['all', 'default', 'fixed', 'fastcdc'])])
+      }),
     run: (node, { key, value }, options) => node.setSetting(key, value, options)
   }),
   forgetNetworkKey: call({
@@ -220,7 +231,7 @@ export type CallName = NameOf<CallVerb>
 export type StreamName = NameOf<StreamVerb>
 
 /** The fields that a client gives for a verb. */
-export type FieldsOf<Name extends keyof Verbs> = z.output<Verbs[Name]['fields']>
+export type FieldsOf<Name extends keyof Verbs> = z.output<ReturnType<Verbs[Name]['fields']>>
 
 /** The type that a client receives: the answer, or each item of a stream. */
 export type AnswerOf<Name extends keyof Verbs> =

@@ -14,14 +14,12 @@ import {
 import { CliError } from '../terminal/errors.ts'
 import { EXIT, report } from '../terminal/exit.ts'
 import { note, printJson } from '../terminal/print.ts'
-import { isOn, runProgram } from '../terminal/program.ts'
 import { chooserFor } from './choose.ts'
 import { EventLog } from './event-log.ts'
 import { FirstAnswer, foreignError } from './first-start.ts'
-import { type DaemonFlags, parseDaemonFlags, parseHostPort } from './flags.ts'
+import { type DaemonFlags, parseHostPort } from './flags.ts'
 import { leaveInvite } from './invite-files.ts'
 import { componentLogger, openLog } from './log.ts'
-import { minorCollector } from './minor-collector.ts'
 import { filesInDataDir, nodeOptionsOf } from './node-options.ts'
 import { PendingScreen } from './pending.ts'
 import { sayReady } from './ready.ts'
@@ -31,16 +29,10 @@ import { askingWords, type FirstWords, nearbyWords } from './words.ts'
 /** How often the timer fires that keeps the process alive during a start. It does nothing. */
 const ALIVE_MS = 60_000
 
-/** Runs the daemon. Resolves with the exit code once it has stopped. */
-export function main(args: readonly string[]): Promise<number> {
-  // Libraries create files, such as those of the index, that nobody else on this machine needs to read.
-  process.umask(0o077)
-  const isJson = args.includes('--json') || isOn(process.env['DFS_JSON'])
-  return runProgram(isJson, async () => {
-    const flags = parseDaemonFlags(args)
-    await run(flags).catch(error => {
-      throw aboutDataDir(error, flags.dataDir)
-    })
+/** Runs the node until a signal stops it. Throws the error that ends it, with the data directory that it is about. */
+export async function runNode(flags: DaemonFlags): Promise<void> {
+  await run(flags).catch(error => {
+    throw aboutDataDir(error, flags.dataDir)
   })
 }
 
@@ -73,7 +65,7 @@ async function run(flags: DaemonFlags): Promise<void> {
     const isPending = (await node.status()).state === 'pending'
     if (!isPending) await leaveInviteOf(node, flags)
     const keyFile = flags.networkKeyFile === undefined ? undefined : resolve(flags.networkKeyFile)
-    const api = await serveApi(node, { dataDir, listen, keyFile, logger, collect: minorCollector() })
+    const api = await serveApi(node, { dataDir, listen, keyFile, logger })
     try {
       const isReady = await screen.wait(node, stopping)
       if (isPending && isReady) await leaveInviteOf(node, flags)

@@ -6,11 +6,11 @@ import { byteLengthOf, concatBytes, toHex } from '../util/bytes.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import { KeyedLocks } from '../util/locks.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
+import { blockRows, FREED, freedRows, placeIn } from './block-rows.ts'
 import type { Capacity } from './capacity.ts'
 import { MULTIHASH_BYTES, ROW_BLOCK, ROW_FREED, ROW_LARGE_BLOCK, SMALL_BLOCK_BYTES_MAX } from './constants.ts'
 import { indexKey } from './index-db.ts'
-import { decodePlace, encodePlace, isSamePlace, type Place } from './place.ts'
-import type { RowProjection, StoredRow } from './row-projection.ts'
+import type { Place } from './place.ts'
 import { kindOf, LARGE_ROWS } from './segment-layout.ts'
 import type { Store } from './store.ts'
 import { TABLES } from './tables.ts'
@@ -21,10 +21,19 @@ interface AbortOptions {
 
 type Source<T> = Iterable<T> | AsyncIterable<T>
 
+/** A block and its bytes. */
+export interface InputBlock {
+  cid: CID
+  bytes: Uint8Array
+}
+
+interface BlockToPut {
+  multihash: Uint8Array
+  parts: Uint8Array[]
+}
+
 /** The number of blocks that `putMany` and `deleteMany` process concurrently. */
 const MANY_AT_ONCE = 16
-/** The value that the index holds for a block that was freed. */
-const FREED = new Uint8Array(0)
 
 /**
  * The durable store of sealed blocks, behind the same interface as every other adapter. `put` resolves when the block
@@ -44,9 +53,9 @@ export class DurableBlockstore implements Blockstore {
     this.#store = store
     this.#capacity = capacity
     this.#log = logger.forComponent('dfs:disk:blocks')
-    store.register(ROW_BLOCK, this.#blockRows())
-    store.register(ROW_LARGE_BLOCK, this.#blockRows())
-    store.register(ROW_FREED, this.#freedRows())
+    store.register(ROW_BLOCK, blockRows(store))
+    store.register(ROW_LARGE_BLOCK, blockRows(store))
+    store.register(ROW_FREED, freedRows(store))
   }
 
   /**
@@ -60,8 +69,21 @@ export class DurableBlockstore implements Blockstore {
     options.signal?.throwIfAborted()
     const multihash = multihashOf(cid)
     const parts = bytes instanceof Uint8Array ? [bytes] : await collect(bytes)
-    await this.#locks.run(toHex(multihash), () => this.#put(multihash, parts, options))
+    await this.#locks.run(toHex(multihash), () => this.#put([{ multihash, parts }], options))
     return cid
+  }
+
+  /**
+   * Puts blocks as `put` does, but together: small ones in one write, and large ones in another. After an error or a
+   * crash, some of them may be there.
+   */
+  async putAll(blocks: readonly InputBlock[]): Promise<void> {
+    const unique = new Map<string, BlockToPut>()
+    for (const { cid, bytes } of blocks) {
+      const multihash = multihashOf(cid)
+      unique.set(toHex(multihash), { multihash, parts: [bytes] })
+    }
+    await this.#locks.runAll(unique.keys(), () => this.#put([...unique.values()], {}))
   }
 
   /**
@@ -71,7 +93,9 @@ export class DurableBlockstore implements Blockstore {
   async replace(cid: CID, bytes: Uint8Array, { signal }: AbortOptions = {}): Promise<void> {
     signal?.throwIfAborted()
     const multihash = multihashOf(cid)
-    await this.#locks.run(toHex(multihash), () => this.#put(multihash, [bytes], { signal, isForced: true }))
+    await this.#locks.run(toHex(multihash), () =>
+      this.#put([{ multihash, parts: [bytes] }], { signal, isForced: true })
+    )
   }
 
   /**
@@ -80,9 +104,7 @@ export class DurableBlockstore implements Blockstore {
    */
   async *get(cid: CID, options: AbortOptions = {}): AsyncGenerator<Uint8Array> {
     options.signal?.throwIfAborted()
-    const place = await this.#placeOf(multihashOf(cid))
-    if (place === undefined) throw new NotFoundError('block is not in this store')
-    const bytes = await this.#store.readUnchecked(place, MULTIHASH_BYTES)
+    const bytes = await this.#store.reads.run(() => this.#read(multihashOf(cid)))
     options.signal?.throwIfAborted()
     yield bytes
   }
@@ -141,31 +163,57 @@ export class DurableBlockstore implements Blockstore {
   async *all(): AsyncGenerator<{ multihash: Uint8Array; bytes: number }> {
     const table = indexKey(TABLES.blocks)
     for await (const { key, value } of this.#store.index.range(table)) {
-      if (!isPlace(value)) continue
-      yield { multihash: key.subarray(table.byteLength), bytes: sizeIn(decodePlace(value)) }
+      const place = placeIn(value)
+      if (place !== undefined) yield { multihash: key.subarray(table.byteLength), bytes: sizeIn(place) }
     }
   }
 
   async #put(
-    multihash: Uint8Array,
-    parts: Uint8Array[],
+    blocks: readonly BlockToPut[],
     { signal, isForced = false }: { signal?: AbortSignal | undefined; isForced?: boolean }
   ): Promise<void> {
     signal?.throwIfAborted()
-    const length = byteLengthOf(parts)
-    const place = await this.#placeOf(multihash)
-    const before = place === undefined ? undefined : await this.#sizeAt(place)
-    if (before === length && !isForced) return
-    await this.#capacity.take(length)
+    const small: BlockToPut[] = []
+    const large: BlockToPut[] = []
+    let bytes = 0
+    let replacedBytes = 0
+    const values = await this.#store.index.getMany(blocks.map(({ multihash }) => indexKey(TABLES.blocks, multihash)))
+    for (const [i, block] of blocks.entries()) {
+      const length = byteLengthOf(block.parts)
+      const place = placeIn(values[i])
+      const before = place === undefined ? undefined : await this.#sizeAt(place)
+      if (before === length && !isForced) continue
+      bytes += length
+      if (place !== undefined) replacedBytes += sizeIn(place)
+      if (length < SMALL_BLOCK_BYTES_MAX) small.push(block)
+      else large.push(block)
+    }
+    if (small.length + large.length === 0) return
+    await this.#capacity.take(bytes)
     try {
-      if (length < SMALL_BLOCK_BYTES_MAX) await this.#store.write(ROW_BLOCK, [concatBytes(multihash, ...parts)])
-      else
-        await this.#store.write(ROW_LARGE_BLOCK, [multihash], [parts.length === 1 ? parts[0]! : concatBytes(...parts)])
+      if (small.length > 0) {
+        const rows = small.map(({ multihash, parts }) => concatBytes(multihash, ...parts))
+        await this.#store.write(ROW_BLOCK, rows)
+      }
+      if (large.length > 0) {
+        const bodies = large.map(({ parts }) => (parts.length === 1 ? (parts[0] as Uint8Array) : concatBytes(...parts)))
+        await this.#store.write(
+          ROW_LARGE_BLOCK,
+          large.map(({ multihash }) => multihash),
+          bodies
+        )
+      }
     } catch (error) {
-      this.#capacity.add(-length)
+      this.#capacity.add(-bytes)
       throw error
     }
-    if (place !== undefined) this.#capacity.add(-sizeIn(place))
+    this.#capacity.add(-replacedBytes)
+  }
+
+  async #read(multihash: Uint8Array): Promise<Uint8Array> {
+    const place = await this.#placeOf(multihash)
+    if (place === undefined) throw new NotFoundError('block is not in this store')
+    return this.#store.readUnchecked(place, MULTIHASH_BYTES)
   }
 
   async #delete(multihash: Uint8Array): Promise<void> {
@@ -190,8 +238,7 @@ export class DurableBlockstore implements Blockstore {
   }
 
   async #placeOf(multihash: Uint8Array): Promise<Place | undefined> {
-    const value = await this.#store.index.get(indexKey(TABLES.blocks, multihash))
-    return isPlace(value) ? decodePlace(value) : undefined
+    return placeIn(await this.#store.index.get(indexKey(TABLES.blocks, multihash)))
   }
 
   /**
@@ -215,63 +262,11 @@ export class DurableBlockstore implements Blockstore {
           this.#log.trace('work on a block failed after its caller had stopped: %s', reasonOf(result.reason))
     }
   }
-
-  #blockRows(): RowProjection {
-    const { index } = this.#store
-    return {
-      project: async rows => {
-        const keys = rows.map(blockRowKey)
-        const before = await index.getMany(keys)
-        // A second row of the same block replaces the first row, which is then dead. The second row comes from a
-        // compaction, or from a put that follows a failed put.
-        const dead = before.filter(isPlace).map(decodePlace)
-        await index.batch([
-          ...rows.map((row, i) => ({
-            type: 'put' as const,
-            key: keys[i] as Uint8Array,
-            value: encodePlace(row.place)
-          })),
-          ...this.#store.markDead(dead.filter(place => !rows.some(row => isSamePlace(row.place, place))))
-        ])
-      },
-      isLive: async row => {
-        const value = await index.get(blockRowKey(row))
-        return isPlace(value) && isSamePlace(decodePlace(value), row.place)
-      },
-      // A freed block leaves an empty value, so that it can be distinguished from a block that the index has lost. The
-      // value is kept as long as the index exists, because any segment may hold a dead row of the block.
-      isIndexed: row => index.has(blockRowKey(row))
-    }
-  }
-
-  #freedRows(): RowProjection {
-    const { index } = this.#store
-    return {
-      project: async rows => {
-        const keys = rows.map(row => indexKey(TABLES.blocks, row.payload))
-        const places = (await index.getMany(keys)).filter(isPlace).map(decodePlace)
-        await index.batch([
-          ...keys.map(key => ({ type: 'put' as const, key, value: FREED })),
-          ...this.#store.markDead([...places, ...rows.map(row => row.place)])
-        ])
-      },
-      isLive: async () => false,
-      isIndexed: async () => true
-    }
-  }
-}
-
-function isPlace(value: Uint8Array | undefined): value is Uint8Array {
-  return value !== undefined && value.byteLength > 0
 }
 
 /** Returns the size that the block at a place was written with. */
 function sizeIn({ length }: Place): number {
   return length - MULTIHASH_BYTES
-}
-
-function blockRowKey(row: StoredRow): Uint8Array {
-  return indexKey(TABLES.blocks, row.payload.subarray(0, MULTIHASH_BYTES))
 }
 
 function multihashOf(cid: CID): Uint8Array {

@@ -28,6 +28,8 @@ export interface CompactionOptions {
 /** Frees the space of dead rows: it copies the live rows of a segment to the end, then removes the segment. */
 export class Compaction {
   readonly #options: CompactionOptions
+  /** Segments whose last compaction has failed, for example because there was no room for their live rows. */
+  readonly #failed = new Set<number>()
 
   constructor(options: CompactionOptions) {
     this.#options = options
@@ -43,15 +45,20 @@ export class Compaction {
       .filter(({ live }) => live < below)
   }
 
+  /** Returns the segments that are about to be removed, unless this has failed: for them nothing else has to be done. */
+  leaving(below: number): ReadonlySet<number> {
+    const leaving = new Set(this.candidates(below).map(({ segment }) => segment))
+    if (this.#isWasteful(below)) leaving.add(this.#options.segments.lastSegment.segment)
+    for (const segment of this.#failed) leaving.delete(segment)
+    return leaving
+  }
+
   /**
    * Begins another segment if the last one has many dead bytes and a live share of less than `below`. Otherwise they
    * would stay until it is full, which may take months.
    */
   async endWasteful(below: number): Promise<void> {
-    const { segments, usage } = this.#options
-    const { segment, bytes } = segments.lastSegment
-    if (usage.deadBytesOf(segment) >= WASTE_BYTES_MAX && usage.liveShare(segment, bytes) < below)
-      await segments.endLast()
+    if (this.#isWasteful(below)) await this.#options.segments.endLast()
   }
 
   /**
@@ -61,6 +68,16 @@ export class Compaction {
    * has lost, for which this throws an `IndexCorruptError`.
    */
   async compact(segment: number, signal?: AbortSignal): Promise<void> {
+    try {
+      await this.#compact(segment, signal)
+      this.#failed.delete(segment)
+    } catch (error) {
+      this.#failed.add(segment)
+      throw error
+    }
+  }
+
+  async #compact(segment: number, signal?: AbortSignal): Promise<void> {
     const { segments, index, cursor, usage, damage, writer, log } = this.#options
     let moved = 0
     const rows = withoutVoid(segments.scanSegment(segment, 0, at => damage.report(at)))
@@ -80,6 +97,12 @@ export class Compaction {
     await segments.remove(segment)
     await usage.removed(segment)
     log('compacted segment %d; rows moved: %d', segment, moved)
+  }
+
+  #isWasteful(below: number): boolean {
+    const { segments, usage } = this.#options
+    const { segment, bytes } = segments.lastSegment
+    return usage.deadBytesOf(segment) >= WASTE_BYTES_MAX && usage.liveShare(segment, bytes) < below
   }
 
   #mustStay(segment: number): boolean {

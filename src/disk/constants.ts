@@ -70,6 +70,17 @@ export const COMPACT_INTERVAL_MS = 10_000
 export const COMPACT_PAUSE_MS = 1_000
 export const COMPACT_REST = 3
 
+/**
+ * The most bytes, and the most rows, that are overwritten in one round of the erasure. The pause after a round is at
+ * least this, and this many times as long as the round took, so that puts and gets hardly notice it.
+ */
+export const ERASE_BYTES_MAX = 16 << 20
+export const ERASE_ROWS_MAX = 256
+export const ERASE_PAUSE_MS = 100
+export const ERASE_REST = 3
+/** The pause after a round that found nothing to erase. What was freed waits for this long at most. */
+export const ERASE_INTERVAL_MS = 10_000
+
 /** Rows in one leaf check, and the pause between two checks. */
 export const LEAF_ROWS = 1024
 export const LEAF_INTERVAL_MS = 60_000

@@ -31,7 +31,7 @@ export interface Files {
    * Overwrites bytes of an existing file in place, and syncs it. Its length stays the same, so a usual file system needs
    * no more space for this. After an error or a power cut, each byte of the pieces is either the old or the new one.
    */
-  overwrite(path: string, pieces: readonly FilePiece[]): Promise<void>
+  overwrite(path: string, pieces: readonly FilePiece[], hints?: OpenHints): Promise<void>
   /** Renames a file, and atomically replaces any file at `to`. */
   rename(from: string, to: string): Promise<void>
   /** Removes a file. A missing file is not an error. */
@@ -50,8 +50,8 @@ export interface Files {
 
 export interface OpenHints {
   /**
-   * Read and write large pieces past the page cache, if the file system can do that, and if what is appended is a
-   * multiple of `PAGE_BYTES`.
+   * Read and write large pieces past the page cache, if the file system can do that, and if what is written begins at a
+   * multiple of `PAGE_BYTES` and is one.
    */
   isPastCache?: boolean
 }

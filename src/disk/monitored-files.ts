@@ -30,8 +30,8 @@ export class MonitoredFiles extends NodeFiles {
     this.#state = 'ok'
   }
 
-  override overwrite(path: string, pieces: readonly FilePiece[]): Promise<void> {
-    return this.#monitor(super.overwrite(path, pieces))
+  override overwrite(path: string, pieces: readonly FilePiece[], hints?: OpenHints): Promise<void> {
+    return this.#monitor(super.overwrite(path, pieces, hints))
   }
 
   override async openAppend(path: string, hints?: OpenHints): Promise<AppendFile> {

@@ -85,14 +85,14 @@ export class NodeFiles implements Files {
     })
   }
 
-  async overwrite(path: string, pieces: readonly FilePiece[]): Promise<void> {
+  async overwrite(path: string, pieces: readonly FilePiece[], { isPastCache = false }: OpenHints = {}): Promise<void> {
     await guarded(async () => {
-      const handle = await open(this.#at(path), 'r+')
+      const { handle, write, close } = await this.#openToWrite(path, constants.O_RDWR, isPastCache)
       try {
-        for (const { offset, bytes } of pieces) await writeAll(handle, bytes, offset)
+        for (const { offset, bytes } of pieces) await write([bytes], offset)
         await handle.datasync()
       } finally {
-        await handle.close()
+        await close()
       }
     })
   }
@@ -129,7 +129,9 @@ export class NodeFiles implements Files {
   }
 
   async openAppend(path: string, { isPastCache = false }: OpenHints = {}): Promise<AppendFile> {
-    const { handle, write, close } = await guarded(() => this.#openToWrite(path, isPastCache))
+    const { handle, write, close } = await guarded(() =>
+      this.#openToWrite(path, constants.O_RDWR | constants.O_CREAT, isPastCache)
+    )
     let size: number
     try {
       size = (await guarded(() => handle.stat())).size
@@ -157,8 +159,7 @@ export class NodeFiles implements Files {
     }
   }
 
-  async #openToWrite(path: string, isPastCache: boolean): Promise<OpenToWrite> {
-    const flags = constants.O_RDWR | constants.O_CREAT
+  async #openToWrite(path: string, flags: number, isPastCache: boolean): Promise<OpenToWrite> {
     if (isPastCache) {
       const file = await DirectFile.open(this.#at(path), flags, { slots: this.#slots, mode: FILE_MODE })
       return { handle: file.handle, write: (parts, at) => file.write(parts, at), close: () => file.close() }

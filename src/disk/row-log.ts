@@ -1,14 +1,16 @@
 import type { Limiter } from '../util/limiter.ts'
 import type { Logger } from '../util/logger.ts'
 import { Compaction } from './compaction.ts'
-import { PROJECT_ROWS_MAX, REPLAY_BYTES_MAX } from './constants.ts'
+import { COMPACT_BELOW, PROJECT_ROWS_MAX, REPLAY_BYTES_MAX } from './constants.ts'
 import type { Damage } from './damage.ts'
+import { Erasure } from './erasure.ts'
 import { IndexCorruptError } from './errors.ts'
 import { IndexCheck } from './index-check.ts'
 import { IndexCursor, readCursor } from './index-cursor.ts'
 import type { IndexDb, IndexOp } from './index-db.ts'
 import { type Cursor, isBefore, type Place } from './place.ts'
 import type { Projections } from './projections.ts'
+import type { ReadsUnderWay } from './reads-under-way.ts'
 import { RefusedRows } from './refused-rows.ts'
 import type { PlacedRow } from './row.ts'
 import { rowBatches, withoutVoid } from './row-batches.ts'
@@ -21,10 +23,12 @@ export interface RowLogOptions {
   index: IndexDb
   projections: Projections
   damage: Damage
+  reads: ReadsUnderWay
   gate: Limiter
   makeRoom: () => Promise<boolean>
   log: Logger
   compactionLog: Logger
+  erasureLog: Logger
 }
 
 /** What a replay found. */
@@ -47,6 +51,7 @@ export class RowLog {
   readonly writer: RowWriter
   readonly check: IndexCheck
   readonly compaction: Compaction
+  readonly erasure: Erasure
   readonly #options: RowLogOptions
 
   constructor(options: RowLogOptions) {
@@ -60,6 +65,7 @@ export class RowLog {
     this.writer = new RowWriter({ ...parts, refused: this.refused })
     this.check = new IndexCheck(parts)
     this.compaction = new Compaction({ ...parts, log: options.compactionLog, check: this.check, writer: this.writer })
+    this.erasure = new Erasure({ ...parts, log: options.erasureLog })
   }
 
   /** Reads the rows that the index lacks into it. Throws an `IndexCorruptError` if the index cannot be used. */
@@ -71,8 +77,14 @@ export class RowLog {
     if (isBefore(segments.end, cursor))
       throw new IndexCorruptError('the index is ahead of the segments', { damagedStretches: 1 })
     const stale = await this.usage.load()
-    const { voidPlaces, ...counts } = await this.#replay(cursor)
-    return { ...counts, ops: [...stale, ...this.usage.markDead(voidPlaces), ...this.positionOps()] }
+    const { unerased, ...counts } = await this.#replay(cursor)
+    const ops = [...stale, ...this.usage.allDeadOps(), ...this.erasure.ops(unerased), ...this.positionOps()]
+    return { ...counts, ops }
+  }
+
+  /** Counts the rows at these places as dead, as far as they are in this log. Returns the changes for the index. */
+  markDead(places: readonly Place[]): IndexOp[] {
+    return [...this.usage.markDead(places), ...this.erasure.ops(places)]
   }
 
   /** Returns the changes that save how far the index has come, and which segments it needs. */
@@ -85,7 +97,12 @@ export class RowLog {
   async reopenOps(): Promise<IndexOp[]> {
     const refused = await this.refused.assertNotIndexed()
     const stale = await this.usage.load()
-    return [...stale, ...this.usage.markDead(refused), ...this.positionOps()]
+    return [...stale, ...this.markDead(refused), ...this.positionOps()]
+  }
+
+  /** Overwrites the next dead rows, but not in segments that are about to be compacted. Returns how many bytes they had. */
+  eraseNext(signal?: AbortSignal): Promise<number> {
+    return this.erasure.eraseNext(this.compaction.leaving(COMPACT_BELOW), signal)
   }
 
   async retryUndo(): Promise<void> {
@@ -93,9 +110,9 @@ export class RowLog {
     if (this.segments.isUndone) this.cursor.release()
   }
 
-  async #replay(from: Cursor): Promise<Omit<Replay, 'ops'> & { voidPlaces: readonly Place[] }> {
-    const { projections, damage } = this.#options
-    const voidPlaces: Place[] = []
+  async #replay(from: Cursor): Promise<Omit<Replay, 'ops'> & { unerased: readonly Place[] }> {
+    const { index, projections, damage } = this.#options
+    const unerased: Place[] = []
     let replayedRows = 0
     let damagedStretches = 0
     const rows = this.segments.scan(from, at => {
@@ -105,12 +122,14 @@ export class RowLog {
     // A failed batch may have reached the index although its rows are void.
     const valid = withoutVoid(rows, async row => {
       await this.refused.assertDead(row)
-      voidPlaces.push(row.place)
+      this.usage.markDead([row.place])
+      if (!row.isErased) unerased.push(row.place)
+      if (unerased.length === PROJECT_ROWS_MAX) await index.batch(this.erasure.ops(unerased.splice(0)))
     })
     for await (const batch of rowBatches(valid, PROJECT_ROWS_MAX, REPLAY_BYTES_MAX)) {
       await projections.get((batch[0] as PlacedRow).type)?.project(batch, true)
       replayedRows += batch.length
     }
-    return { replayedRows, damagedStretches, voidPlaces }
+    return { replayedRows, damagedStretches, unerased }
   }
 }

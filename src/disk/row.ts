@@ -31,6 +31,8 @@ export interface ParsedRow extends Pick<Row, 'type' | 'payload'> {
 /** A row that was read from a segment. */
 export interface PlacedRow extends ParsedRow {
   place: Place
+  /** True if the row is void, and the bytes of its body have been overwritten. */
+  isErased: boolean
   /** Where the row after it begins. */
   next: Cursor
 }
@@ -38,6 +40,8 @@ export interface PlacedRow extends ParsedRow {
 type Sized = Pick<ParsedRow, 'type' | 'payload' | 'length'>
 
 export const ROW_HEADER_BYTES = 13
+/** Where the body of a row of a large block begins in the row. */
+export const BODY_OFFSET: number = ROW_HEADER_BYTES + MULTIHASH_BYTES
 /** Row type of the footer that closes a segment. All other types, up to 126, belong to the callers. */
 export const FOOTER = 0xff
 /**

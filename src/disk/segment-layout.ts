@@ -17,6 +17,8 @@ export interface SegmentKind {
   segmentBytes: number
   /** True if rows are written and read past the page cache. */
   isPastCache: boolean
+  /** True if the bytes of dead rows are overwritten. That takes a row that is whole without its body, and whole pages. */
+  isErased: boolean
 }
 
 /** Segments of statements, claims and small blocks. */
@@ -26,7 +28,8 @@ export const SMALL_ROWS: SegmentKind = {
   base: 0,
   unitBytes: 1,
   segmentBytes: SEGMENT_BYTES,
-  isPastCache: false
+  isPastCache: false,
+  isErased: false
 }
 /** Segments of large blocks. */
 export const LARGE_ROWS: SegmentKind = {
@@ -35,7 +38,8 @@ export const LARGE_ROWS: SegmentKind = {
   base: 2 ** 31,
   unitBytes: PAGE_BYTES,
   segmentBytes: LARGE_SEGMENT_BYTES,
-  isPastCache: true
+  isPastCache: true,
+  isErased: true
 }
 
 const MAGIC = utf8('DFSSEG1\n')

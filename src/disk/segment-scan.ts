@@ -1,7 +1,7 @@
 import { asBuffer } from '../util/bytes.ts'
-import { MULTIHASH_BYTES, PAGE_BYTES, ROW_BYTES_MAX, SCAN_BYTES } from './constants.ts'
+import { PAGE_BYTES, ROW_BYTES_MAX, SCAN_BYTES } from './constants.ts'
 import type { Cursor } from './place.ts'
-import { type PlacedRow, ROW_HEADER_BYTES, ROW_MAGIC, type RowCodec } from './row.ts'
+import { BODY_OFFSET, type PlacedRow, ROW_HEADER_BYTES, ROW_MAGIC, type RowCodec } from './row.ts'
 import { kindOf, rowBytes, type SegmentKind } from './segment-layout.ts'
 
 export interface ScanOptions {
@@ -29,13 +29,14 @@ export async function* scanRows({
 }: ScanOptions): AsyncGenerator<PlacedRow> {
   const kind = kindOf(segment)
   const [pieceBytes, neededBytes] = kind.isPastCache
-    ? [PAGE_BYTES, ROW_HEADER_BYTES + MULTIHASH_BYTES]
+    ? [PAGE_BYTES, BODY_OFFSET]
     : [SCAN_BYTES, ROW_HEADER_BYTES + ROW_BYTES_MAX]
   let end = knownEnd
   let piece: Buffer = Buffer.alloc(0)
   let base = start
   let offset = start
   let isInDamage = false
+  let isReadAgain = false
   while (offset < end) {
     const pieceEnd = base + piece.byteLength
     if (offset + neededBytes > pieceEnd && pieceEnd < end) {
@@ -49,17 +50,31 @@ export async function* scanRows({
     const row = codec.parse(piece, offset - base, { segment, offset })
     const next = offset + rowBytes(kind, row?.length ?? 0)
     if (row === undefined || next > end) {
+      // The row may have been made void while it was read, so it is read again before it counts as damaged.
+      if (!isInDamage && !isReadAgain) {
+        isReadAgain = true
+        piece = Buffer.alloc(0)
+        base = offset
+        continue
+      }
       if (!isInDamage) onDamage?.({ segment, offset })
       isInDamage = true
       offset = nextMagic(piece, offset - base + 1, kind) + base
       continue
     }
     isInDamage = false
+    isReadAgain = false
     const place = { segment, offset, length: row.length }
+    const isErased =
+      kind.isErased && row.isVoid && isZero(piece.subarray(offset - base + BODY_OFFSET, offset - base + kind.unitBytes))
     offset = next
-    yield { ...row, place, next: { segment, offset } }
+    yield { ...row, place, isErased, next: { segment, offset } }
   }
   if (end < knownEnd && !isInDamage) onDamage?.({ segment, offset: end })
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  return bytes.every(byte => byte === 0)
 }
 
 // Returns the offset at which the next row may begin. This is the next magic, or an offset near the end of the piece,

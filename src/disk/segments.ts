@@ -4,6 +4,7 @@ import { equalBytes } from '../util/bytes.ts'
 import type { ComponentLogger } from '../util/logger.ts'
 import { AbandonedSegments } from './abandoned-segments.ts'
 import { MULTIHASH_BYTES, ROW_LARGE_BLOCK } from './constants.ts'
+import { eraseRows } from './erase-rows.ts'
 import { RowCorruptError, UnknownLayoutError } from './errors.ts'
 import type { Files } from './files.ts'
 import { type Cursor, isBefore, type Place } from './place.ts'
@@ -151,6 +152,11 @@ export class Segments {
     return !this.#voids.hasPending && !this.#abandoned.hasUncut
   }
 
+  /** Makes rows of large blocks void and overwrites their bodies. All of it is durable when this resolves. */
+  erase(segment: number, rows: readonly PlacedRow[]): Promise<void> {
+    return eraseRows({ files: this.#files, codec: this.#codec }, segment, rows)
+  }
+
   /** Tries again to undo writes that failed. Does not throw. */
   retryUndo(): Promise<void> {
     return this.#writer.retryUndo()
@@ -163,6 +169,13 @@ export class Segments {
     if (row === undefined || row.isVoid || row.length !== length)
       throw new RowCorruptError(`the row in segment ${segment} at offset ${offset} does not match its checksum`)
     return row
+  }
+
+  /** Returns the row at a place, void or not and without its body, or undefined if it is damaged or gone. */
+  async find({ segment, offset }: Place): Promise<PlacedRow | undefined> {
+    if (!this.has(segment)) return undefined
+    for await (const row of this.#rowsOf(segment, offset)) return row.place.offset === offset ? row : undefined
+    return undefined
   }
 
   /**

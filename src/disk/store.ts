@@ -8,6 +8,7 @@ import type { IndexDb, IndexOp } from './index-db.ts'
 import { adoptIndex, closedOp, doubtOps, openedOps, wasClosed } from './index-marks.ts'
 import type { Cursor, Place } from './place.ts'
 import { Projections } from './projections.ts'
+import { ReadsUnderWay } from './reads-under-way.ts'
 import { RowLog } from './row-log.ts'
 import type { RowProjection } from './row-projection.ts'
 import { WRITES_MAX } from './row-writer.ts'
@@ -52,6 +53,7 @@ export interface StoreOptions {
 export class Store {
   readonly segments: Segments
   readonly index: IndexDb
+  readonly reads = new ReadsUnderWay()
   readonly #storeId: Uint8Array
   readonly #log: Logger
   readonly #projections = new Projections()
@@ -74,10 +76,12 @@ export class Store {
       index,
       projections: this.#projections,
       damage,
+      reads: this.reads,
       // Both logs share one gate, because a large block is freed without a row.
       gate: new Limiter(WRITES_MAX),
       log: this.#log,
-      compactionLog: logger.forComponent('dfs:disk:compaction')
+      compactionLog: logger.forComponent('dfs:disk:compaction'),
+      erasureLog: logger.forComponent('dfs:disk:erasure')
     }
     const noRoom = async (): Promise<boolean> => false
     this.#small = new RowLog({ ...parts, segments, makeRoom: options.makeRoom ?? noRoom })
@@ -193,9 +197,14 @@ export class Store {
     return this.#logOf(place).segments.isLongEnough(place)
   }
 
-  /** Counts the rows at these places as dead, so that compaction can free them. Returns the changes for the index. */
+  /** Counts the rows at these places as dead, so that their space can be freed. Returns the changes for the index. */
   markDead(places: readonly Place[]): IndexOp[] {
-    return this.#logs.flatMap(({ usage }) => usage.markDead(places))
+    return this.#logs.flatMap(log => log.markDead(places))
+  }
+
+  /** Overwrites the next large blocks that were freed, see `Erasure`. Returns how many bytes they had. */
+  eraseNext(signal?: AbortSignal): Promise<number> {
+    return this.#large.eraseNext(signal)
   }
 
   /** Returns the closed segments whose live share is less than `below`, lowest share first. */

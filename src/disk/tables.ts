@@ -30,6 +30,8 @@ export const TABLES = {
   feed: 'O',
   /** Entries whose place is sealed in an epoch whose key is not here, by epoch. */
   sealedEntries: 'E',
+  /** Dead rows of large blocks whose bytes are still on the disk. */
+  unerased: 'I',
   /** The number of dead bytes in each segment. */
   deadBytes: 'g',
   /** The heads of an entry for which its row has no room. */

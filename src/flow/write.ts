@@ -16,3 +16,19 @@ export async function writeTo(stream: Writable, piece: Uint8Array | string): Pro
     ended.abort()
   }
 }
+
+/**
+ * Writes a piece of a body and resolves once the system has taken all of it, so that its memory may be used again.
+ * Throws an `AbortError` once the stream is destroyed.
+ */
+export async function flushTo(stream: Writable, piece: Uint8Array): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const onClose = (): void => reject(new DOMException('the other side went away', 'AbortError'))
+  if (stream.destroyed) onClose()
+  else stream.once('close', onClose).write(piece, error => (error == null ? resolve() : reject(error)))
+  try {
+    await promise
+  } finally {
+    stream.off('close', onClose)
+  }
+}

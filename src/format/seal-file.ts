@@ -81,6 +81,11 @@ export function openChunkOf(link: { key: Uint8Array; size: number }, bytes: Uint
   return text
 }
 
+/** Returns the memory of a text from `openChunkOf` to the pool. The caller must hold the only reference to it. */
+export function returnText(text: Uint8Array): void {
+  returnBuffer(new Uint8Array(text.buffer))
+}
+
 /** Returns the identity of content that travels inside a record: the SIV that a chunk with this text would have. */
 export function inlineRoot(subkey: KeyObject, text: Uint8Array, salt: Uint8Array = NO_SALT): Uint8Array {
   const buffer = new Uint8Array(paddedChunkLength(text.byteLength))

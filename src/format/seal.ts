@@ -1,8 +1,10 @@
 import {
+  type CipherGCM,
   createCipheriv,
   createDecipheriv,
   createHmac,
   createSecretKey,
+  type DecipherGCM,
   type KeyObject,
   timingSafeEqual
 } from 'node:crypto'
@@ -71,13 +73,7 @@ export function seal(subkey: KeyObject, padded: Uint8Array, options: SealOptions
   cipher.setAAD(aad)
   const bytes = takeBuffer(padded.byteLength + SEAL_OVERHEAD_BYTES)
   bytes.set(commitment(keyObject), 0)
-  // The text is encrypted in slices that stay in the processor's cache, because touching a fresh megabyte would cost
-  // more than the cipher.
-  for (let start = 0; start < padded.byteLength; start += CIPHER_SLICE_BYTES) {
-    const slice = cipher.update(padded.subarray(start, start + CIPHER_SLICE_BYTES))
-    bytes.set(slice, COMMIT_BYTES + start)
-    release(slice)
-  }
+  convert(cipher, padded, bytes.subarray(COMMIT_BYTES))
   cipher.final()
   bytes.set(cipher.getAuthTag(), COMMIT_BYTES + padded.byteLength)
   return { bytes, key, siv }
@@ -117,6 +113,18 @@ export function sivOf(subkey: KeyObject, padded: Uint8Array, options: SealOption
  */
 export function hmac(key: KeyObject, ...parts: readonly Uint8Array[]): Uint8Array {
   return createHmac('sha256', key).update(withLengths(parts)).digest()
+}
+
+/**
+ * Encrypts or decrypts `from` into `into`, in slices that stay in the processor's cache, because touching a fresh
+ * megabyte would cost more than the cipher.
+ */
+function convert(cipher: CipherGCM | DecipherGCM, from: Uint8Array, into: Uint8Array): void {
+  for (let start = 0; start < from.byteLength; start += CIPHER_SLICE_BYTES) {
+    const slice = cipher.update(from.subarray(start, start + CIPHER_SLICE_BYTES))
+    into.set(slice, start)
+    release(slice)
+  }
 }
 
 // Frees memory immediately that would otherwise wait for the garbage collector and make it run more often. The next
@@ -162,7 +170,8 @@ function openWith(key: KeyObject, bytes: Uint8Array, aad: Uint8Array): Uint8Arra
   const decipher = createDecipheriv('aes-256-gcm', key, ZERO_NONCE)
   decipher.setAAD(aad)
   decipher.setAuthTag(bytes.subarray(bytes.byteLength - TAG_BYTES))
-  const padded = decipher.update(bytes.subarray(COMMIT_BYTES, bytes.byteLength - TAG_BYTES))
+  const padded = takeBuffer(bytes.byteLength - SEAL_OVERHEAD_BYTES)
+  convert(decipher, bytes.subarray(COMMIT_BYTES, bytes.byteLength - TAG_BYTES), padded)
   try {
     decipher.final()
   } catch (cause) {

@@ -7,6 +7,13 @@ import { REPLICAS_MAX } from '../format/constants.ts'
  * calls.
  */
 export const SMALL_FILE_BYTES_MAX = 48 << 10
+/**
+ * Small files that wait at the same time are sealed and linked together, at most so many and of so many bytes, so that
+ * sealing them does not hold up other work for long. While one group waits for the disk, the next is sealed.
+ */
+export const SMALL_BATCH_FILES_MAX = 64
+export const SMALL_BATCH_BYTES_MAX = 1 << 20
+export const SMALL_BATCHES_AT_ONCE = 2
 /** The number of files of a tree that are copied concurrently. */
 export const TREE_AT_ONCE = 8
 /** The most deleted entries that one append of a purge deletes once more. */

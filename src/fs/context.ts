@@ -13,7 +13,8 @@ import type { Clock } from '../util/clock.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import type { ComponentLogger } from '../util/logger.ts'
 import { COPIES_MAX } from './constants.ts'
-import type { AwaitedMember, Copies, PutOptions } from './types.ts'
+import type { SmallFile } from './small-file.ts'
+import type { AwaitedMember, Copies, PutOptions, PutResult } from './types.ts'
 
 /** The rooms that the verbs use. */
 export interface FsContext {
@@ -25,6 +26,8 @@ export interface FsContext {
   blocks: Blocks
   members: Members
   sync: Sync
+  /** Puts a small file, together with others that are put at about the same time: see `SmallFiles`. */
+  putSmall: (file: SmallFile, options: ResolvedPutOptions) => Promise<PutResult>
   codec: NodeCodec
   clock: Clock
   logger: ComponentLogger

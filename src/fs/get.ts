@@ -12,7 +12,7 @@ import type { Link } from '../format/manifest.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { type PeerId, peerIdOf } from '../format/peer-id.ts'
 import { decodeReplicas } from '../format/replicas.ts'
-import { openChunkOf, sealedChunkLength } from '../format/seal-file.ts'
+import { openChunkOf, returnText, sealedChunkLength } from '../format/seal-file.ts'
 import { toHex } from '../util/bytes.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import { type ChunkRef, chunksInRange, type Span } from './chunks-in-range.ts'
@@ -163,17 +163,18 @@ class FileReader implements OpenFile {
 
   /** Decrypts and verifies chunks, and yields the part of each that was asked for. */
   async *#open(source: AsyncIterable<Ahead<FetchedChunk>>): AsyncGenerator<Uint8Array> {
-    const { onStalled = () => {} } = this.#options
+    const { onStalled = () => {}, reusesPieces = false } = this.#options
     for await (const { result, lease } of source) {
       const { ref, bytes, from, release } = result
       // From here on the lease covers the text. Opening needs memory for the sealed bytes and the text, but only for a
       // moment in which nothing else runs.
-      const text = openChunkOf(ref, bytes).subarray(ref.from, ref.to)
+      const text = openChunkOf(ref, bytes)
       release()
-      this.#noteBytes(from, text.byteLength)
+      this.#noteBytes(from, ref.to - ref.from)
       lease.lend(onStalled)
-      yield text
+      yield text.subarray(ref.from, ref.to)
       lease.endLoan()
+      if (reusesPieces) returnText(text)
     }
   }
 

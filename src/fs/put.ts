@@ -1,4 +1,3 @@
-import { INLINE_BYTES_MAX } from '../format/constants.ts'
 import type { Path } from '../format/path.ts'
 import { SMALL_FILE_BYTES_MAX } from './constants.ts'
 import { type FsContext, resolvePutOptions } from './context.ts'
@@ -13,15 +12,13 @@ import { Upload } from './upload.ts'
 export async function putFile(fs: FsContext, path: Path, source: Source, options: PutOptions = {}): Promise<PutResult> {
   const resolved = resolvePutOptions(fs, options)
   const { whole, all } = await peek(source, SMALL_FILE_BYTES_MAX, options)
-  // Refuse a link that cannot succeed before much is stored. The link itself checks again.
-  if (whole === undefined) await fs.catalog.checkLink(path, options)
   const facts = { mtime: timeOf(fs, options), mode: options.mode, type: options.type }
+  if (whole !== undefined) return fs.putSmall({ path, text: whole, facts }, resolved)
+  // Refuse a link that cannot succeed before much is stored. The link itself checks again.
+  await fs.catalog.checkLink(path, options)
   const upload = new Upload(fs, resolved)
   try {
-    if (whole === undefined) return await upload.commit(path, facts, [await upload.append(all)])
-    return await (whole.byteLength <= INLINE_BYTES_MAX
-      ? upload.commitInline(path, facts, whole)
-      : upload.commitSmall(path, facts, whole))
+    return await upload.commit(path, facts, [await upload.append(all)])
   } finally {
     upload.close()
   }

@@ -17,13 +17,15 @@ export interface ReplicateOptions {
   signal: AbortSignal | undefined
 }
 
+export type ReplicateContext = Pick<FsContext, 'blocks' | 'members' | 'sync' | 'clock' | 'logger' | 'lastSeen'>
+
 /**
  * The last step of a put: pushes its records until enough members have acknowledged the file. The records are durable
  * here even if this fails. The copies that members still owe are left to the hinted handoff, which survives a restart.
  * Throws a `NotEnoughCopiesError` if an explicit `ack` was not reached, or if some block is on no member at all.
  */
 export async function replicate(
-  fs: FsContext,
+  fs: ReplicateContext,
   { record, statements }: RecordChange,
   options: ReplicateOptions
 ): Promise<PutOutcome> {
@@ -36,7 +38,7 @@ export async function replicate(
 }
 
 async function untilAcknowledged(
-  fs: FsContext,
+  fs: ReplicateContext,
   record: Statement<'entry'>,
   options: ReplicateOptions
 ): Promise<PutOutcome> {
@@ -58,7 +60,7 @@ async function untilAcknowledged(
 type Debt = Pick<PutOutcome, 'owedBlocks' | 'owedBy'>
 
 async function handOff(
-  fs: FsContext,
+  fs: ReplicateContext,
   record: Statement<'entry'>,
   { owedBlocks, owedBy }: Debt,
   { kept, replicas, chunkBytes }: ReplicateOptions

@@ -120,6 +120,11 @@ export interface GetOptions extends AbortOptions {
    * do anything.
    */
   onStalled?: (() => void) | undefined
+  /**
+   * Set it if you have done with the memory of each piece when you ask for the next one. It is used again then, which
+   * saves a third of the processor time of a large file.
+   */
+  reusesPieces?: boolean | undefined
 }
 
 /**

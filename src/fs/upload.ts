@@ -2,21 +2,19 @@ import { pipe } from 'it-pipe'
 import type { KeptFile, Put } from '../blocks/blocks.ts'
 import type { Content } from '../catalog/author.ts'
 import type { LinkChange } from '../catalog/change.ts'
-import { tagOfContent } from '../catalog/content-tag.ts'
 import { type Chunker, fixedChunker } from '../format/chunker.ts'
 import { type BlockCid, decodeCid, RAW } from '../format/cid.ts'
 import { CHUNK_BYTES_MAX } from '../format/constants.ts'
 import { contentChunker } from '../format/fastcdc.ts'
 import { type FileRoot, type Link, ManifestBuilder, type SealedBlock } from '../format/manifest.ts'
-import { formatPath, type Path } from '../format/path.ts'
+import type { Path } from '../format/path.ts'
 import { encodeReplicas } from '../format/replicas.ts'
-import { inlineRoot, sealedChunkLength, sealFile, sealSmall } from '../format/seal-file.ts'
-import { idOf } from '../format/statement.ts'
-import { obstaclesOf } from '../members/obstacles.ts'
+import { sealFile } from '../format/seal-file.ts'
 import { NO_BYTES } from '../util/bytes.ts'
 import { chunksInRange } from './chunks-in-range.ts'
-import { awaited, type FsContext, type ResolvedPutOptions } from './context.ts'
-import { replicate } from './replicate.ts'
+import type { FsContext, ResolvedPutOptions } from './context.ts'
+import { finishPut } from './finish-put.ts'
+import { type FileFacts, inlineContent } from './small-file.ts'
 import type { PutResult } from './types.ts'
 
 /**
@@ -38,9 +36,6 @@ export interface UploadPart {
 
 /** Links content to a file. */
 export type LinkTo = (content: Content, options: { replicas: number }) => Promise<LinkChange>
-
-/** The facts about a file other than its content. */
-export type UploadFacts = Pick<Content, 'mtime' | 'mode' | 'type'>
 
 /**
  * The only way in which content comes into the network: `append` keeps a part of it, `commit` makes a file of parts,
@@ -105,42 +100,16 @@ export class Upload {
    * Makes the file that consists of these parts visible at a path, and waits until the requested number of members have
    * acknowledged it. A part may occur several times, or not at all.
    */
-  async commit(path: Path, facts: UploadFacts, parts: readonly UploadPart[]): Promise<PutResult> {
+  async commit(path: Path, facts: FileFacts, parts: readonly UploadPart[]): Promise<PutResult> {
     const filled = parts.filter(({ root }) => root !== null)
     const [first] = filled
-    if (first === undefined) return this.commitInline(path, facts, NO_BYTES)
+    if (first === undefined) return this.#link(path, inlineContent(this.#fs.author.epoch, facts, NO_BYTES), null)
     if (filled.length === 1) return this.#commitPart(path, facts, first)
     const nodes = this.#open()
     try {
       return await this.#commitPart(path, facts, await this.#assemble(filled, nodes))
     } finally {
       this.#close(nodes)
-    }
-  }
-
-  /** Makes a small file visible whose text travels in its record. */
-  commitInline(path: Path, facts: UploadFacts, text: Uint8Array): Promise<PutResult> {
-    const { id: rootEpoch, content: subkey } = this.#fs.author.epoch
-    const content = { ...facts, rootEpoch, root: inlineRoot(subkey, text), size: text.byteLength, content: text }
-    return this.#link(path, content, null)
-  }
-
-  /**
-   * Makes a small file visible whose text is one block, without an `append` before. Unlike any other file, it is visible
-   * here before other members have its block, which goes to them together with its record.
-   */
-  async commitSmall(path: Path, facts: UploadFacts, text: Uint8Array): Promise<PutResult> {
-    const { copies: replicas, acks: ack, signal } = this.#resolved
-    const put = this.#fs.blocks.openSmallPut({ replicas, ack, signal })
-    try {
-      const size = text.byteLength
-      await put.lease(sealedChunkLength(size))
-      const { id: rootEpoch, content: subkey } = this.#fs.author.epoch
-      const { cid, bytes, key } = sealSmall({ subkey }, text)
-      const content = { ...facts, root: cid.bytes, key, rootEpoch, size }
-      return await this.#link(path, content, await put.keep(cid, bytes), size)
-    } finally {
-      put.close()
     }
   }
 
@@ -182,7 +151,7 @@ export class Upload {
     put.close()
   }
 
-  #commitPart(path: Path, facts: UploadFacts, part: UploadPart): Promise<PutResult> {
+  #commitPart(path: Path, facts: FileFacts, part: UploadPart): Promise<PutResult> {
     const { root, key, rootEpoch, size, chunkBytesMax } = part
     const cid = this.#cidOf(root)
     return this.#commitRoot(path, { ...facts, root: cid.bytes, key, rootEpoch, size }, cid, chunkBytesMax)
@@ -243,30 +212,10 @@ export class Upload {
     kept: KeptFile | null,
     chunkBytesMax: number = CHUNK_BYTES_MAX
   ): Promise<PutResult> {
-    const { copies: replicas, acks: ack, noClobber, ifTag, signal } = this.#resolved
+    const { copies, noClobber, ifTag, signal } = this.#resolved
     signal?.throwIfAborted()
-    const rules = { replicas: encodeReplicas(replicas), noClobber, ifTag }
+    const rules = { replicas: encodeReplicas(copies), noClobber, ifTag }
     const change = await (this.#linkTo?.(content, rules) ?? this.#fs.catalog.link(path, content, rules))
-    const chunkBytes = Math.min(content.size, chunkBytesMax)
-    const { reached, confirmed, wanted, owedBlocks, owedBy } = await replicate(this.#fs, change, {
-      kept,
-      replicas,
-      ack,
-      chunkBytes,
-      signal
-    })
-    return {
-      path: formatPath(change.path),
-      size: content.size,
-      root: kept === null ? null : kept.root.toString(),
-      version: idOf(change.record),
-      tag: tagOfContent(content) as string,
-      unchanged: change.isSameContent,
-      reached,
-      confirmed,
-      wanted,
-      owed: { blocks: owedBlocks, bytes: owedBlocks * chunkBytes, waitingFor: awaited(this.#fs, owedBy) },
-      warnings: [...obstaclesOf(this.#fs.members)]
-    }
+    return finishPut(this.#fs, { change, content, kept, chunkBytesMax }, this.#resolved)
   }
 }

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
-import { type BundleHead, bundleHeadSchema } from '../contract/bundle-head.ts'
+import { z } from 'zod'
+import type { BundleHead } from '../contract/bundle-head.ts'
 import { SMALL_FILE_BYTES_MAX } from '../contract/constants.ts'
 import { BUNDLE_HEAD_BYTES_MAX } from './constants.ts'
 import { HttpError } from './errors.ts'
@@ -14,6 +15,14 @@ export interface BundledFile {
 }
 
 const LINE_END = 0x0a
+
+const headSchema: z.ZodType<BundleHead> = z.strictObject({
+  path: z.string(),
+  size: z.number().int().nonnegative(),
+  modified: z.string().optional(),
+  mode: z.string().optional(),
+  type: z.string().optional()
+})
 
 /**
  * Reads the files of a bundle as they arrive, and holds about one file in memory at a time. Throws an `HttpError` (400)
@@ -62,7 +71,7 @@ function parseHead(line: Buffer): BundleHead {
     // No cause: the message of JSON.parse quotes the input.
     throw malformed('a line is not JSON')
   }
-  const parsed = bundleHeadSchema.safeParse(value)
+  const parsed = headSchema.safeParse(value)
   if (!parsed.success) throw malformed('a line has missing, wrong or unknown fields')
   if (parsed.data.size > SMALL_FILE_BYTES_MAX)
     throw malformed(`a file of more than ${SMALL_FILE_BYTES_MAX} bytes needs a request of its own`)

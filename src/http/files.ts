@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { FILES_ROUTE } from '../contract/routes.ts'
 import { begin } from '../flow/begin.ts'
-import { writeTo } from '../flow/write.ts'
+import { flushTo } from '../flow/write.ts'
 import type { OpenFile, PutOptions } from '../index.ts'
 import { goneSignal, withBody } from './body.ts'
 import { HttpError } from './errors.ts'
@@ -46,7 +46,8 @@ async function download(context: RouteContext, request: FastifyRequest, reply: F
   const path = pathOf(request)
   // A client that does not read must not keep the memory that others wait for. It can go on with a range.
   const version = queryOf(request).get('version') ?? undefined
-  const whole = await node.get(path, { signal, version, onStalled: () => void reply.raw.destroy() })
+  const onStalled = (): void => void reply.raw.destroy()
+  const whole = await node.get(path, { signal, version, onStalled, reusesPieces: true })
   const { headers } = request
   if (headers['if-match'] !== undefined && !matchesTag(headers['if-match'], whole.tag, 'strong')) throw hasChanged()
   if (headers['if-none-match'] !== undefined && matchesTag(headers['if-none-match'], whole.tag, 'weak')) {
@@ -71,7 +72,7 @@ async function download(context: RouteContext, request: FastifyRequest, reply: F
 }
 
 async function send(
-  { transfers, garbage, log }: RouteContext,
+  { transfers, log }: RouteContext,
   reply: FastifyReply,
   file: OpenFile,
   isPart: boolean
@@ -86,10 +87,7 @@ async function send(
   response.strictContentLength = true
   response.writeHead(isPart ? 206 : 200, { ...headers, 'dfs-transfer': id })
   try {
-    for await (const bytes of pieces) {
-      await writeTo(response, bytes)
-      garbage.note(bytes.byteLength)
-    }
+    for await (const bytes of pieces) await flushTo(response, bytes)
     // The end is recorded before the last byte is sent, because a client that has read the last byte may ask for the
     // transfer immediately.
     end(file.from)

@@ -1,8 +1,8 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { z } from 'zod'
 import {
-  decodeNamedFile,
   FILE_CHANGED,
   FILE_HEADER,
   FILE_UNUSABLE,
@@ -15,6 +15,16 @@ import type { OpenFile, PutOptions, PutResult } from '../index.ts'
 import { NAMED_PIECE_BYTES, NDJSON_HEADERS, PROGRESS_MS } from './constants.ts'
 import { errorOf, HttpError } from './errors.ts'
 import type { RouteContext } from './route-context.ts'
+
+const whole = z.string().regex(/^-?\d{1,24}$/)
+const headerSchema: z.ZodType<NamedFile> = z.strictObject({
+  path: z.string().startsWith('/'),
+  dev: whole,
+  ino: whole,
+  size: whole,
+  mtimeNs: whole,
+  ctimeNs: whole
+})
 
 /** A file of this machine that a client has named and that this process has opened. The caller must close it. */
 export interface UsableFile {
@@ -35,7 +45,7 @@ export async function openNamed(
 ): Promise<UsableFile | undefined> {
   const header = request.headers[FILE_HEADER]
   if (header === undefined) return undefined
-  const file = decodeNamedFile(String(header))
+  const file = decode(String(header))
   if (file === undefined) throw new HttpError(400, 'invalid', `the header ${FILE_HEADER} is malformed`)
   if (!isOnSocket(request.raw)) throw unusable()
   // A link that has taken the place of the file is not followed, and opening a pipe must not block.
@@ -51,6 +61,15 @@ export async function openNamed(
   } catch (error) {
     await handle.close()
     throw error
+  }
+}
+
+/** Returns undefined for a header that is malformed. */
+function decode(header: string): NamedFile | undefined {
+  try {
+    return headerSchema.parse(JSON.parse(decodeURIComponent(header)))
+  } catch {
+    return undefined
   }
 }
 
@@ -74,7 +93,7 @@ export function putNamed(
 
 /** Writes the bytes of a file into one that a client has named. The answer is lines, and ends with who delivered them. */
 export function fillNamed(
-  { log, garbage }: RouteContext,
+  { log }: RouteContext,
   { handle }: UsableFile,
   { reply, file, headers }: { reply: FastifyReply; file: OpenFile; headers: Record<string, string | number> }
 ): Promise<FastifyReply> {
@@ -86,7 +105,6 @@ export function fillNamed(
       for await (const bytes of file) {
         await writeWhole(handle, bytes)
         count(bytes.byteLength)
-        garbage.note(bytes.byteLength)
       }
       return { from: file.from }
     }

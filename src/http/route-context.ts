@@ -1,6 +1,5 @@
 import type { IncomingMessage } from 'node:http'
 import type { DfsVerbs } from '../index.ts'
-import type { Garbage } from './garbage.ts'
 import type { Transfers } from './transfers.ts'
 
 /**
@@ -13,8 +12,6 @@ export type LogError = (what: string, error: unknown) => void
 export interface RouteContext {
   node: DfsVerbs
   transfers: Transfers
-  /** Counts the bytes of files that were sent. */
-  garbage: Garbage
   /** Fires when the API closes, and ends answers that have no end of their own. */
   closing: AbortSignal
   /**

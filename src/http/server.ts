@@ -9,7 +9,6 @@ import { directoryId } from '../terminal/directory-id.ts'
 import { HEADER_BYTES_MAX, KEEP_ALIVE_MS, TOKEN_BYTES } from './constants.ts'
 import { describe, HttpError, noRoute } from './errors.ts'
 import { serveFiles } from './files.ts'
-import { Garbage } from './garbage.ts'
 import {
   type Address,
   assertLoopback,
@@ -40,11 +39,6 @@ export interface ApiOptions {
    * software may contain a path. By default, the log goes to stderr if the environment variable `DEBUG` asks for it.
    */
   logger?: ComponentLogger | undefined
-  /**
-   * Collects short-lived garbage. Called from time to time while large files are read. Only a program that owns its
-   * process should give one; by default V8 decides when it collects.
-   */
-  collect?: (() => void) | undefined
 }
 
 /** The daemon's HTTP API, on loopback and on a socket that only its user can open. */
@@ -59,7 +53,7 @@ export interface Api {
  * an address beyond loopback, an `ApiPortTakenError` if the given port is taken, and the errors of the file system.
  */
 export async function serveApi(node: DfsVerbs, options: ApiOptions): Promise<Api> {
-  const { listen, keyFile, logger = debugLogger, collect = () => {} } = options
+  const { listen, keyFile, logger = debugLogger } = options
   const component = logger.forComponent('dfs:http')
   const log: LogError = (what, error) => component('%s: %s', what, reasonOf(error))
   assertLoopback(listen)
@@ -70,7 +64,7 @@ export async function serveApi(node: DfsVerbs, options: ApiOptions): Promise<Api
   const onSocket = new WeakSet<object>()
   const isOnSocket = (request: object): boolean => onSocket.has(request)
   const transfers = new Transfers()
-  const context = { node, transfers, garbage: new Garbage(collect), closing: closing.signal, isOnSocket, log }
+  const context = { node, transfers, closing: closing.signal, isOnSocket, log }
   const handler = await handlerFor(context, token, hosts)
   const tcp = newServer(handler, log)
   const unix = newServer((request, response) => {

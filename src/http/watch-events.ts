@@ -1,14 +1,16 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { collectFields } from '../contract/verb-request.ts'
-import { VERBS } from '../contract/verbs.ts'
+import { type FieldsOf, VERBS } from '../contract/verbs.ts'
 import { begin } from '../flow/begin.ts'
 import { writeTo } from '../flow/write.ts'
 import type { WatchEvent } from '../index.ts'
 import { goneSignal } from './body.ts'
 import { EVENTS_HEADERS, EVENTS_RETRY_MS, EVENTS_TYPE, HEARTBEAT_MS } from './constants.ts'
-import { errorOf, HttpError } from './errors.ts'
+import { errorOf } from './errors.ts'
 import type { RouteContext } from './route-context.ts'
 import { pathOf, queryOf } from './target.ts'
+import { VerbFields } from './verb-fields.ts'
+
+const FIELDS = new VerbFields(VERBS.watch)
 
 /** Returns true if a client asks for server-sent events. */
 export function wantsEvents({ headers: { accept = '' } }: FastifyRequest): boolean {
@@ -28,9 +30,8 @@ export async function answerEvents(
   const query = queryOf(request)
   const last = request.headers['last-event-id']
   if (typeof last === 'string' && last !== '') query.set('since', last)
-  const work = VERBS.watch.bind(collectFields(VERBS.watch, { path: pathOf(request), query }))
-  if (work === undefined) throw new HttpError(400, 'invalid', 'the fields of the request are wrong')
-  const events = await begin(work(node, { signal }))
+  const fields = FIELDS.check({ path: pathOf(request), query }) as FieldsOf<'watch'>
+  const events = await begin(VERBS.watch.run(node, fields, { signal }))
   reply.hijack()
   const response = reply.raw
   response.writeHead(200, EVENTS_HEADERS)

@@ -109,6 +109,7 @@ function passNewsUp(
   membership.members.on(news => {
     const { event, peer } = news
     if (event === 'admitted' || (event === 'compared' && news.isFirst)) blocks.retry()
+    if (event === 'compared') blocks.prepare(peer)
     // The other member would have handed over any key that this one lacks by now. If it has not, this member asks for
     // it.
     if (event === 'compared') membership.keyReceiver.worker.wake()

@@ -23,15 +23,27 @@ export function takeBuffer(length: number): Buffer {
 
 /**
  * Returns a buffer to the pool. The caller must hold the only reference, and must not use it any more. A view of only a
- * part of its memory is ignored.
+ * part of its memory is ignored. If the pool is full, the length of which it holds the most makes room: what a put has
+ * left there would otherwise leave no room for the buffers of a get.
  */
 export function returnBuffer(bytes: Uint8Array): void {
   const { byteLength: length, buffer } = bytes
-  if (length < POOLED_BYTES_MIN || length !== buffer.byteLength || freeBytes + length > FREE_BYTES_MAX) return
+  if (length < POOLED_BYTES_MIN || length !== buffer.byteLength || length > FREE_BYTES_MAX) return
   const free = freeByLength.get(length) ?? []
   // If the same memory were in the pool twice, it would get two owners.
   if (free.some(known => known.buffer === buffer)) return
   free.push(bytes)
   freeBytes += length
   freeByLength.set(length, free)
+  while (freeBytes > FREE_BYTES_MAX) dropOne()
+}
+
+/** Frees a buffer at once, because memory that waits for the garbage collector is what the pool exists to avoid. */
+function dropOne(): void {
+  const piles = [...freeByLength].map(([length, free]) => ({ length, free, bytes: length * free.length }))
+  const largest = piles.reduce((a, b) => (b.bytes > a.bytes ? b : a))
+  const { buffer } = largest.free.shift() as Uint8Array
+  freeBytes -= largest.length
+  if (largest.free.length === 0) freeByLength.delete(largest.length)
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0)
 }

@@ -29,6 +29,17 @@ export class KeyedLocks {
     }
   }
 
+  /** Does the same with several keys. It joins all their lines at the same moment, so it never causes a deadlock. */
+  async runAll<T>(keys: Iterable<string>, work: () => Promise<T>): Promise<T> {
+    const places = [...new Set(keys)].map(key => this.take(key))
+    try {
+      for (const { before } of places) if (before !== undefined) await before
+      return await work()
+    } finally {
+      for (const { release } of places) release()
+    }
+  }
+
   /**
    * Joins the line for the key. The caller holds the key once `before` resolves, or at once if there is no `before`.
    */

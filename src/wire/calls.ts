@@ -72,7 +72,7 @@ export function serveCalls(host: Host, { clock = systemClock, onFault, ...option
   })
 }
 
-/** Makes calls to peers over one protocol. Opens a stream to a peer at the first call, and keeps it. */
+/** Makes calls to peers over one protocol. Opens a stream to a peer at the first call at the latest, and keeps it. */
 export class Callers {
   readonly #host: Host
   readonly #clock: Clock
@@ -102,6 +102,13 @@ export class Callers {
     options.signal?.throwIfAborted()
     const client = await raceSignal(this.#client(peer), options.signal)
     return client.call(fields, options)
+  }
+
+  /**
+   * Opens the stream to a peer before the first call needs it. If that fails, the first call tries again.
+   */
+  prepare(peer: PeerId): void {
+    this.#client(peer).catch(error => this.#log.trace('%s is not prepared: %s', peer, reasonOf(error)))
   }
 
   /** Reads an answer. If `read` throws a `ProtocolError`, the peer is blamed, as it is for a broken frame. */

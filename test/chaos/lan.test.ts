@@ -44,7 +44,7 @@ async function move(hosts: readonly Host[], from: string, to: string): Promise<v
 
 test('two hosts with one key and no address find each other by mDNS', {
   skip: lacksNamespaces,
-  timeout: 180_000
+  timeout: 300_000
 }, async t => {
   const [{ daemon: a }, { daemon: b }] = await startTwo(t)
   const started = performance.now()

@@ -385,7 +385,7 @@ test('a small file whose record never comes is freed', async t => {
   const put = writer.blocks.openSmallPut({ replicas: 2 })
   const { cid, bytes } = sealSmall({ subkey: contentSubkey }, chance.bytes(3_000))
   await put.lease(bytes.byteLength)
-  await put.keep(cid, bytes)
+  await writer.blocks.keepSmall([{ put, root: cid, bytes }])
   assert.ok(await writer.holds(cid))
   put.close()
   await timePassesUntil(clock, 'it is freed', async () => !(await writer.holds(cid)), { stepMs: 10_000 })

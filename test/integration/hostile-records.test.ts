@@ -64,7 +64,7 @@ test('a record that asks for 2^32 copies is refused, and the node goes on, start
 const FILES = 4_200
 const RESTARTS = 30
 
-test('the index of files that were rewritten after many restarts can be rebuilt', { timeout: 120_000 }, async t => {
+test('the index of files that were rewritten after many restarts can be rebuilt', { timeout: 300_000 }, async t => {
   const networkKey = generateNetworkKey()
   const { node, options } = await startNode(t, { networkKey, name: 'victim' })
   const raw = await joinRaw(t, networkKey, node.multiaddrs[0] as string)

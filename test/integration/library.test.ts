@@ -78,6 +78,21 @@ test('a put ends when it is aborted, even while its source is silent', async t =
   assert.equal(await node.exists('/silent'), false)
 })
 
+test('the memory of pieces is used again only for a reader that says so', async t => {
+  const { node } = await startNode(t)
+  await node.put('/large', LARGE)
+  for (const reusesPieces of [false, true]) {
+    const copies: Buffer[] = []
+    const memories = new Set<unknown>()
+    for await (const piece of await node.get('/large', { reusesPieces })) {
+      copies.push(Buffer.from(piece))
+      memories.add(piece.buffer)
+    }
+    assert.ok(Buffer.concat(copies).equals(LARGE))
+    assert.equal(memories.size, reusesPieces ? 1 : copies.length)
+  }
+})
+
 test('files are written and read as streams', async t => {
   const { node } = await startNode(t)
   await pipeline(Readable.from(pieces(), { objectMode: false }), node.createWriteStream('/large', { mode: 0o600 }))

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { GET_PROTOCOL } from '../../src/blocks/constants.ts'
 import { makeDevice, secretsIn } from '../fixtures/device.ts'
 import { listing, read, startNode, temporaryFolder, until } from '../fixtures/nodes.ts'
 import { Received } from '../fixtures/recorded-host.ts'
@@ -25,7 +26,7 @@ async function diskOf(dataDir: string): Promise<{ blocks: string[]; blockBytes: 
 }
 
 test('a move and a copy send no content to other members, and store none, however large it is', {
-  timeout: 120_000
+  timeout: 300_000
 }, async t => {
   const { node, options } = await startNode(t, { found: true })
   const received = new Received()
@@ -37,6 +38,8 @@ test('a move and a copy send no content to other members, and store none, howeve
     platform: system => received.over(system)
   })
   await until('connected', async () => (await node.status()).peersConnected === 1)
+  // It is opened before there is anything to read.
+  await until('a stream for reads is open', async () => received.opened.includes(GET_PROTOCOL))
   const large = randomBytes(8 * MIB)
   await node.put('/d/large', large, { ack: 2 })
   for (let i = 0; i < 20; i++) await node.put(`/d/small${i}`, randomBytes(100 * KIB), { ack: 2 })

@@ -10,7 +10,7 @@ const MIB = 1 << 20
 const CHUNKS = 24
 
 test('a put that was cut off and is repeated, also after a restart, sends only what the keeper does not have', {
-  timeout: 120_000
+  timeout: 300_000
 }, async t => {
   const writer = await startNode(t, { found: true })
   const received = new Received()

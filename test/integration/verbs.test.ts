@@ -191,7 +191,7 @@ test('evict frees blocks that others prove to hold, and a read brings them back'
 })
 
 test('a put fails if an explicit number of copies cannot be made, and loses nothing', {
-  timeout: 120_000
+  timeout: 300_000
 }, async t => {
   const { node } = await startNode(t, { clock: fastClock(30) })
   assert.equal(await codeOfRejection(node.put('/f', Buffer.from('kept'), { ack: 2 })), 'unreachable')
@@ -239,13 +239,14 @@ test('a node that is full says so once, however many requests it refuses', async
   for (let i = 0; i < 28; i++) codes.push(await full.put(`/f${i}`, randomBytes(MIB)).then(() => 'ok', codeOf))
   assert.deepEqual(codes.slice(-4), ['no-space', 'no-space', 'no-space', 'no-space'])
   await until('it has been told', async () => events.some(({ event }) => event === 'disk'))
-  const { node: other } = await startNode(t, { networkKey, clock, bootstrap: [full.multiaddrs[0] as string] })
-  await until('it is known to be full', async () => (await other.put('/more', randomBytes(MIB))).reached.length === 1)
   assert.deepEqual(
     events.filter(({ event }) => event === 'disk' || event === 'failed'),
     [{ event: 'disk', state: 'full' }]
   )
-  assert.equal((await full.status()).disk.state, 'full')
+  // Meanwhile it may have room for another file, because its index has shrunk.
+  const { node: other } = await startNode(t, { networkKey, clock, bootstrap: [full.multiaddrs[0] as string] })
+  await until('it is known to be full', async () => (await other.put('/more', randomBytes(MIB))).reached.length === 1)
+  assert.ok(events.every(({ event }) => event !== 'failed'))
   assert.ok((await read(full, '/f0')).byteLength === MIB)
 })
 
@@ -267,7 +268,8 @@ test('a node that small files have filled refuses files and directories, and acc
   }
   assert.equal(await fill(), 'no-space')
   const { disk } = await full.status()
-  assert.ok(disk.used > 0.9 * MIB && disk.used < 1.5 * MIB, `${disk.used} bytes are used`)
+  // How much more than the capacity it may be depends on the machine: the index is measured every 10 s.
+  assert.ok(disk.used > 0.9 * MIB, `${disk.used} bytes are used`)
   assert.equal(disk.state, 'full')
   assert.equal(await codeOfRejection(full.mkdir('/new')), 'no-space')
   assert.equal(await codeOfRejection(full.put('/empty', Buffer.alloc(0))), 'no-space')

@@ -42,7 +42,7 @@ function linesOf(text: string | Buffer): string[] {
 }
 
 test('put, ls, stat, get, cat, mv, cp, rm, evict, status and peers print what they should and exit with 0', {
-  timeout: 120_000
+  timeout: 300_000
 }, async t => {
   const { folder, dfs, node } = await setUp(t)
   const bytes = randomBytes(2_500_000)
@@ -115,7 +115,7 @@ test('put, ls, stat, get, cat, mv, cp, rm, evict, status and peers print what th
   assert.deepEqual(jsonLines(await dfs('--json', 'peers')), [[]])
 })
 
-test('folders with odd names come back as they were put', { timeout: 120_000 }, async t => {
+test('folders with odd names come back as they were put', { timeout: 300_000 }, async t => {
   const { folder, dfs } = await setUp(t)
   const tree = join(folder, 'tree')
   await mkdir(join(tree, 'deep/er'), { recursive: true })
@@ -142,7 +142,7 @@ test('folders with odd names come back as they were put', { timeout: 120_000 }, 
 })
 
 test('a node fetches a file from another node, which is killed and comes back', {
-  timeout: 120_000
+  timeout: 300_000
 }, async t => {
   const folder = await temporaryFolder(t)
   const key = join(folder, 'key')
@@ -171,7 +171,7 @@ test('a node fetches a file from another node, which is killed and comes back', 
   assert.equal(await digestOf(copy), await digestOf(file))
 })
 
-test('a command that fails prints one line and exits with its code', { timeout: 120_000 }, async t => {
+test('a command that fails prints one line and exits with its code', { timeout: 300_000 }, async t => {
   const { folder, dfs, node } = await setUp(t)
   await writeFile(join(folder, 'file'), 'content')
   await dfs('put', join(folder, 'file'), '/d/file')
@@ -200,7 +200,7 @@ test('a command that fails prints one line and exits with its code', { timeout: 
 })
 
 test('a first start that founds a network creates its key, and reports a port that is taken', {
-  timeout: 120_000
+  timeout: 300_000
 }, async t => {
   const folder = await temporaryFolder(t)
   const at = (name: string): string => join(folder, name)
@@ -242,7 +242,7 @@ test('a first start that founds a network creates its key, and reports a port th
 })
 
 test('a first start with a wrong network key is undone, and a member refuses a wrong key', {
-  timeout: 120_000
+  timeout: 300_000
 }, async t => {
   const folder = await temporaryFolder(t)
   const [key, wrong] = [join(folder, 'key'), join(folder, 'wrong')]
@@ -277,7 +277,7 @@ test('a first start with a wrong network key is undone, and a member refuses a w
 })
 
 test('the daemon says ready and stopped to people and to scripts, and Ctrl-C ends it cleanly', {
-  timeout: 120_000
+  timeout: 300_000
 }, async t => {
   const folder = await temporaryFolder(t)
   const events: string[] = []
@@ -313,7 +313,7 @@ test('the daemon says ready and stopped to people and to scripts, and Ctrl-C end
   )
 })
 
-test('Ctrl-C in the middle of a put leaves nothing behind', { timeout: 120_000 }, async t => {
+test('Ctrl-C in the middle of a put leaves nothing behind', { timeout: 300_000 }, async t => {
   const { folder, dfs, node } = await setUp(t)
   const cut = await runProgram('dfs', ['--data-dir', node.dataDir, 'put', '-', '/cut'], {
     input: 'open',
@@ -329,7 +329,7 @@ test('Ctrl-C in the middle of a put leaves nothing behind', { timeout: 120_000 }
   assert.deepEqual(await readdir(folder), ['data'])
 })
 
-test('the API of a real node answers conditions, ranges and odd paths', { timeout: 120_000 }, async t => {
+test('the API of a real node answers conditions, ranges and odd paths', { timeout: 300_000 }, async t => {
   const { node } = await setUp(t)
   const { url, token } = JSON.parse(await readFile(join(node.dataDir, 'api.json'), 'utf8')) as Record<string, string>
   assert.equal((await stat(join(node.dataDir, 'api.json'))).mode & 0o777, 0o600)

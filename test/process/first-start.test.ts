@@ -46,7 +46,7 @@ async function snapshot(path: string): Promise<unknown[]> {
 }
 
 test('a folder of somebody else is refused with exit code 2 and not changed, whatever else is wrong with the start', {
-  timeout: 120_000
+  timeout: 300_000
 }, async t => {
   const folder = await temporaryFolder(t)
   const theirs = join(folder, 'theirs')
@@ -79,7 +79,7 @@ test('a folder of somebody else is refused with exit code 2 and not changed, wha
 })
 
 test('a first start that fails for any reason leaves nothing, and the mode of the folder as it was', {
-  timeout: 180_000
+  timeout: 300_000
 }, async t => {
   const folder = await temporaryFolder(t)
   const right = await founder(t, folder)
@@ -112,7 +112,7 @@ test('a first start that fails for any reason leaves nothing, and the mode of th
 })
 
 test('a wrong key at a first start deletes nothing that others put into the folder meanwhile', {
-  timeout: 120_000
+  timeout: 300_000
 }, async t => {
   const folder = await temporaryFolder(t)
   const right = await founder(t, folder)
@@ -131,7 +131,7 @@ test('a wrong key at a first start deletes nothing that others put into the fold
 })
 
 test('a first start with a wrong key that is killed does not stand in the way of the right key', {
-  timeout: 120_000
+  timeout: 300_000
 }, async t => {
   const folder = await temporaryFolder(t)
   const right = await founder(t, folder)
@@ -154,7 +154,7 @@ test('a first start with a wrong key that is killed does not stand in the way of
 
 test('a path that cannot be a data directory, and flags that make no sense, end with their exit code and one line', {
   skip: process.platform !== 'linux',
-  timeout: 120_000
+  timeout: 300_000
 }, async t => {
   const folder = await temporaryFolder(t)
   await writeFile(join(folder, 'file'), '')

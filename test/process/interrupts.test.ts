@@ -105,7 +105,7 @@ test('a client that is killed in the middle of a command does not harm the daemo
 })
 
 test('a copy that cannot copy one file copies the others and says so, and the daemon goes on', {
-  timeout: 120_000
+  timeout: 300_000
 }, async t => {
   const folder = await temporaryFolder(t)
   const daemon = await start(t, join(folder, 'data'))
@@ -124,7 +124,7 @@ test('a copy that cannot copy one file copies the others and says so, and the da
 })
 
 test('Ctrl-C ends a program that reads a secret from a pipe into which nobody writes', {
-  timeout: 120_000,
+  timeout: 300_000,
   skip: process.platform === 'win32' && 'no pipes with names'
 }, async t => {
   const folder = await temporaryFolder(t)

@@ -178,7 +178,7 @@ test('a member that lost its index frees nothing until it has compared, however 
   assert.ok(!(await isHeld(await start(1))))
 })
 
-test('neither names nor content appear on any disk or in any log', { timeout: 120_000 }, async t => {
+test('neither names nor content appear on any disk or in any log', { timeout: 300_000 }, async t => {
   const { folder, daemons } = await cluster(t, 2)
   const [a, b] = daemons as [Daemon, Daemon]
   const marker = 'MARKERofTHEuser'

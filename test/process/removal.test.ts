@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { cp, rm, writeFile } from 'node:fs/promises'
+import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { connected, type Daemon, startDaemon, until } from '../../scripts/lib/daemon.ts'
@@ -168,8 +168,18 @@ async function blocksIn(dataDir: string): Promise<string[]> {
   return [...new Set(blocks.map(({ multihash }) => multihash))]
 }
 
-/** So large that it is most of its segment, which is therefore rewritten without it as soon as it is freed. */
-const PURGED_BYTES = 8 * MIB
+/** Returns 32 bytes from the middle of each of these large blocks, which are in a data directory. */
+async function samplesOf(dataDir: string, multihashes: readonly string[]): Promise<Map<string, Buffer>> {
+  const samples = new Map<string, Buffer>()
+  for (const { path, offset, length, multihash } of await largeBlocksOn(dataDir)) {
+    const middle = offset + (length >> 1)
+    if (multihashes.includes(multihash)) samples.set(multihash, (await readFile(path)).subarray(middle, middle + 32))
+  }
+  return samples
+}
+
+/** So small that its segment stays for the sake of another file, and its bytes are overwritten there. */
+const PURGED_BYTES = 1.5 * MIB
 
 test(
   'a member that was killed before a purge, or is restored from a backup of that time, ends without the blocks of the file',
@@ -187,12 +197,16 @@ test(
     await network.put(attic, '/f', all, PURGED_BYTES)
     const purged = (await blocksIn(laptop.dataDir)).filter(name => !kept.includes(name))
     assert.ok(purged.length >= 2, 'the file has more than one block')
+    const samples = await samplesOf(laptop.dataDir, purged)
     await laptop.kill()
     await network.backUp('laptop')
     const removed = await network.dfs(attic, 'rm', '--purge', '/f')
     assert.match(removed.stdout.toString(), /^removed on 3 of 4 members; laptop .* when it is back; .* now\n$/)
-    const left = async ({ dataDir }: Daemon): Promise<string[]> =>
-      (await blocksIn(dataDir)).filter(name => purged.includes(name))
+    const left = async ({ dataDir }: Daemon): Promise<string[]> => {
+      const folder = join(dataDir, 'blocks')
+      const segments = await Promise.all((await readdir(folder)).map(name => readFile(join(folder, name))))
+      return purged.filter(name => segments.some(bytes => bytes.includes(samples.get(name) as Buffer)))
+    }
     for (const daemon of all.slice(0, 3))
       await until(`${daemon.name} frees the blocks`, async () => (await left(daemon)).length === 0)
     assert.deepEqual(await left(laptop), purged, 'nobody has told it')

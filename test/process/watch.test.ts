@@ -4,7 +4,7 @@ import { type IncomingMessage, request } from 'node:http'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { connected, type Daemon, startDaemon } from '../../scripts/lib/daemon.ts'
-import { API_FILE, apiFileSchema } from '../../src/contract/api-file.ts'
+import { API_FILE, type ApiFile, parseApiFile } from '../../src/contract/api-file.ts'
 import { formatNetworkKey, generateNetworkKey, type WatchEvent } from '../../src/index.ts'
 import { runProgram } from '../fixtures/program.ts'
 import { temporaryFolder } from '../fixtures/temporary-folder.ts'
@@ -24,7 +24,7 @@ class EventClient {
 
   /** Connects to the API of a daemon. Call it again after a cut. */
   async connect(dataDir: string): Promise<void> {
-    const { url, token } = apiFileSchema.parse(JSON.parse(await readFile(join(dataDir, API_FILE), 'utf8')))
+    const { url, token } = parseApiFile(await readFile(join(dataDir, API_FILE), 'utf8')) as ApiFile
     const last = this.#lastId === undefined ? {} : { 'last-event-id': this.#lastId }
     const headers = { authorization: `Bearer ${token}`, accept: 'text/event-stream', ...last }
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
@@ -145,7 +145,7 @@ test('a client of server-sent events that is cut off, and whose daemon is killed
 })
 
 test('dfs ls --watch lists, tells what another member does, and ends with the daemon', {
-  timeout: 120_000
+  timeout: 300_000
 }, async t => {
   const folder = await temporaryFolder(t)
   await writeFile(join(folder, 'key'), formatNetworkKey(generateNetworkKey()), { mode: 0o600 })

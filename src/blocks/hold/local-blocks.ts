@@ -18,6 +18,8 @@ import { FreshBlocks } from './fresh-blocks.ts'
 export type BlockPort = Pick<Blockstore, 'has' | 'get' | 'put' | 'delete'> & {
   /** Returns the size of a block in bytes, without reading the block. */
   sizeOf?(cid: BlockCid): Promise<number | undefined>
+  /** Puts blocks together. After an error, some of them may be here. */
+  putAll?(blocks: readonly StoredBlock[]): Promise<void>
   /** Writes a block again. The copy that is here stays until the new one is durable. */
   replace?(cid: BlockCid, bytes: Uint8Array): Promise<void>
   /**
@@ -27,6 +29,12 @@ export type BlockPort = Pick<Blockstore, 'has' | 'get' | 'put' | 'delete'> & {
   all?(): AsyncIterable<{ multihash: Uint8Array }>
   /** True if the store keeps no reference to a buffer that it was given or that it returned. */
   isCopying?: boolean
+}
+
+/** A block to store. */
+export interface StoredBlock {
+  cid: BlockCid
+  bytes: Uint8Array
 }
 
 /** How many bad blocks this member has found. */
@@ -146,11 +154,21 @@ export class LocalBlocks {
   }
 
   /**
-   * Stores a block that the caller has protected and whose bytes it has verified. It is durable when this resolves.
+   * Stores blocks that the caller has protected and whose bytes it has verified. All are durable when this resolves.
+   * After an error, some of them may be.
    */
-  async keepFresh(cid: BlockCid, bytes: Uint8Array): Promise<void> {
-    await this.keep(cid, bytes)
-    this.fresh.noteStored(cid)
+  async keepFresh(blocks: readonly StoredBlock[]): Promise<void> {
+    const keys = blocks.map(({ cid }) => blockKey(cid))
+    await this.#locks.runAll(keys, async () => {
+      const { putAll } = this.#store
+      const good = putAll === undefined ? [] : blocks.filter((_, i) => !this.#bad.has(keys[i] as string))
+      const others = good.length === blocks.length ? [] : blocks.filter(block => !good.includes(block))
+      const writes = others.map(({ cid, bytes }) => this.#write(cid, bytes))
+      if (good.length > 0) writes.push(this.#store.putAll?.(good) as Promise<void>)
+      // All must end before the locks are released, even if one fails.
+      for (const result of await Promise.allSettled(writes)) if (result.status === 'rejected') throw result.reason
+    })
+    for (const { cid } of blocks) this.fresh.noteStored(cid)
   }
 
   /**

@@ -51,14 +51,14 @@ export async function addFiles(
   if (files.length === 0) return Promise.all(blocks.map(keep))
   const endProtection = local.fresh.protect(files.map(({ cid }) => cid))
   try {
-    const stored = files.map(({ cid, inline }) => isFulfilled(local.keepFresh(cid, inline)))
+    const stored = isFulfilled(local.keepFresh(files.map(({ cid, inline }) => ({ cid, bytes: inline }))))
     const records = files.map(({ record }) => record)
-    // The record is written only once its block is durable.
+    // A record is written only once its block is durable.
     const verdicts = await receive(records, peer, async (statement, i) => {
       const { cid } = files[i] as AddedFile
-      return isRootOf(statement, cid) && (await stored[i]) === true ? 'ok' : 'lacking'
+      return isRootOf(statement, cid) && (await stored) ? 'ok' : 'lacking'
     })
-    await Promise.all(stored)
+    await stored
     const added = new Set<unknown>(records.filter((_, i) => verdicts[i] === 'ok'))
     log('small files from %s: %d, added together with their records: %d', peer, files.length, added.size)
     return await Promise.all(blocks.map(block => (added.has(block.record) ? 'added' : keep(block))))

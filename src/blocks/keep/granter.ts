@@ -167,12 +167,17 @@ export class HoldGranter {
   }
 
   /**
-   * Claims a chunk for the node that links to it. Returns false if that node has been released meanwhile. A record
-   * itself claims its root from the moment when it is accepted.
+   * Claims a chunk for the node that links to it. A record itself claims its root from the moment when it is accepted.
+   * Returns false if the node or the record has been released meanwhile. The chunk may have been pulled since then, so it
+   * is looked at again.
    */
   async #refer({ cid, parent }: ManifestBlock): Promise<boolean> {
     const { local, claims } = this.#options
-    if (parent === null) return claims.isReferenced(cid.multihash.bytes)
+    if (parent === null) {
+      const isNeeded = await claims.isReferenced(cid.multihash.bytes)
+      if (!isNeeded) await claims.add([releasedBlockOp(cid)])
+      return isNeeded
+    }
     return local.whileLocked(cidOfMultihash(parent), async () => {
       const isNeeded = await claims.isClaimed(parent)
       await claims.add(

@@ -34,6 +34,11 @@ export class GetClient {
     })
   }
 
+  /** Opens the stream to a member, so that the first read does not wait for it. */
+  prepare(peer: PeerId): void {
+    this.#callers.prepare(peer)
+  }
+
   /** Asks one member for a block. The caller must verify the bytes. */
   async get(peer: PeerId, cid: BlockCid, { signal, bytesMax, admit }: GetCallOptions): Promise<Uint8Array> {
     const { body } = await this.#callers.call(peer, { cid }, { signal, expectBytes: bytesMax, admit })

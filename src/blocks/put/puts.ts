@@ -11,7 +11,7 @@ import type { KeptFile } from './kept-file.ts'
 import { type OwnCopyDeps, restoreOwnCopy } from './own-copy.ts'
 import { Put, type PutDeps, type PutEnd, type PutOptions } from './put.ts'
 import { PutsUnderWay } from './puts-under-way.ts'
-import { SmallPut } from './small-put.ts'
+import { type SmallBlock, SmallPut } from './small-put.ts'
 import { SmallPutNumbers } from './small-puts.ts'
 
 export interface PutsDeps
@@ -64,6 +64,11 @@ export class Puts {
     const putNumber = this.#small.next()
     const putId = putIdOf(this.#deps.self, putNumber)
     return new SmallPut(this.#deps, { options, putNumber, putId, onClose: this.#underWay.begin(putId) })
+  }
+
+  /** Keeps the blocks of some small puts on this disk, in one write: see `SmallPut.keepAll`. */
+  keepSmall(blocks: readonly SmallBlock[]): Promise<KeptFile[]> {
+    return SmallPut.keepAll(this.#deps, blocks)
   }
 
   /** True while a put is under way. */

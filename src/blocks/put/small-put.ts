@@ -18,6 +18,13 @@ export interface SmallPutDeps extends PutDriverDeps {
   makeRoom: MakeRoom
 }
 
+/** The only block of a small file, and the put of that file. */
+export interface SmallBlock {
+  put: SmallPut
+  root: BlockCid
+  bytes: Uint8Array
+}
+
 export interface SmallPutInit {
   options: PutOptions
   putNumber: Uint8Array
@@ -45,22 +52,20 @@ export class SmallPut {
     this.#init = init
   }
 
+  /**
+   * Keeps the blocks of some puts on this disk, in one write. Throws the errors of the disk, and then some blocks may be
+   * here. Call it only once for each put.
+   */
+  static async keepAll({ local, makeRoom }: SmallPutDeps, blocks: readonly SmallBlock[]): Promise<KeptFile[]> {
+    for (const { put, root } of blocks) put.#endProtection = local.fresh.protect([root])
+    await withRoom(makeRoom, () => local.keepFresh(blocks.map(({ root: cid, bytes }) => ({ cid, bytes }))))
+    return blocks.map(({ put, root, bytes }) => put.#noteKept(root, bytes))
+  }
+
   /** Waits until this put may have this many bytes in memory. They are given back when it is closed. */
   async lease(bytes: number): Promise<void> {
     const { putId, options } = this.#init
     this.#lease = await this.#deps.memory.acquire(bytes, { owner: toHex(putId), ...signalOf(options) })
-  }
-
-  /** Keeps the block on this disk. Throws the errors of the disk. Call it only once. */
-  async keep(root: BlockCid, bytes: Uint8Array): Promise<KeptFile> {
-    const { local, makeRoom, logs, self } = this.#deps
-    const { putNumber, putId, options } = this.#init
-    this.#endProtection = local.fresh.protect([root])
-    await withRoom(makeRoom, () => local.keepFresh(root, bytes))
-    if (logs.put.enabled) logs.put('put %s: root %s is kept here', nameOfId(putNumber), nameOf(root))
-    const { replicas, ack } = options
-    this.#driver = new PutDriver(this.#deps, { self, replicas, ack, hasBlocks: true }, putNumber)
-    return { root, putNumber, putId, driver: this.#driver, unsent: bytes }
   }
 
   close(): void {
@@ -69,6 +74,15 @@ export class SmallPut {
     this.#endProtection = undefined
     this.#lease?.release()
     this.#init.onClose()
+  }
+
+  #noteKept(root: BlockCid, bytes: Uint8Array): KeptFile {
+    const { logs, self } = this.#deps
+    const { putNumber, putId, options } = this.#init
+    if (logs.put.enabled) logs.put('put %s: root %s is kept here', nameOfId(putNumber), nameOf(root))
+    const { replicas, ack } = options
+    this.#driver = new PutDriver(this.#deps, { self, replicas, ack, hasBlocks: true }, putNumber)
+    return { root, putNumber, putId, driver: this.#driver, unsent: bytes }
   }
 }
 

@@ -31,10 +31,10 @@ export function verdictOf(state: PutState, ranking: Ranking): 'yes' | 'no' | 'wa
 export function copiesToWaitFor({ self, ack, replicas, hasBlocks, members }: PutState, ranking: Ranking): number {
   if (ack === undefined) return Math.min(ACK_DEFAULT, Math.max(1, replicas))
   if (Number.isFinite(ack)) return ack
-  const others = new Set(ranking.keepers.filter(peer => peer !== self))
+  let others = ranking.keeperCount - (ranking.isKeeper(self) ? 1 : 0)
   for (const [peer, { isReachable }] of members)
-    if (isReachable && (!hasBlocks || !ranking.isKnown(peer))) others.add(peer)
-  return 1 + others.size
+    if (isReachable && !ranking.isKeeper(peer) && (!hasBlocks || !ranking.isKnown(peer))) others++
+  return 1 + others
 }
 
 /** Returns true if every chunk has enough copies on members that confirmed the root, so that it is time to push. */

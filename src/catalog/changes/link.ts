@@ -1,14 +1,15 @@
 import type { Path } from '../../format/path.ts'
 import type { Content } from '../author.ts'
-import type { LinkChange, Records } from '../change.ts'
+import type { LinkChange, LinkFailure, Records } from '../change.ts'
 import { tagOfContent } from '../content-tag.ts'
 import { IsADirectoryError } from '../errors.ts'
 import type { FileNode } from '../tree-node.ts'
 import { checkTarget, type TargetOptions } from './checks.ts'
 import type { ChangeContext } from './context.ts'
+import type { Parent } from './found.ts'
 import { assertPathFits } from './path-room.ts'
 import { rewrite } from './rewrite.ts'
-import { transact } from './transaction.ts'
+import { type Part, type Transaction, transact } from './transaction.ts'
 
 export interface LinkOptions extends TargetOptions {
   /** The number of copies wanted; `REPLICAS_ALL` for every member. */
@@ -33,21 +34,75 @@ export async function link(
   options: LinkOptions
 ): Promise<LinkChange> {
   refuseRoot(path)
-  assertPathFits(path)
-  const { replicas } = options
   const name = path.at(-1) as string
-  let isSameContent = false
-  const { records } = await transact(context, async tx => {
-    const { id, node: parent } = await tx.parent(path.slice(0, -1), replicas)
-    const node = await tx.child(parent, name)
-    checkTarget(node, options)
-    if (node === undefined || parent === undefined) return tx.createFile({ parent: id, name }, content, replicas)
-    const file = node as FileNode
-    isSameContent = tagOfContent(file.record) === tagOfContent(content)
-    for (const rival of await tx.rivalsOf(file, parent)) await tx.remove(rival)
-    await rewrite(context, tx, { file, content, replicas, name })
+  const [change] = await linkAll(context, path.slice(0, -1), [{ name, content, target: options }], options)
+  if (change === undefined || 'error' in change) throw change?.error
+  return change
+}
+
+/** Content to link, under a name. */
+export interface NamedContent {
+  name: string
+  content: Content
+  target: TargetOptions
+}
+
+/**
+ * Links several contents as `link` does, to different names in one directory, in one append. Returns the outcome of each,
+ * in their order: a link that is refused does not stop the others. The records of missing directories come with the first
+ * link that was not refused. Throws if nothing could be linked.
+ */
+export async function linkAll(
+  context: ChangeContext,
+  directory: Path,
+  files: readonly NamedContent[],
+  { replicas }: Pick<LinkOptions, 'replicas'>
+): Promise<Array<LinkChange | LinkFailure>> {
+  const outcome = await transact(context, async tx => {
+    const parent = await tx.parent(directory, replicas)
+    const linked: Array<Part & { isSameContent: boolean }> = []
+    for (const file of files) {
+      let isSameContent = false
+      const part = await tx.part(async () => {
+        assertPathFits([...directory, file.name])
+        isSameContent = await linkOne(context, tx, parent, { ...file, replicas })
+      })
+      linked.push({ ...part, isSameContent })
+    }
+    const failed = linked.find(({ error }) => error !== undefined)
+    // Directories are not made for nothing.
+    if (failed !== undefined && linked.every(({ error }) => error !== undefined) && parent.node === undefined)
+      throw failed.error
+    return linked
   })
-  return { path, record: records.at(-1) as Records[number], statements: records, isSameContent }
+  const { value: linked, recordsOf } = outcome
+  let made = recordsOf({ from: 0, to: linked[0]?.from ?? 0 })
+  return linked.map(({ isSameContent, ...part }, i) => {
+    if (part.error !== undefined) return { error: part.error }
+    const statements = [...made, ...recordsOf(part)]
+    made = []
+    const { name } = files[i] as NamedContent
+    return { path: [...directory, name], record: statements.at(-1) as Records[number], statements, isSameContent }
+  })
+}
+
+/** Plans one link. Returns true if the file has this content already. */
+async function linkOne(
+  context: ChangeContext,
+  tx: Transaction,
+  { id, node: parent }: Parent,
+  { name, content, target, replicas }: NamedContent & Pick<LinkOptions, 'replicas'>
+): Promise<boolean> {
+  const node = await tx.child(parent, name)
+  checkTarget(node, target)
+  if (node === undefined || parent === undefined) {
+    tx.createFile({ parent: id, name }, content, replicas)
+    return false
+  }
+  const file = node as FileNode
+  for (const rival of await tx.rivalsOf(file, parent)) await tx.remove(rival)
+  await rewrite(context, tx, { file, content, replicas, name })
+  return tagOfContent(file.record) === tagOfContent(content)
 }
 
 function refuseRoot(path: Path): void {

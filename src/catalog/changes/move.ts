@@ -8,8 +8,9 @@ import { ExistsError, NotFoundError } from '../errors.ts'
 import type { DirectoryNode, TreeNode } from '../tree-node.ts'
 import { checkReplace, refuseVersion } from './checks.ts'
 import type { ChangeContext } from './context.ts'
+import { type FoundEntry, foundIn, type Parent, parentIn } from './found.ts'
 import { assertMoveFits, assertPathFits } from './path-room.ts'
-import { type FoundEntry, foundIn, type Parent, parentIn, type Transaction, transact } from './transaction.ts'
+import { type Transaction, transact } from './transaction.ts'
 import { removeTwins } from './twins.ts'
 
 export interface MoveOptions extends ChangeOptions {

@@ -6,7 +6,8 @@ import type { ChangeOptions } from '../change.ts'
 import { ChangedError, NotADirectoryError } from '../errors.ts'
 import type { ChildEntry } from '../tree.ts'
 import type { ChangeContext } from './context.ts'
-import { type FoundEntry, type RemoveInit, type Transaction, transact } from './transaction.ts'
+import type { FoundEntry } from './found.ts'
+import { type RemoveInit, type Transaction, transact } from './transaction.ts'
 
 export interface RemoveTreeOptions extends ChangeOptions {
   /** What the deletes do to the versions. */

@@ -9,9 +9,10 @@ import { ChangedError, DamagedEntryError, IsADirectoryError, NotFoundError, UNRE
 import type { DirectoryNode, FileNode } from '../tree-node.ts'
 import { isVersion } from './checks.ts'
 import type { ChangeContext } from './context.ts'
+import { foundIn } from './found.ts'
 import { removeRest, removeTree } from './remove-tree.ts'
 import { rewrite } from './rewrite.ts'
-import { foundIn, type Transaction, transact } from './transaction.ts'
+import { type Transaction, transact } from './transaction.ts'
 import { removeTwins } from './twins.ts'
 
 export interface RemoveOptions extends ChangeOptions {

@@ -4,7 +4,8 @@ import { type Content, isPastTooLong } from '../author.ts'
 import type { DeletedFile, LinkChange, Records } from '../change.ts'
 import { ChangedError, ExistsError } from '../errors.ts'
 import type { ChangeContext } from './context.ts'
-import { type FoundEntry, type Transaction, transact } from './transaction.ts'
+import type { FoundEntry } from './found.ts'
+import { type Transaction, transact } from './transaction.ts'
 
 /**
  * Writes content to a deleted file, so that it is at its place again. Deleted directories above it show again because of

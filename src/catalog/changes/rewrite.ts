@@ -4,7 +4,8 @@ import { DamagedEntryError } from '../errors.ts'
 import { isSubstituteName } from '../names.ts'
 import type { FileNode } from '../tree-node.ts'
 import type { ChangeContext } from './context.ts'
-import { foundIn, type Transaction } from './transaction.ts'
+import { foundIn } from './found.ts'
+import type { Transaction } from './transaction.ts'
 
 export interface RewriteInit {
   file: FileNode

@@ -1,15 +1,12 @@
 import { ENTRY_ID_BYTES, type EntryBody, type EntryRecord } from '../../format/entry.ts'
 import type { Path } from '../../format/path.ts'
-import { equalBytes } from '../../util/bytes.ts'
-import { pushAll } from '../../util/push-all.ts'
 import type { Content, Placement, VersionEnd } from '../author.ts'
 import type { Records } from '../change.ts'
 import { ChangedError, NotADirectoryError } from '../errors.ts'
-import type { Shown } from '../heads.ts'
-import type { EntryRow } from '../rows/entry-row.ts'
 import { rootNode } from '../tree.ts'
 import type { DirectoryNode, FileNode, TreeNode } from '../tree-node.ts'
 import type { ChangeContext } from './context.ts'
+import { type FoundEntry, isAt, type Parent, parentIn } from './found.ts'
 import { DIRECTORY_MOVES, entryLock, nameLock } from './locks.ts'
 import { Lookups } from './lookups.ts'
 
@@ -18,20 +15,6 @@ import { Lookups } from './lookups.ts'
  * changes that held them. More are needed only if the entries at its paths change again.
  */
 const ATTEMPTS_MAX = 16
-
-/** An entry as it is now. A record that is signed about it covers the heads of this row, and no others. */
-export interface FoundEntry {
-  id: Uint8Array
-  row: EntryRow
-  shown: Shown
-}
-
-/** A directory to put something into. */
-export interface Parent {
-  id: Uint8Array
-  /** The directory as it is in the tree; undefined if it is one of those that this change makes. */
-  node: DirectoryNode | undefined
-}
 
 export interface RemoveInit {
   covered?: readonly EntryRecord[] | undefined
@@ -44,6 +27,16 @@ export interface Outcome<T> {
   value: T
   /** The records that were appended. */
   records: Records
+  /** Returns those of a part. */
+  recordsOf: (part: Pick<Part, 'from' | 'to'>) => Records
+}
+
+/** A part of a plan that may fail alone. Its signings are those from index `from` to before index `to`. */
+export interface Part {
+  from: number
+  to: number
+  /** The error with which it ended, if it did. */
+  error?: unknown
 }
 
 /**
@@ -129,9 +122,21 @@ export class Transaction {
   /** Signs and appends the records of the plan, or throws its error. The caller holds all of its locks. */
   async commit<T>(planned: Planned<T>): Promise<Outcome<T>> {
     if ('error' in planned) throw planned.error
-    const records: Records = []
-    for (const sign of this.#signings) pushAll(records, sign())
-    return { value: planned.value, records: await this.#context.append(records) }
+    const signed = this.#signings.map(sign => sign())
+    const records = await this.#context.append(signed.flat())
+    return { value: planned.value, records, recordsOf: ({ from, to }) => signed.slice(from, to).flat() }
+  }
+
+  /** Runs a part of the plan. If it throws, it signs nothing, and the rest of the plan goes on. */
+  async part(work: () => Promise<void>): Promise<Part> {
+    const from = this.#signings.length
+    try {
+      await work()
+      return { from, to: this.#signings.length }
+    } catch (error) {
+      this.#signings.length = from
+      return { from, to: from, error }
+    }
   }
 
   /** Allows one move of a directory at a time, because two that are moved into each other would make a cycle. */
@@ -276,24 +281,4 @@ export class Transaction {
   #newId(): Uint8Array {
     return this.#context.chance.bytes(ENTRY_ID_BYTES)
   }
-}
-
-/** Returns the entry of a node. */
-export function foundIn({ id, row, shown }: FileNode): FoundEntry {
-  return { id, row, shown }
-}
-
-/** Returns a directory as a parent for new entries. They go into the first of the entries that the node shows. */
-export function parentIn(node: DirectoryNode): Parent {
-  return { id: node.ids[0] as Uint8Array, node }
-}
-
-/**
- * Returns true if the row of an entry still places it where a directory showed it: under the name of this node. An entry
- * that no directory shows is shown at `/`, wherever its row places it.
- */
-function isAt({ ids }: DirectoryNode, { nameHash }: TreeNode, { row }: Pick<FoundEntry, 'row'>): boolean {
-  if (nameHash === undefined) return true
-  if (row.isHidden || row.name === undefined || !equalBytes(row.name, nameHash)) return false
-  return ids.some(id => equalBytes(id, row.parent))
 }

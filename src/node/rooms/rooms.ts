@@ -1,6 +1,7 @@
 import type { Blocks } from '../../blocks/blocks.ts'
 import type { ChunkerName } from '../../format/constants.ts'
 import type { FsContext } from '../../fs/context.ts'
+import { SmallFiles } from '../../fs/small-files.ts'
 import type { Worker } from '../../util/worker.ts'
 import { buildBlocks } from './blocks.ts'
 import { buildCatalog, type CatalogRoom } from './catalog.ts'
@@ -73,6 +74,21 @@ export function fsContextOf(
     const { usedBytes: used, capacityBytes: capacity, roomBytes: free } = diskRoom.capacity
     return { used, capacity, free }
   }
-  const parts = { catalog, tree, feed, past, author, blocks, members, sync, codec: codecOf(init), clock, logger }
+  const small = new SmallFiles({ catalog, author, blocks, members, sync, clock, logger, lastSeen })
+  const putSmall: FsContext['putSmall'] = (file, options) => small.put(file, options)
+  const parts = {
+    catalog,
+    tree,
+    feed,
+    past,
+    author,
+    blocks,
+    members,
+    sync,
+    putSmall,
+    codec: codecOf(init),
+    clock,
+    logger
+  }
   return { ...parts, entryOf: record => bodies.entryOf(record), disk, defaults, lastSeen }
 }

@@ -1,4 +1,5 @@
 import { compactor } from '../../disk/compactor.ts'
+import { eraser } from '../../disk/eraser.ts'
 import { indexCompactor } from '../../disk/index-compactor.ts'
 import { indexReopener } from '../../disk/index-reopener.ts'
 import { leafCheck } from '../../disk/leaf-check.ts'
@@ -33,6 +34,7 @@ export function buildWorkers({ clock, logger, onEvent }: RoomOptions, { disk, me
   return [
     reopener,
     compactor({ store, isShort, clock, logger, onError: onError('compaction') }),
+    eraser({ store, clock, logger, onError: onError('erasure') }),
     indexCompactor({
       index,
       indexBytes: () => capacity.indexBytes,

@@ -133,7 +133,7 @@ test('a directory that two members removed at the same time comes back as a whol
   assert.equal(removed.length, 4)
 })
 
-test('a name that was used very often has all of its deleted files, the last first', { timeout: 120_000 }, async () => {
+test('a name that was used very often has all of its deleted files, the last first', { timeout: 300_000 }, async () => {
   const setup = await Setup.open()
   const count = DELETED_AT_ONCE + 10
   const records = Array.from({ length: count }, (_, i) => {

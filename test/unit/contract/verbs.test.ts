@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Verb } from '../../../src/contract/verb.ts'
-import { collectFields, encodeRequest, type ReceivedFields } from '../../../src/contract/verb-request.ts'
+import { encodeRequest } from '../../../src/contract/verb-request.ts'
 import { VERBS } from '../../../src/contract/verbs.ts'
+import { type ReceivedFields, VerbFields } from '../../../src/http/verb-fields.ts'
 import { FakeNode } from '../../fixtures/fake-node.ts'
 
 const ODD = '/a b/%2e/ü?#&=+"\n'
@@ -22,11 +23,9 @@ async function callOf(verb: Verb, fields: Readonly<Record<string, unknown>>): Pr
   const node = new FakeNode()
   const options = { signal: new AbortController().signal }
   node.set(ODD, 'x')
-  const work = verb.bind(collectFields(verb, received(verb, fields)))
-  assert.ok(work !== undefined)
-  const answer = work(node, options)
-  if (Symbol.asyncIterator in answer) await answer.next()
-  else await answer
+  const checked = new VerbFields(verb).check(received(verb, fields))
+  if (verb.kind === 'stream') await verb.run(node, checked, options).next()
+  else await verb.run(node, checked, options)
   return node.calls[0] as FakeNode['calls'][number]
 }
 
@@ -134,8 +133,8 @@ test('a field that is missing, wrong or unknown is found before the node is call
     { from: 1, to: '/b' },
     { from: '/a', to: '/b', x: 1 }
   ])
-    assert.equal(VERBS.move.bind(collectFields(VERBS.move, { query, json })), undefined, JSON.stringify(json))
-  assert.equal(VERBS.stat.bind(collectFields(VERBS.stat, { query })), undefined)
+    assert.throws(() => new VerbFields(VERBS.move).check({ query, json }), { status: 400 }, JSON.stringify(json))
+  assert.throws(() => new VerbFields(VERBS.stat).check({ query }), { status: 400 })
 })
 
 test('a role or a number of uses that does not exist is refused before the node is called', () => {
@@ -150,11 +149,11 @@ test('a role or a number of uses that does not exist is refused before the node 
     [VERBS.revokeInvite, { id: 'aa' }]
   ]
   for (const [verb, json] of cases)
-    assert.equal(verb.bind(collectFields(verb, { query, json })), undefined, JSON.stringify(json))
+    assert.throws(() => new VerbFields(verb).check({ query, json }), { status: 400 }, JSON.stringify(json))
 })
 
 test('a query cannot replace the path, and its first value counts', async () => {
   const query = new URLSearchParams('path=/other&recursive=true&recursive=false&unknown=1')
-  const fields = collectFields(VERBS.list, { path: '/d', query })
-  assert.deepEqual(VERBS.list.fields.parse(fields), { path: '/d', recursive: true })
+  const fields = new VerbFields(VERBS.list).check({ path: '/d', query })
+  assert.deepEqual(fields, { path: '/d', recursive: true })
 })

@@ -36,3 +36,12 @@ test('the pool holds no more bytes than its bound', () => {
   const again = Array.from({ length: 40 }, () => takeBuffer(MIB + 5)).filter(({ buffer }) => memories.has(buffer))
   assert.ok(again.length > 20 && again.length <= 32, `${again.length}`)
 })
+
+test('a full pool makes room for another length, and frees what it drops', () => {
+  const many = Array.from({ length: 40 }, () => takeBuffer(MIB + 6))
+  for (const buffer of many) returnBuffer(buffer)
+  const other = takeBuffer(MIB + 7)
+  returnBuffer(other)
+  assert.equal(takeBuffer(MIB + 7).buffer, other.buffer)
+  assert.ok(many.some(({ buffer }) => buffer.byteLength === 0))
+})

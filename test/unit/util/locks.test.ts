@@ -32,3 +32,17 @@ test('work that fails lets the next holder go on, and no key is left behind', as
   assert.equal(await next, 'went on')
   assert.equal(locks.held, 0)
 })
+
+test('work that holds several keys waits for all of them, and two such works do not wait for each other for ever', async () => {
+  const locks = new KeyedLocks()
+  const events: string[] = []
+  const work = (name: string) => async (): Promise<void> => {
+    events.push(`${name} begins`)
+    await turn()
+    events.push(`${name} ends`)
+  }
+  const before = locks.run('b', work('1'))
+  await Promise.all([before, locks.runAll(['a', 'b', 'a'], work('2')), locks.runAll(['b', 'a'], work('3'))])
+  assert.deepEqual(events, ['1 begins', '1 ends', '2 begins', '2 ends', '3 begins', '3 ends'])
+  assert.equal(locks.held, 0)
+})

@@ -119,6 +119,26 @@ test('one stream carries all calls to a peer, with at most sixteen under way', a
   assert.deepEqual([streams, faults], [1, []])
 })
 
+test('a stream that was prepared serves the first call, and one that cannot be opened is no error', async t => {
+  const opened: string[] = []
+  const { callers, b } = await setup(t, (host, list, clock) => {
+    serving(async () => ({ status: 'ok' }))(host, list, clock)
+    const handler = host.handlerOf(PROTOCOL) as (stream: ByteStream) => void
+    host.handle(PROTOCOL, stream => {
+      opened.push('stream')
+      handler(stream)
+    })
+  })
+  callers.prepare(b.peerId)
+  callers.prepare(b.peerId)
+  callers.prepare(peerIdOf(randomBytes(32)))
+  await settle()
+  assert.deepEqual(opened, ['stream'])
+  opened.push('call')
+  await callers.call(b.peerId, {})
+  assert.deepEqual(opened, ['stream', 'call'])
+})
+
 test('every status but ok is a RefusedError, and no fault of the peer', async t => {
   const { callers, b, faults } = await setup(
     t,

@@ -19,7 +19,7 @@ test('a block without a claim is not freed while it waits for its record', async
   const { local } = open
   const free = (): Promise<unknown> => freerOf(open).freer.execute({ reason: 'unclaimed', cid })
   const end = local.fresh.protect([cid])
-  await local.keepFresh(cid, bytes)
+  await local.keepFresh([{ cid, bytes }])
   await free()
   assert.ok(await local.has(cid))
   end()

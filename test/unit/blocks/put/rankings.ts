@@ -4,6 +4,7 @@ import type { Ranking } from '../../../../src/blocks/rank.ts'
 export function rankingOf(...peers: string[]): Ranking {
   return {
     keepers: peers,
+    isKeeper: (peer: string) => peers.includes(peer),
     keeperCount: peers.length,
     isKnown: (peer: string) => peers.includes(peer),
     inOrder: () => peers.map(peer => ({ peer }))
