@@ -205,7 +205,14 @@ export class Fetcher {
       if (round > 1) await this.#options.clock.sleep(FETCH_PAUSE_MS, signal)
       const sources = this.#sources(cid, options)
       const { bytesMax } = options
-      const found = await this.#asker.ask(cid, { sources, bytesMax, told, onLength: tell, signal })
+      const found = await this.#asker.ask(cid, {
+        sources,
+        isChain: options.only === true,
+        bytesMax,
+        told,
+        onLength: tell,
+        signal
+      })
       if ('bytes' in found) return found
       this.#log('round %d: no member delivered block %s, asked: %d', round, nameOf(cid), sources.length)
       corrupt ??= found.corrupt

@@ -25,6 +25,11 @@ export interface SourceAskerOptions {
 export interface AskOptions {
   /** The members to ask, in this order. */
   sources: readonly PeerId[]
+  /**
+   * True if a member named the first source in place of itself: it is not asked sooner than it would deliver itself,
+   * since its uplink may be thin.
+   */
+  isChain: boolean
   /** The most bytes for which the callers have memory. */
   bytesMax: number
   /** The length that `onLength` was called with in an earlier round. */
@@ -43,12 +48,14 @@ export class SourceAsker {
   }
 
   /** Asks each of the sources at most once, or once more if its block had to be dropped. */
-  async ask(cid: BlockCid, { sources, bytesMax, told, onLength, signal }: AskOptions): Promise<RaceResult> {
+  async ask(cid: BlockCid, { sources, isChain, bytesMax, told, onLength, signal }: AskOptions): Promise<RaceResult> {
     const hedges: Lease[] = []
+    const { health } = this.#options
+    const leastMs = isChain ? sources.reduce((most, peer) => Math.max(most, health.latencyMs(peer)), 0) : 0
     const race = new SourceRace({
       sources,
       ask: (peer, admit, signal) => this.#askOne(peer, cid, admit, signal),
-      patience: (peer, signal) => this.#patience(peer, signal),
+      patience: (peer, signal) => this.#patience(peer, leastMs, signal),
       onSlow: peer =>
         this.#options.log('%s is slow to deliver block %s, asking the next member too', peer, nameOf(cid)),
       told,
@@ -74,9 +81,9 @@ export class SourceAsker {
    * Resolves once a source has taken much longer than it usually does. It compares with the usual time because over a
    * slow link every source takes long.
    */
-  #patience(peer: PeerId, signal: AbortSignal): Promise<undefined> {
+  #patience(peer: PeerId, leastMs: number, signal: AbortSignal): Promise<undefined> {
     const { clock, health } = this.#options
-    const patienceMs = Math.max(HEDGE_MS, HEDGE_LATENCIES * health.latencyMs(peer))
+    const patienceMs = Math.max(HEDGE_MS, HEDGE_LATENCIES * health.latencyMs(peer), leastMs)
     const patience = clock.sleep(patienceMs, signal).then(() => undefined)
     // The sleep rejects only when it is aborted. By then the race is over and nobody awaits it.
     patience.catch(() => {})

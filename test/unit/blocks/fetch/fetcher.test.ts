@@ -191,6 +191,20 @@ test('a keeper pulls from the member that its asker named, and first from the as
   assert.deepEqual(asked, ['named', 'asker'])
 })
 
+test('a keeper does not ask the asker beside the member that it named before the asker would usually have delivered', async t => {
+  const { clock, fetcher, asked, health } = setup(t, { asker: gives, named: silent })
+  const end = health.begin('asker')
+  clock.advance(6_000)
+  end('delivered')
+  const fetching = fetcher.fetch(cid, { prefer: ['named', 'asker'], only: true })
+  for (let ms = 0; ms < 5_500; ms += 500) {
+    clock.advance(500)
+    await settle(3)
+  }
+  assert.deepEqual(asked, ['named'])
+  assert.equal((await whileTimePasses(clock, fetching)).from, 'asker')
+})
+
 test('sources that went away are tried again, unless the caller asked for one round, and those that have none are not', async t => {
   const gone: Answer = async () => {
     throw new DisconnectedError('gone')
