@@ -33,7 +33,7 @@ const BLOCKS_COLUMN: string[][] = [
   ['fetch'],
   ['hold'],
   ['protocol'],
-  ['manifest-walk', 'memory', 'rank', 'record-ref', 'log-names', 'errors'],
+  ['manifest-walk', 'memory', 'rank', 'record-ref', 'uplink', 'log-names', 'errors'],
   ['bitmap', 'constants', 'log2-table']
 ]
 /**

@@ -28,6 +28,7 @@ import { Puts } from './put/puts.ts'
 import { SilenceWatch } from './put/silence.ts'
 import type { PutWindow } from './put/window.ts'
 import type { Ranking } from './rank.ts'
+import { Uplink } from './uplink.ts'
 
 /**
  * Assembles the blocks room, one part at a time. Each step takes the parts that earlier steps have built, so nothing is
@@ -60,6 +61,8 @@ export interface Clients {
   storeClient: StoreClient
   /** Knows which peers show no sign of life while a put waits for them. */
   silence: SilenceWatch
+  /** Measures how fast blocks leave this machine. */
+  uplink: Uplink
   /** Counts a fault of a peer, in this room and in the callback that the room was given. */
   onFault: (peer: PeerId) => void
 }
@@ -107,7 +110,7 @@ export function composeClients({ host, clock, logger, memory, askIfThere, onFaul
   })
   const onAnswer = (peer: PeerId): void => silence.noteAnswer(peer)
   const storeClient = new StoreClient({ host, clock, logger, onFault, onAnswer })
-  return { health, gets, storeClient, silence, onFault }
+  return { health, gets, storeClient, silence, uplink: new Uplink(clock), onFault }
 }
 
 /** Builds the parts that get a block from disk or from another member. */
@@ -151,11 +154,11 @@ export function composeForOthers(
 export function serveProtocols(
   { host, clock, isAdmitted, codec, memory }: Base,
   { local, window }: { local: LocalBlocks; window: PutWindow },
-  { storeClient, silence, onFault }: Clients,
+  { storeClient, silence, uplink, onFault }: Clients,
   { keeper, granter }: ForOthers
 ): void {
   const nodeCodecs = [codec.code]
-  const served = new ServedBlocks({ clock, memory: memory.serves, local, window })
+  const served = new ServedBlocks({ clock, memory: memory.serves, uplink, local, window })
   new GetServer({
     host,
     clock,
@@ -221,7 +224,7 @@ export function composePuts(
   { clients, fetching, keeper, abandon, makeRoom }: PutParts
 ): Puts {
   const { self, clock, chance, logger, codec, ranking, admitted, push, announce, onAdded, memory } = base
-  const { storeClient, silence, health } = clients
+  const { storeClient, silence, uplink, health } = clients
   const shared = {
     self,
     clock,
@@ -233,7 +236,8 @@ export function composePuts(
     window,
     memory: memory.puts,
     storeClient,
-    silence
+    silence,
+    uplink
   }
   const isAvoided = (peer: PeerId): boolean => health.isAvoided(peer) || silence.isGone(peer)
   const hasAll = keeper.hasAll.bind(keeper)

@@ -136,6 +136,35 @@ export const SILENT_AGAIN_MS = 10_000
  * How much longer a member may be quiet for each chunk that it is asked to confirm, because it looks each of them up.
  */
 export const CONFIRM_CHUNK_MS = 0.25
+/**
+ * An uplink is thin if blocks leave it more slowly than this while members wait for them. Then a put sends each block
+ * once, and its keepers pass it on. A put is sealed, sent and stored several times as fast, so over a wide uplink the
+ * processors and disks decide, and passing blocks on would only cost a disk read more.
+ */
+export const WIDE_BYTES_PER_S = 32 << 20
+/** How long blocks are sent before it is known how wide the uplink is, and how much of that time is remembered. */
+export const UPLINK_SAMPLE_MS = 250
+export const UPLINK_MEMORY_MS = 1_000
+/** The longest time between two blocks that counts. Over the slowest uplinks it says only that they are thin. */
+export const UPLINK_GAP_MS_MAX = 1_000
+/**
+ * As long as the width of the uplink is not known, this many blocks go to each of their keepers from here at the same
+ * time, so that a small file waits for one keeper after another only where that pays.
+ */
+export const UNKNOWN_UPLINK_BLOCKS = 4
+/**
+ * The most blocks of a put that members pull from one of its keepers at the same time: those of two `keep` calls, so that
+ * the second is on its way while the first is written.
+ */
+export const CHAIN_SERVES_MAX = 8
+/**
+ * While members wait for others to have a block, a put looks at them again after this time, or after the time in which
+ * the blocks of `CHAIN_LOOK_KEEPS` calls leave here, if that is longer, but no longer than the last value. A member that
+ * is as fast as our uplink answers one call at least in that time.
+ */
+export const CHAIN_LOOK_MS = 250
+export const CHAIN_LOOK_KEEPS = 2
+export const CHAIN_LOOK_MS_MAX = 1_000
 /** After waiting this long for members, a put logs which of them it is waiting for. */
 export const PUT_SLOW_MS = 2_000
 /** How often a put that lacks copies looks for newly connected members. */

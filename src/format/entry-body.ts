@@ -1,6 +1,5 @@
 import type { KeyObject } from 'node:crypto'
 import { z } from 'zod'
-import { utf8 } from '../util/bytes.ts'
 import { decodeCanonical, encodeCanonical } from './canonical.ts'
 import {
   BODY_BYTES_MAX,
@@ -46,7 +45,7 @@ export interface EntryBody {
   continues?: Uint8Array | undefined
 }
 
-const textUpTo = (bytesMax: number) => z.string().refine(text => utf8(text).byteLength <= bytesMax)
+const textUpTo = (bytesMax: number) => z.string().refine(text => Buffer.byteLength(text) <= bytesMax)
 
 const bodySchema = z.strictObject({
   parent: bytesOf(ENTRY_ID_BYTES),

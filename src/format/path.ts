@@ -1,4 +1,3 @@
-import { utf8 } from '../util/bytes.ts'
 import { BYTE_ORDER_MARK } from './canonical.ts'
 import { PATH_BYTES_MAX, PATH_PART_BYTES_MAX } from './constants.ts'
 import { PathError } from './errors.ts'
@@ -43,14 +42,14 @@ export function nameFault(name: string): string | undefined {
   if (name.includes('\0')) return 'a name must not contain NUL'
   if (!name.isWellFormed()) return 'a name must be well-formed Unicode'
   if (name.startsWith(BYTE_ORDER_MARK)) return 'a name must not begin with U+FEFF'
-  if (utf8(name).byteLength > PATH_PART_BYTES_MAX) return `a name must have at most ${PATH_PART_BYTES_MAX} bytes`
+  if (Buffer.byteLength(name) > PATH_PART_BYTES_MAX) return `a name must have at most ${PATH_PART_BYTES_MAX} bytes`
   if (name.normalize('NFC') !== name) return 'a name must be in Unicode normal form C'
   return undefined
 }
 
 /** Returns the number of bytes of a path as text. */
 export function pathBytes(path: Path): number {
-  return utf8(formatPath(path)).byteLength
+  return Buffer.byteLength(formatPath(path))
 }
 
 /** Throws a `PathError` if a path made of these parts would be too long. */

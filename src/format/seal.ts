@@ -9,7 +9,7 @@ import {
   timingSafeEqual
 } from 'node:crypto'
 import { takeBuffer } from '../util/buffer-pool.ts'
-import { concatBytes, u32be, utf8 } from '../util/bytes.ts'
+import { byteLengthOf, utf8 } from '../util/bytes.ts'
 import { SEAL_OVERHEAD_BYTES } from './constants.ts'
 import { SealError } from './errors.ts'
 import { contentHash } from './hash.ts'
@@ -70,7 +70,7 @@ export function seal(subkey: KeyObject, padded: Uint8Array, options: SealOptions
   const key = deriveKey(subkey, siv)
   const keyObject = secretKey(key)
   const cipher = createCipheriv('aes-256-gcm', keyObject, ZERO_NONCE)
-  cipher.setAAD(aad)
+  cipher.setAAD(aad.bytes)
   const bytes = takeBuffer(padded.byteLength + SEAL_OVERHEAD_BYTES)
   bytes.set(commitment(keyObject), 0)
   convert(cipher, padded, bytes.subarray(COMMIT_BYTES))
@@ -138,21 +138,42 @@ const KEY_LABEL = utf8('key')
 const COMMIT_LABEL = utf8('commit')
 const LABELS: Record<SealLabel, Uint8Array> = { chunk: utf8('chunk'), node: utf8('node'), body: utf8('body') }
 
-function additionalData({ label, clear = NO_SALT }: SealOptions): Uint8Array {
-  return withLengths([LABELS[label], SUITE_BYTES, clear])
+/** What is bound to a text besides the text itself, and its hash once that has been needed. */
+interface AdditionalData {
+  bytes: Uint8Array
+  hash?: Uint8Array
 }
 
-function withLengths(parts: readonly Uint8Array[]): Uint8Array {
-  return concatBytes(...parts.flatMap(part => [u32be(part.byteLength), part]))
+function additionalData({ label, clear = NO_SALT }: SealOptions): AdditionalData {
+  if (clear.byteLength > 0) return { bytes: withLengths([LABELS[label], SUITE_BYTES, clear]) }
+  WITHOUT_CLEAR[label] ??= { bytes: withLengths([LABELS[label], SUITE_BYTES, clear]) }
+  return WITHOUT_CLEAR[label]
 }
+
+/** The same for every text without clear fields, such as all chunks. */
+const WITHOUT_CLEAR: Partial<Record<SealLabel, AdditionalData>> = {}
+
+function withLengths(parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = Buffer.allocUnsafe(LENGTH_BYTES * parts.length + byteLengthOf(parts))
+  let end = 0
+  for (const part of parts) {
+    end = bytes.writeUInt32BE(part.byteLength, end)
+    bytes.set(part, end)
+    end += part.byteLength
+  }
+  return bytes
+}
+
+const LENGTH_BYTES = 4
 
 function syntheticIv(
   subkey: KeyObject,
   padded: Uint8Array,
-  aad: Uint8Array,
+  aad: AdditionalData,
   { label, salt = NO_SALT }: SealOptions
 ): Uint8Array {
-  return hmac(subkey, LABELS[label], SUITE_BYTES, salt, contentHash.digest(aad), contentHash.digest(padded))
+  aad.hash ??= contentHash.digest(aad.bytes)
+  return hmac(subkey, LABELS[label], SUITE_BYTES, salt, aad.hash, contentHash.digest(padded))
 }
 
 function deriveKey(subkey: KeyObject, siv: Uint8Array): Uint8Array {
@@ -163,12 +184,12 @@ function commitment(key: KeyObject): Uint8Array {
   return hmac(key, COMMIT_LABEL)
 }
 
-function openWith(key: KeyObject, bytes: Uint8Array, aad: Uint8Array): Uint8Array {
+function openWith(key: KeyObject, bytes: Uint8Array, aad: AdditionalData): Uint8Array {
   if (bytes.byteLength < SEAL_OVERHEAD_BYTES) throw new SealError('sealed bytes are too short')
   if (!timingSafeEqual(bytes.subarray(0, COMMIT_BYTES), commitment(key)))
     throw new SealError('sealed bytes do not belong to this key')
   const decipher = createDecipheriv('aes-256-gcm', key, ZERO_NONCE)
-  decipher.setAAD(aad)
+  decipher.setAAD(aad.bytes)
   decipher.setAuthTag(bytes.subarray(bytes.byteLength - TAG_BYTES))
   const padded = takeBuffer(bytes.byteLength - SEAL_OVERHEAD_BYTES)
   convert(decipher, bytes.subarray(COMMIT_BYTES, bytes.byteLength - TAG_BYTES), padded)

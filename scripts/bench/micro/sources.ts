@@ -1,8 +1,7 @@
-import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Machine, Machines } from '../peers/machines.ts'
+import { Machines } from '../peers/machines.ts'
 import { Ours } from '../peers/ours.ts'
 import type { Micro } from './micro.ts'
 
@@ -29,7 +28,7 @@ export const sources: Micro = {
       try {
         await ours.start(machines.all, own)
         await ours.send(source)
-        for (const machine of machines.all.slice(0, count)) shapeUplink(machine)
+        for (let i = 0; i < count; i++) machines.limit(i, UPLINK_BITS)
         const read = await ours.read(count, source, { offset: 0, length: FILE_BYTES })
         const seconds = read.totalMs / 1000
         measured.push([count, seconds])
@@ -46,10 +45,4 @@ export const sources: Micro = {
       { name: 'the uplinks together', points: ideal }
     ]
   }
-}
-
-function shapeUplink(machine: Machine): void {
-  const queue = ['root', 'tbf', 'rate', `${UPLINK_BITS}bit`, 'burst', '256kb', 'latency', '100ms']
-  const [program, ...args] = machine.at('tc', 'qdisc', 'add', 'dev', 'eth0', ...queue)
-  execFileSync(program as string, args)
 }

@@ -23,6 +23,8 @@ export interface TestData {
   twentyThousand: string
   /** 256 MiB. */
   medium: string
+  /** 64 MiB. */
+  modest: string
   /** 16 MiB. */
   small: string
   /** 256 MiB; with 1 MiB overwritten; with 10 bytes inserted at the front as well. */
@@ -35,6 +37,7 @@ export async function testData(folder: string): Promise<TestData> {
   const at = (name: string): string => join(folder, name)
   await once(at('large.bin'), path => random(path, 1024 * MIB, 1))
   await once(at('medium.bin'), path => random(path, 256 * MIB, 2))
+  await once(at('modest.bin'), path => random(path, 64 * MIB, 7))
   await once(at('small.bin'), path => random(path, 16 * MIB, 3))
   await once(at('many'), async path => {
     await mkdir(path)
@@ -57,6 +60,7 @@ export async function testData(folder: string): Promise<TestData> {
     thousand: at('thousand'),
     twentyThousand: at('twenty-thousand'),
     medium: at('medium.bin'),
+    modest: at('modest.bin'),
     small: at('small.bin'),
     versions: [at('medium.bin'), at('changed.bin'), at('inserted.bin')]
   }

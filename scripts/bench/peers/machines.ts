@@ -83,14 +83,26 @@ export class Machines {
     this.all.push({ address, at })
   }
 
-  /** The bytes that all machines have sent to others. */
-  wireBytes(): number {
+  /** The bytes that all machines, or one of them, have sent to others. */
+  wireBytes(index?: number): number {
+    const wires = index === undefined ? this.wires : [this.wires[index]]
     let sum = 0
     for (const line of readFileSync('/proc/net/dev', 'utf8').split('\n')) {
       const [name, counters] = line.trim().split(':')
-      if (counters !== undefined && this.wires.includes(name as string)) sum += Number(counters.trim().split(/\s+/)[0])
+      if (counters !== undefined && wires.includes(name as string)) sum += Number(counters.trim().split(/\s+/)[0])
     }
     return sum
+  }
+
+  /** Limits what a machine sends from now on, and with `bothWays` what it receives too. */
+  limit(index: number, bitsPerS: number, { bothWays = false } = {}): void {
+    const shape = (device: string): string[] => [
+      ...['tc', 'qdisc', 'add', 'dev', device, 'root', 'tbf'],
+      ...['rate', `${bitsPerS}bit`, 'burst', '256kb', 'latency', '100ms']
+    ]
+    const inside = (this.all[index] as Machine).at(...shape('eth0'))
+    const outside = shape(this.wires[index] as string)
+    for (const [program, ...args] of bothWays ? [inside, outside] : [inside]) execFileSync(program as string, args)
   }
 
   remove(): void {

@@ -56,6 +56,8 @@ const ROWS: readonly Row[] = [
   { workload: 'c20k', figure: 'backS', label: 'get back from one disk, s', decimals: 2 },
   { workload: 'd', figure: 'mbPerS', label: 'MB/s, summed', decimals: 0, more: true },
   { workload: 'd', figure: 'cpuS', label: 'CPU s', decimals: 2 },
+  { workload: 'thin', figure: 'seconds', label: 's', decimals: 2 },
+  { workload: 'thin', figure: 'uplinkRatio', label: 'times that the file left its sender', decimals: 2 },
   { workload: 'e', figure: 'firstByteMs', label: 'first byte, ms', decimals: 1 },
   { workload: 'e', figure: 'rangeMs', label: '1 MiB from the middle, ms', decimals: 1 },
   { workload: 'f', figure: 'changedMb', label: '1 MiB overwritten: MB sent', decimals: 2 },

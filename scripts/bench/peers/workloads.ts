@@ -26,6 +26,7 @@ export interface Setting {
 
 const MB = 1e6
 const MIB = 1 << 20
+const THIN_BITS_PER_S = 100e6
 const MIDDLE = { offset: 128 * MIB + 12_345, length: MIB }
 
 export const WORKLOADS: Record<string, Workload> = {
@@ -53,6 +54,11 @@ export const WORKLOADS: Record<string, Workload> = {
     title: '1 file of 256 MiB to two others',
     machines: 3,
     run: setting => transfer(setting, setting.data.medium, 1)
+  },
+  thin: {
+    title: '1 file of 64 MiB to two others, 100 Mbit/s each way',
+    machines: 3,
+    run: thin
   },
   e: {
     title: 'a machine without copies reads a file of 256 MiB',
@@ -99,6 +105,17 @@ async function transfer({ peer, machines }: Setting, source: string, files: numb
     await assertSame(source, copy)
   }
   return figures
+}
+
+/** Every machine has a link of 100 Mbit/s in each direction. */
+async function thin({ peer, machines, data }: Setting): Promise<Figures> {
+  for (const i of machines.all.keys()) machines.limit(i, THIN_BITS_PER_S, { bothWays: true })
+  const bytes = await lengthOf(data.modest)
+  const before = machines.wireBytes(0)
+  const { seconds, cpuS } = await measure(peer, machines, () => peer.send(data.modest))
+  const uplinkRatio = (machines.wireBytes(0) - before) / bytes
+  for (let i = 1; i < machines.all.length; i++) await assertSame(data.modest, await peer.copyOn(i, data.modest))
+  return { seconds, mbPerS: (bytes * (machines.all.length - 1)) / MB / seconds, uplinkRatio, cpuS }
 }
 
 /** The two receivers read one after the other, so that each is cold. */

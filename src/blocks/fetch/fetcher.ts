@@ -221,7 +221,8 @@ export class Fetcher {
     const reachable = new Set(admitted())
     reachable.delete(self)
     const preferred = prefer.filter(peer => reachable.has(peer))
-    if (only) return preferred
+    // A member at fault comes after the asker, which has the block for sure.
+    if (only) return preferred.sort((a, b) => Number(health.isAvoided(a)) - Number(health.isAvoided(b)))
     const ranked = ranking().readers(cid.multihash.digest)
     const ordered = orderSources({ ranked, replicas, author, reachable, health })
     const isFirst = (peer: PeerId): boolean => preferred.includes(peer) && !health.isAvoided(peer)

@@ -7,10 +7,13 @@ import { RefusedError } from '../../wire/errors.ts'
 import { SERVE_WAIT_MS } from '../constants.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import type { ReadBlock } from '../protocol/get-server.ts'
+import type { Uplink } from '../uplink.ts'
 
 export interface ServedBlocksOptions {
   clock: Clock
   memory: Budget
+  /** Measures how fast blocks leave this machine. */
+  uplink: Pick<Uplink, 'begin'>
   local: Pick<LocalBlocks, 'get'>
   /** The blocks of puts under way, which are in memory already. */
   window: { get: (cid: BlockCid, taker: PeerId) => Uint8Array | undefined }
@@ -33,7 +36,7 @@ export class ServedBlocks {
    * answers are in the way: over a slow link they arrive meanwhile, so the member does not give up.
    */
   async read(cid: BlockCid, signal: AbortSignal, peer: PeerId): Promise<ReadBlock | undefined> {
-    const { memory, local, window } = this.#options
+    const { memory, local, window, uplink } = this.#options
     const lease = memory.tryAcquire(BLOCK_BYTES_MAX, peer) ?? (await this.#waitForLease(peer, signal))
     let isRead = false
     try {
@@ -41,7 +44,14 @@ export class ServedBlocks {
       if (bytes === undefined) return undefined
       lease.shrink(bytes.byteLength)
       isRead = true
-      return { bytes, release: () => lease.release() }
+      const end = uplink.begin(peer, bytes.byteLength)
+      let isSent = false
+      const release = (): void => {
+        if (!isSent) end()
+        isSent = true
+        lease.release()
+      }
+      return { bytes, release }
     } finally {
       if (!isRead) lease.release()
     }

@@ -1,6 +1,6 @@
 import type { BlockCid } from '../../format/cid.ts'
 import { CHUNK_BYTES } from '../../format/constants.ts'
-import type { PeerId } from '../../format/peer-id.ts'
+import { type PeerId, publicKeyOf } from '../../format/peer-id.ts'
 import { Batcher } from '../../util/batcher.ts'
 import { concatBytes, toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
@@ -140,11 +140,11 @@ export class StoreClient {
     this.#lanes.get(peer)?.idleTimer.noteActivity()
   }
 
-  // A call names only one put, but a batch may hold requests of several puts.
+  // A call names only one put and one source, but a batch may hold requests of several puts and sources.
   async #keepBlocks(peer: PeerId, requests: KeepRequest[]): Promise<KeepState[]> {
     const states = new Map<KeepRequest, KeepState>()
     await Promise.all(
-      [...Map.groupBy(requests, ({ put }) => toHex(put)).values()].map(async group => {
+      [...Map.groupBy(requests, ({ put, from = '' }) => toHex(put) + from).values()].map(async group => {
         const answers = await this.#keepGroup(peer, group)
         for (const [i, request] of group.entries()) states.set(request, answers[i] as KeepState)
       })
@@ -160,7 +160,8 @@ export class StoreClient {
       lengths: requests.map(({ bytes }) => bytes?.byteLength ?? 0),
       sizes: requests.map(({ bytes, sizeBytes = 0 }) => (bytes === null ? sizeBytes : 0)),
       until: PUT_CLAIM_MS,
-      fetch: true
+      fetch: true,
+      ...(first.from === undefined ? {} : { from: publicKeyOf(first.from) })
     }
     const inline = requests.flatMap(({ bytes }) => (bytes === null ? [] : [bytes]))
     const records = requests.flatMap(({ record }) => (record === undefined ? [] : [record]))

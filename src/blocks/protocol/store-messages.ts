@@ -81,6 +81,8 @@ export interface KeepRequest {
   bytes: Uint8Array | null
   /** The length of the block, if it is known. With it the keeper need not set aside memory for the largest block. */
   sizeBytes: number | undefined
+  /** The member to pull from first, in place of us. */
+  from?: PeerId | undefined
   /** The record of the file whose only block this is. The keeper answers `added` if it acknowledges the record too. */
   record?: Uint8Array | undefined
 }

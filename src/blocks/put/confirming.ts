@@ -1,25 +1,19 @@
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Ranking } from '../rank.ts'
-import { noteConfirmedByKeeping, type Step } from './placing.ts'
+import { and, andNot, type Bits, hasBit, isEmpty, NONE, or, withBit } from './bits.ts'
+import { noteConfirmedByKeeping } from './placing.ts'
 import {
-  and,
-  andNot,
-  type Bits,
-  hasBit,
   isAskable,
-  isEmpty,
   isGood,
   isLive,
   type MemberState,
   mayAnswer,
   memberOf,
-  NONE,
-  or,
   type PushAnswer,
   type PutState,
-  rankOf,
-  withBit
+  rankOf
 } from './put-state.ts'
+import type { Step } from './step.ts'
 import { copiesToWaitFor, isAnyWaitedFor, isConfirmedEnough, verdictOf } from './yes.ts'
 
 /** How many times a member may lack blocks that it is counted on for, until it is forgiven. */

@@ -2,6 +2,7 @@ import type { PeerId } from '../../format/peer-id.ts'
 import type { Clock } from '../../util/clock.ts'
 import { AVOID_MS } from '../constants.ts'
 import type { Ranking } from '../rank.ts'
+import type { Uplink } from '../uplink.ts'
 import type { PutMachine } from './put-machine.ts'
 import type { PutEvent } from './put-state.ts'
 import type { SilenceWatch } from './silence.ts'
@@ -9,6 +10,7 @@ import type { SilenceWatch } from './silence.ts'
 export interface MemberNewsDeps {
   clock: Clock
   silence: SilenceWatch
+  uplink: Pick<Uplink, 'width' | 'bytesPerS'>
   ranking: () => Ranking
   /** Returns the members that can be asked now. */
   admitted: () => PeerId[]
@@ -16,7 +18,7 @@ export interface MemberNewsDeps {
   isAvoided: (peer: PeerId) => boolean
 }
 
-/** Finds what has changed about the members since a put's machine was last told. */
+/** Finds what has changed about the members and our uplink since a put's machine was last told. */
 export class MemberNews {
   readonly #deps: MemberNewsDeps
   readonly #machine: PutMachine
@@ -35,8 +37,10 @@ export class MemberNews {
 
   /** Tells the machine what has changed. Most of the time nothing has, so this costs a small put little. */
   tell(feed: (event: PutEvent) => void): void {
-    const { ranking, admitted, clock } = this.#deps
+    const { ranking, admitted, clock, uplink } = this.#deps
     const { members } = this.#machine.state
+    const { width } = uplink
+    if (width !== this.#machine.state.uplink) feed({ type: 'uplink', width })
     const current = ranking()
     if (current !== this.#machine.ranking) feed({ type: 'view', ranking: current })
     const reachable = admitted()

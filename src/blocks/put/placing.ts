@@ -1,36 +1,26 @@
 import type { PeerId } from '../../format/peer-id.ts'
 import { BEHIND_MAX } from '../constants.ts'
 import type { Ranking } from '../rank.ts'
+import { hasBit, NONE, or, withBit, withoutBit } from './bits.ts'
+import { askInTurn, endTurn, inTurn } from './chain.ts'
 import {
   addRank,
+  type BlockEvent,
   type BlockState,
-  hasBit,
   isGood,
   isLive,
   type KeepAnswer,
   type MemberState,
   mayAnswer,
   memberOf,
-  NONE,
-  or,
-  type PutAsk,
-  type PutEvent,
   type PutState,
-  rankOf,
-  withBit,
-  withoutBit
+  rankOf
 } from './put-state.ts'
+import type { Step } from './step.ts'
 import { copiesToWaitFor } from './yes.ts'
 
-/** One step of a put: its state, the ranking of the current view, and what it asks for in this step. */
-export interface Step {
-  state: PutState
-  ranking: Ranking
-  asks: PutAsk[]
-}
-
 /** Begins to place a block: asks its owners, and other members if the owners are too few. */
-export function placeBlock(step: Step, event: Extract<PutEvent, { type: 'block' }>): void {
+export function placeBlock(step: Step, event: BlockEvent): void {
   const { state } = step
   const { key, digest, chunk, sameAs } = event
   const known = state.blocks.get(key)
@@ -40,7 +30,7 @@ export function placeBlock(step: Step, event: Extract<PutEvent, { type: 'block' 
   else placeNew(step, event)
 }
 
-function placeNew(step: Step, { key, digest, chunk }: Extract<PutEvent, { type: 'block' }>): void {
+function placeNew(step: Step, { key, digest, chunk, isPulled }: BlockEvent): void {
   const { state, ranking } = step
   const order = ranking.inOrder(digest, state.replicas).map(({ peer }) => peer)
   // Every member owes manifest nodes.
@@ -52,6 +42,10 @@ function placeNew(step: Step, { key, digest, chunk }: Extract<PutEvent, { type: 
     keptBy: [],
     pending: [],
     asked: [],
+    isPulled,
+    held: [],
+    via: new Map(),
+    isOverdue: false,
     goal: 0,
     heir: owing,
     isPlaced: false
@@ -60,7 +54,7 @@ function placeNew(step: Step, { key, digest, chunk }: Extract<PutEvent, { type: 
   addChunk(state, block, chunk)
   const first = order.slice(0, owing).filter(peer => canTake(state, block, peer, isGood))
   block.goal = Math.max(neededOthers(step), first.length)
-  for (const peer of first) ask(step, block, peer)
+  for (const peer of inTurn(state, block, first)) ask(step, block, peer)
   askMore(step, block)
 }
 
@@ -70,6 +64,7 @@ export function noteAnswer(step: Step, peer: PeerId, key: string, answer: KeepAn
   const block = state.blocks.get(key)
   const member = memberOf(state, peer)
   if (block === undefined || !block.pending.includes(peer)) return
+  endTurn(state, block, peer, answer === 'kept')
   block.pending.splice(block.pending.indexOf(peer), 1)
   member.pending--
   for (const chunk of block.chunks) member.asked = withoutBit(member.asked, chunk)
@@ -210,13 +205,14 @@ function canTake(state: PutState, block: BlockState, peer: PeerId, is: (member: 
   return member.pending < BEHIND_MAX && !block.asked.includes(peer)
 }
 
-function ask({ state, asks }: Step, block: BlockState, peer: PeerId, inPlaceOf?: PeerId): void {
+function ask(step: Step, block: BlockState, peer: PeerId, inPlaceOf?: PeerId): void {
+  const { state } = step
   const member = memberOf(state, peer)
+  askInTurn(step, block, peer, inPlaceOf)
   member.pending++
   block.pending.push(peer)
   block.asked.push(peer)
   for (const chunk of block.chunks) member.asked = withBit(member.asked, chunk)
-  asks.push({ ask: 'keep', peer, key: block.key, inPlaceOf })
 }
 
 /** The number of members, besides this one, that must keep a block before the put goes on. */

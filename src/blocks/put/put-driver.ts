@@ -5,19 +5,13 @@ import { raceSignal } from '../../util/deadline.ts'
 import { reasonOf } from '../../util/logger.ts'
 import { Bitmap } from '../bitmap.ts'
 import { ACK_TIMEOUT_MS, CONFIRM_CHUNK_MS, NEWCOMERS_MS } from '../constants.ts'
+import type { Bits } from './bits.ts'
+import { ChainTimer } from './chain-timer.ts'
 import type { LogValue } from './logs.ts'
 import { MemberNews } from './member-news.ts'
 import { PutMachine } from './put-machine.ts'
 import type { Placing, PushPorts, PutDriverDeps, Wanted } from './put-ports.ts'
-import {
-  type Bits,
-  type KeepAnswer,
-  newPutState,
-  type PushAnswer,
-  type PutAsk,
-  type PutEvent,
-  type PutRule
-} from './put-state.ts'
+import { type KeepAnswer, newPutState, type PushAnswer, type PutAsk, type PutEvent, type PutRule } from './put-state.ts'
 import type { Wait } from './silence.ts'
 import { PutStory } from './story.ts'
 import { isAnyWaitedFor } from './yes.ts'
@@ -32,6 +26,7 @@ export class PutDriver {
   readonly #deps: PutDriverDeps
   readonly #putNumber: Uint8Array | null
   readonly #story: PutStory | null
+  readonly #chainTimer: ChainTimer
   readonly #wanted = new Map<
     string,
     { wanted: Wanted; enough: PromiseWithResolvers<void>; keptBy: readonly PeerId[] }
@@ -53,17 +48,23 @@ export class PutDriver {
     this.#story = putNumber === null ? null : new PutStory(deps.logs, putNumber)
     this.machine = new PutMachine(newPutState(rule), deps.ranking())
     this.#news = new MemberNews(deps, this.machine)
+    const hasHeld = (): boolean => !this.#isEnded && this.machine.state.heldCount > 0
+    const onTime = (): void => {
+      this.#look()
+      this.#feed({ type: 'wait' })
+    }
+    this.#chainTimer = new ChainTimer({ clock: deps.clock, uplink: deps.uplink, hasHeld, onTime })
   }
 
   /** Asks members to keep a block. Does not wait for their answers. */
   place(wanted: Wanted): Placing {
     this.#look()
-    const { cid, chunkIndex: chunk } = wanted
+    const { cid, chunkIndex: chunk, inline } = wanted
     const key = blockKey(cid)
     const known = this.#wanted.get(key)
     const entry = known ?? { wanted, enough: Promise.withResolvers<void>(), keptBy: [] }
     this.#wanted.set(key, entry)
-    this.#feed({ type: 'block', key, digest: cid.multihash.digest, chunk })
+    this.#feed({ type: 'block', key, digest: cid.multihash.digest, chunk, isPulled: inline === null })
     return { enough: entry.enough.promise, keptBy: () => entry.keptBy }
   }
 
@@ -79,7 +80,7 @@ export class PutDriver {
 
   /** Notes that a block that was placed before occurs in the file again. `sameAs` is the number of an earlier chunk. */
   repeat({ cid, chunkIndex: chunk, sameAs }: { cid: BlockCid; chunkIndex: number; sameAs: number }): void {
-    this.#feed({ type: 'block', key: blockKey(cid), digest: cid.multihash.digest, chunk, sameAs })
+    this.#feed({ type: 'block', key: blockKey(cid), digest: cid.multihash.digest, chunk, sameAs, isPulled: false })
   }
 
   /** Asks the members to confirm the root, and resolves once enough of them have, or nobody is left to ask. */
@@ -139,6 +140,7 @@ export class PutDriver {
   /** Sends no more requests. Answers that are under way change nothing. */
   end(): void {
     this.#isEnded = true
+    this.#chainTimer.end()
     this.#stopListening?.()
   }
 
@@ -157,6 +159,7 @@ export class PutDriver {
     const asks = this.machine.handle(event)
     if (asks.length > 0) this.#story?.asks(asks)
     for (const ask of asks) this.#carryOut(ask)
+    this.#chainTimer.look()
     if (this.#onQuiet !== undefined && !isAnyWaitedFor(this.machine.state)) this.#onQuiet()
     return asks
   }
@@ -164,7 +167,7 @@ export class PutDriver {
   #carryOut(ask: PutAsk): void {
     switch (ask.ask) {
       case 'keep':
-        void this.#keep(ask.peer, ask.key)
+        void this.#keep(ask)
         return
       case 'placed': {
         const entry = this.#wanted.get(ask.key)
@@ -195,15 +198,17 @@ export class PutDriver {
     }
   }
 
-  async #keep(peer: PeerId, key: string): Promise<void> {
+  async #keep({ peer, key, from }: Extract<PutAsk, { ask: 'keep' }>): Promise<void> {
     const { cid, inline, sizeBytes, record } = (this.#wanted.get(key) as { wanted: Wanted }).wanted
     const put = this.#putNumber as Uint8Array
     if (record !== undefined) this.#addedTo.push(peer)
     let answer: KeepAnswer = 'failed'
     try {
       const ask = (): Promise<KeepAnswer> =>
-        this.#deps.storeClient.keepBlock(peer, { put, cid, bytes: inline, sizeBytes, record: record?.bytes })
-      answer = await this.#waitFor(peer, ask, { sentBytes: inline?.byteLength })
+        this.#deps.storeClient.keepBlock(peer, { put, cid, bytes: inline, sizeBytes, from, record: record?.bytes })
+      // What it pulls from another member is not counted where we send.
+      const sentBytes = from === undefined ? inline?.byteLength : sizeBytes
+      answer = await this.#waitFor(peer, ask, { sentBytes })
       if (record !== undefined && answer === 'added') this.#deps.onAdded(peer, record)
       this.#story?.answers(peer, cid, answer)
     } catch (error) {

@@ -1,4 +1,5 @@
 import type { Ranking } from '../rank.ts'
+import { askHeld, heldInVain, noteWait } from './chain.ts'
 import {
   beginConfirming,
   beginPushing,
@@ -11,8 +12,9 @@ import {
   notePushed,
   settle
 } from './confirming.ts'
-import { askMoreForAll, computeDebts, noteAnswer, placeBlock, type Step } from './placing.ts'
+import { askMoreForAll, computeDebts, noteAnswer, placeBlock } from './placing.ts'
 import { memberOf, type PutAsk, type PutEvent, type PutState } from './put-state.ts'
+import type { Step } from './step.ts'
 import { owedBy } from './yes.ts'
 
 /**
@@ -43,6 +45,7 @@ export class PutMachine {
     const step: Step = { state: this.state, ranking: this.#ranking, asks: [] }
     if (this.state.phase === 'over') return step.asks
     this.#apply(step, event)
+    if (this.state.heldCount > 0) tendHeld(step)
     if (this.state.phase === 'placing') {
       if (isAboutMember(event)) askMoreForAll(step, event.peer)
     } else settle(step)
@@ -99,10 +102,22 @@ export class PutMachine {
       case 'tick':
         forgive(step)
         break
+      case 'uplink':
+        state.uplink = event.width
+        break
+      case 'wait':
+        noteWait(state)
+        break
       case 'late':
         state.isLate = true
     }
   }
+}
+
+/** Asks the held members whose turn it is, and no longer waits for those that cannot be asked any more. */
+function tendHeld(step: Step): void {
+  for (const { peer, key } of heldInVain(step.state)) noteAnswer(step, peer, key, 'lacking')
+  askHeld(step)
 }
 
 type MemberEvent = Extract<PutEvent, { type: 'joined' | 'left' | 'avoided' | 'silent' }>

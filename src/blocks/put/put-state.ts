@@ -1,17 +1,14 @@
 import type { PeerId } from '../../format/peer-id.ts'
-import { NO_BYTES } from '../../util/bytes.ts'
-import { Bitmap } from '../bitmap.ts'
 import type { KeepState } from '../protocol/store-messages.ts'
 import type { Ranking } from '../rank.ts'
+import type { UplinkWidth } from '../uplink.ts'
+import { type Bits, NONE } from './bits.ts'
 
 /**
  * The state of a put, the events that change it, and the requests that it makes. The state is plain data, so that a put
  * can be stored and resumed. Bitmaps are kept as their bytes. Only the facts about members (`isReachable` and so on)
  * are not worth storing: a put that is resumed is told again which members are there.
  */
-
-/** The bytes of a bitmap of chunks. */
-export type Bits = Uint8Array
 
 export interface PutRule {
   self: PeerId
@@ -43,6 +40,9 @@ export interface PutState extends PutRule {
   isShort: boolean
   /** True once the caller was told that the root is confirmed. */
   isConfirmed: boolean
+  uplink: UplinkWidth
+  /** The number of members that are held for a block, over all blocks: see `chain.ts`. */
+  heldCount: number
 }
 
 /** One member, as this put sees it. */
@@ -75,6 +75,15 @@ export interface MemberState {
   acknowledged: Bits
   pushing: Bits | null
   mustPush: boolean
+  /** The number of blocks that it pulls from us, and of blocks that other members pull from it. */
+  direct: number
+  serving: number
+  /** True if it had nothing to pull from us when members were last looked at, and still has not. */
+  isIdle: boolean
+  /** True if a block was kept since members were last looked at that it pulled from us, or that another pulled from it. */
+  isActive: boolean
+  /** True if others have waited for it in vain, so that none waits for it any more. */
+  isSlow: boolean
   /** How often it was asked to confirm the root and to acknowledge the record since it was last forgiven. */
   tries: number
 }
@@ -92,6 +101,14 @@ export interface BlockState {
   keptBy: PeerId[]
   pending: PeerId[]
   asked: PeerId[]
+  /** True if members pull it; false if it travels with the request. */
+  isPulled: boolean
+  /** The pending members that are asked only once another keeps the block: see `chain.ts`. */
+  held: PeerId[]
+  /** The pending members that pull it from another member, and from which. */
+  via: Map<PeerId, PeerId>
+  /** True if members have been held for it for a while. */
+  isOverdue: boolean
   /** The number of members, besides this one, that are to have it. */
   goal: number
   /** The position in `order` of the next member that inherits from a full owner. */
@@ -112,11 +129,7 @@ export type PutEvent =
   | { type: 'left'; peer: PeerId }
   | { type: 'avoided'; peer: PeerId; is: boolean }
   | { type: 'silent'; peer: PeerId; is: boolean }
-  /**
-   * A block must be kept. `chunk` is its number in the file, null for a manifest node. `sameAs` is the number of an
-   * earlier chunk with the same bytes.
-   */
-  | { type: 'block'; key: string; digest: Uint8Array; chunk: number | null; sameAs?: number | undefined }
+  | BlockEvent
   | { type: 'answer'; peer: PeerId; key: string; answer: KeepAnswer }
   /** All blocks have been placed, and the root is to be confirmed. */
   | { type: 'root'; hasNodes: boolean }
@@ -126,14 +139,30 @@ export type PutEvent =
   | { type: 'record' }
   | { type: 'pushed'; peer: PeerId; answer: PushAnswer }
   | { type: 'own'; isHeld: boolean }
+  | { type: 'uplink'; width: UplinkWidth }
+  /** Some time has passed in which members were held. */
+  | { type: 'wait' }
   /** A moment has passed in which members may have become able to help. */
   | { type: 'tick' }
   | { type: 'late' }
 
+/** A block must be kept. */
+export interface BlockEvent {
+  type: 'block'
+  key: string
+  digest: Uint8Array
+  /** Its number in the file; null for a manifest node. */
+  chunk: number | null
+  /** The number of an earlier chunk with the same bytes. */
+  sameAs?: number | undefined
+  /** True if members pull it; false if it travels with the request. */
+  isPulled: boolean
+}
+
 /** A request or a piece of news from a put to its driver. */
 export type PutAsk =
-  /** `inPlaceOf` is the member whose answer made this necessary. */
-  | { ask: 'keep'; peer: PeerId; key: string; inPlaceOf?: PeerId | undefined }
+  /** `from` is the member to pull from. `inPlaceOf` is the member whose answer made this necessary. */
+  | { ask: 'keep'; peer: PeerId; key: string; from?: PeerId | undefined; inPlaceOf?: PeerId | undefined }
   /** The put need not wait for this block any more. */
   | { ask: 'placed'; key: string; keptBy: readonly PeerId[] }
   /** Nobody will be asked for this block again. */
@@ -163,7 +192,9 @@ export function newPutState(rule: PutRule): PutState {
     isLate: false,
     isDebtOld: false,
     isShort: true,
-    isConfirmed: false
+    isConfirmed: false,
+    uplink: 'unknown',
+    heldCount: 0
   }
 }
 
@@ -196,6 +227,11 @@ function newMember(): MemberState {
     acknowledged: NONE,
     pushing: null,
     mustPush: false,
+    direct: 0,
+    serving: 0,
+    isIdle: false,
+    isActive: false,
+    isSlow: false,
     tries: 0
   }
 }
@@ -221,43 +257,6 @@ export function isGood(member: MemberState): boolean {
  */
 export function mayAnswer(member: MemberState): boolean {
   return isAskable(member) && !(member.isSilent && member.isAvoided)
-}
-
-// A bitmap without bytes may be shared: setting a bit in it makes a new array.
-export const NONE: Bits = NO_BYTES
-
-/** Returns the bits with one more set. May change `bits` itself. */
-export function withBit(bits: Bits, chunk: number): Bits {
-  const bitmap = new Bitmap(bits)
-  bitmap.add(chunk)
-  return bitmap.bytes
-}
-
-/** Clears a bit, in `bits` itself, and returns them. */
-export function withoutBit(bits: Bits, chunk: number): Bits {
-  new Bitmap(bits).delete(chunk)
-  return bits
-}
-
-export function hasBit(bits: Bits, chunk: number): boolean {
-  return (((bits[chunk >>> 3] ?? 0) >>> (chunk & 7)) & 1) === 1
-}
-
-export function isEmpty(bits: Bits): boolean {
-  return bits.every(byte => byte === 0)
-}
-
-export function and(a: Bits, b: Bits): Bits {
-  return a.map((byte, i) => byte & (b[i] ?? 0))
-}
-
-export function andNot(a: Bits, b: Bits): Bits {
-  return a.map((byte, i) => byte & ~(b[i] ?? 0))
-}
-
-export function or(a: Bits, b: Bits): Bits {
-  const [long, short] = a.byteLength >= b.byteLength ? [a, b] : [b, a]
-  return long.map((byte, i) => byte | (short[i] ?? 0))
 }
 
 /** Notes a chunk, and the beginning of its digest. */

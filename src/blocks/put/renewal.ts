@@ -8,7 +8,8 @@ import { Bitmap } from '../bitmap.ts'
 import { PUT_RENEW_MS } from '../constants.ts'
 import { nameOfId } from '../log-names.ts'
 import type { StoreClient } from '../protocol/store-client.ts'
-import { isEmpty, type PutState } from './put-state.ts'
+import { isEmpty } from './bits.ts'
+import type { PutState } from './put-state.ts'
 
 export interface RenewalOptions {
   clock: Clock

@@ -1,6 +1,7 @@
 import type { PeerId } from '../../format/peer-id.ts'
 import type { Ranking } from '../rank.ts'
-import { type Bits, hasBit, isAskable, isEmpty, type MemberState, mayAnswer, NONE, type PutState } from './put-state.ts'
+import { type Bits, hasBit, isEmpty, NONE } from './bits.ts'
+import { isAskable, type MemberState, mayAnswer, type PutState } from './put-state.ts'
 
 /**
  * The number of copies that a put waits for by default, so that the failure of one disk right after the put loses no

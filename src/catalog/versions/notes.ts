@@ -1,8 +1,8 @@
 import type { IndexDb } from '../../disk/index-db.ts'
 import type { IndexSink } from '../../disk/index-sink.ts'
 import { decodeOwn } from '../../format/canonical.ts'
-import { type EntryRecord, type Seen, seenKey } from '../../format/entry.ts'
-import type { Hlc, Stamp } from '../../format/stamp.ts'
+import { covers, type EntryRecord, type Seen, seenKey } from '../../format/entry.ts'
+import { compareStamps, type Hlc, type Stamp } from '../../format/stamp.ts'
 import type { Statement } from '../../format/statement.ts'
 import { equalBytes, NO_BYTES, toHex, u64be } from '../../util/bytes.ts'
 import type { Admitted } from '../carried-contents.ts'
@@ -109,8 +109,12 @@ export class VersionNotes {
     const versions = new Map<string, Stamp>()
     const note = (written: Stamp): unknown => versions.set(textOf(newsKey(this.#entry, written)), written)
     // A delete may also have a twin that wrote a version.
-    for (const { id, written } of this.#headsBefore)
-      if (!heads.has(toHex(id)) || raised.has(seenKey(written.author, written.incarnation))) note(written)
+    for (const head of this.#headsBefore) {
+      const { id, written } = head
+      // A head that carries a version has itself seen the record that wrote it. So no record that ends it is the first.
+      const isEnded = !isOrigin(head) && admitted.some(({ record }) => ends(record, written))
+      if (isEnded || !heads.has(toHex(id)) || raised.has(seenKey(written.author, written.incarnation))) note(written)
+    }
     for (const { record } of admitted)
       if (record.op === 'put' && isIn(this.#state.covered, record.written)) note(record.written)
     for (const { written } of await this.#olderHeads(olderGone)) note(written)
@@ -124,6 +128,10 @@ export class VersionNotes {
       value === undefined ? [] : [decodeHead(this.#entry, decodeOwn(value) as HeadFields)]
     )
   }
+}
+
+function ends(record: EntryRecord, written: Stamp): boolean {
+  return compareStamps(record.written, written) !== 0 && covers(record, written)
 }
 
 /** Returns the stamps up to which a record ends the versions of each author and incarnation that it has seen. */

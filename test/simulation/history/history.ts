@@ -30,6 +30,8 @@ export interface Deed {
   before: ReadonlySet<string>
 }
 
+type Role = NonNullable<GrantOptions['role']>
+
 export interface Backup {
   disk: DiskBackup
   known: Known
@@ -48,20 +50,22 @@ export class History {
   readonly erased: SeenRecord[] = []
   /** The shortest and the longest time for which versions were ever to be kept. */
   readonly days = { least: 30, most: 30 }
+  readonly #roles: readonly Role[]
   readonly #watched = new WeakSet<object>()
 
   constructor({ seed, machines, isLogging }: { seed: number; machines: number; isLogging?: boolean | undefined }) {
     const chance = seededChance(seed ^ 0x40135)
     const roles = Array.from({ length: machines }, (_, i) => {
       const draw = chance.fraction()
-      return i === 0 || draw < 0.4 ? 'admin' : draw < 0.9 ? 'writer' : 'reader'
+      return i === 0 || draw < 0.4 ? 'admin' : draw < 0.9 ? 'writer' : ('reader' as Role)
     })
+    this.#roles = roles
     this.world = new World({
       seed,
       machines,
       isLogging,
       secretsOf: name => {
-        const role = roles['abcdefgh'.indexOf(name)] as NonNullable<GrantOptions['role']>
+        const role = roles['abcdefgh'.indexOf(name)] as Role
         if (role === 'admin') return undefined
         return (clock, chance) =>
           grantedSecrets(adminSecrets(NETWORK_KEY, clock, seededChance(seed)), clock, chance, { role, name })
@@ -76,6 +80,10 @@ export class History {
 
   get nowMs(): number {
     return this.world.time.calendarMs
+  }
+
+  roleOf(machine: Machine): Role {
+    return this.#roles[this.world.machines.indexOf(machine)] as Role
   }
 
   /** Hears of all records that the running machines project. Call it often: each start has a log of its own. */

@@ -5,11 +5,12 @@ import type { Content } from '../whole/contents.ts'
 import type { Machine } from '../whole/machine.ts'
 import type { SimHost } from '../whole/sim-network.ts'
 import { describe } from '../whole/world.ts'
+import { playAbsence, playRollBack, type Stage } from './absence.ts'
 import { AHEAD_MS_MAX } from './fate.ts'
 import { type Backup, History } from './history.ts'
 import { Judge } from './judge.ts'
 
-const STEPS = 44
+const STEPS = 40
 const SECOND = 1_000
 const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
@@ -148,12 +149,29 @@ class HistorySchedule {
     await this.#comeToRest()
     await this.#judge.atRest()
     world.check()
-    if (this.#draw() < 0.7) await this.#letPurgesFall()
+    const hasMore = this.#draw() < 0.7
+    if (hasMore && this.#draw() < 0.6) await playAbsence(this.#stage())
+    if (hasMore && this.#draw() < 0.5) await playRollBack(this.#stage())
+    if (hasMore) await this.#letPurgesFall()
     if (this.#draw() < 0.5) await this.#purgeAll()
     await this.#removeAll()
     await this.#letExpire()
     await this.#judge.whenAllIsGone()
     world.check()
+  }
+
+  #stage(): Stage {
+    const { world } = this.#history
+    return {
+      history: this.#history,
+      pass: ms => this.#pass(ms),
+      look: () => this.#pass(LOOK_MS),
+      settle: async () => {
+        await world.time.passUntil(Promise.all(world.underWay), 5 * MINUTE)
+      },
+      draw: () => this.#draw(),
+      pick: items => this.#pick(items)
+    }
   }
 
   async #pass(ms: number): Promise<void> {

@@ -414,6 +414,23 @@ test('a move that shows a version which has expired is released only once anothe
   assert.deepEqual(await member.released(one, moved, two, three), [true, true, false, false])
 })
 
+test('a version that a move carries expires, whether the move or the record that ends the version arrives first', async () => {
+  for (const isMoveFirst of [false, true])
+    for (const isDelete of [false, true]) {
+      const m = await Member.open()
+      const first = m.write('one', writer)
+      await m.add(first)
+      const move = m.move(first, 'moved', otherWriter)
+      const end = isDelete ? m.delete(writer, {}, first) : m.write('two', writer, first)
+      await m.pass(2 * HOUR)
+      for (const record of isMoveFirst ? [move, end] : [end, move]) await m.add(record)
+      await m.pass(30 * DAY - HOUR)
+      assert.deepEqual(await m.released(first), [false])
+      await m.pass(2 * HOUR)
+      assert.deepEqual(await m.released(first), [true], `move first: ${isMoveFirst}, delete: ${isDelete}`)
+    }
+})
+
 test('a move that meets a delete is released with the version that it carries', async () => {
   const member = await Member.open()
   const one = member.write('one', writer)

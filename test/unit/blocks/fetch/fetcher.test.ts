@@ -182,6 +182,15 @@ test('a keeper pulls from the one that asked it and from nobody else', async t =
   assert.deepEqual(asked, ['asker'])
 })
 
+test('a keeper pulls from the member that its asker named, and first from the asker if that member was at fault', async t => {
+  const { fetcher, asked, health } = setup(t, { asker: gives, named: gives })
+  const options = { prefer: ['named', 'asker'], only: true }
+  assert.equal((await fetcher.fetch(cid, options)).from, 'named')
+  health.fault('named')
+  assert.equal((await fetcher.fetch(cid, options)).from, 'asker')
+  assert.deepEqual(asked, ['named', 'asker'])
+})
+
 test('sources that went away are tried again, unless the caller asked for one round, and those that have none are not', async t => {
   const gone: Answer = async () => {
     throw new DisconnectedError('gone')

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { SERVE_WAIT_MS } from '../../../../src/blocks/constants.ts'
+import { SERVE_WAIT_MS, UPLINK_SAMPLE_MS } from '../../../../src/blocks/constants.ts'
 import { ServedBlocks } from '../../../../src/blocks/keep/served-blocks.ts'
+import { Uplink } from '../../../../src/blocks/uplink.ts'
 import { nameBlock } from '../../../../src/format/cid.ts'
 import { BLOCK_BYTES_MAX } from '../../../../src/format/constants.ts'
 import { Budget } from '../../../../src/util/budget.ts'
@@ -26,8 +27,9 @@ function setup() {
     window: undefined
   }
   const local = { get: () => state.disk() }
-  const served = new ServedBlocks({ clock, memory, local, window: { get: () => state.window } })
-  return { clock, memory, state, served }
+  const uplink = new Uplink(clock)
+  const served = new ServedBlocks({ clock, memory, uplink, local, window: { get: () => state.window } })
+  return { clock, memory, uplink, state, served }
 }
 
 test('a block takes memory until its answer has been sent', async () => {
@@ -37,6 +39,17 @@ test('a block takes memory until its answer has been sent', async () => {
   block?.release()
   block?.release()
   assert.equal(memory.taken, 0)
+})
+
+test('a block counts as sent once, when its answer has been sent', async () => {
+  const { clock, served, uplink } = setup()
+  for (let i = 0; i < 3; i++) {
+    const block = await served.read(cid, never, 'a')
+    clock.advance(UPLINK_SAMPLE_MS)
+    block?.release()
+    block?.release()
+  }
+  assert.equal(Math.round(uplink.bytesPerS), Math.round((2 * bytes.byteLength * 1000) / (3 * UPLINK_SAMPLE_MS)))
 })
 
 test('memory is taken before the disk is read, and released if the block is not here or cannot be read', async () => {

@@ -8,6 +8,7 @@ import { Put } from '../../../../src/blocks/put/put.ts'
 import { SilenceWatch } from '../../../../src/blocks/put/silence.ts'
 import { PutWindow } from '../../../../src/blocks/put/window.ts'
 import { Ranking } from '../../../../src/blocks/rank.ts'
+import { Uplink } from '../../../../src/blocks/uplink.ts'
 import { fixedChunker } from '../../../../src/format/chunker.ts'
 import type { BlockCid } from '../../../../src/format/cid.ts'
 import { defaultNodeCodec } from '../../../../src/format/manifest.ts'
@@ -111,6 +112,7 @@ async function abortAt(aborted: number) {
     window,
     memory,
     silence,
+    uplink: new Uplink(clock),
     storeClient: {
       keepBlock: after('kept' as const),
       keepRoot: after(new Bitmap())

@@ -1,35 +1,26 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BEHIND_MAX } from '../../../../src/blocks/constants.ts'
+import type { Bits } from '../../../../src/blocks/put/bits.ts'
 import { PutMachine } from '../../../../src/blocks/put/put-machine.ts'
 import {
-  type Bits,
+  type BlockEvent,
   newPutState,
   type PutAsk,
   type PutEvent,
   type PutRule
 } from '../../../../src/blocks/put/put-state.ts'
 import { leastCopies, reachedBy } from '../../../../src/blocks/put/yes.ts'
-import type { Ranking } from '../../../../src/blocks/rank.ts'
+import { rankingOf } from './rankings.ts'
 
 const ALL = Number.POSITIVE_INFINITY
 const NOTHING: Bits = new Uint8Array(0)
 
-/** A ranking in which every block has the same order, that of this list. */
-function orderOf(...peers: string[]): Ranking {
-  return {
-    keepers: peers,
-    isKeeper: (peer: string) => peers.includes(peer),
-    keeperCount: peers.length,
-    isKnown: (peer: string) => peers.includes(peer),
-    inOrder: () => peers.map(peer => ({ peer }))
-  } as unknown as Ranking
-}
-
 /** A put in a network of these members, all of which are connected unless the test says otherwise. */
 function putOf(order: string[], rule: Partial<PutRule> = {}, here: string[] = order.filter(peer => peer !== 'self')) {
   const state = newPutState({ self: 'self', replicas: 2, ack: undefined, hasBlocks: true, ...rule })
-  const machine = new PutMachine(state, orderOf(...order))
+  state.uplink = 'wide'
+  const machine = new PutMachine(state, rankingOf(...order))
   /** Tells the machine what happens, and returns its requests as text. */
   const tell = (...events: PutEvent[]): string[] => events.flatMap(event => machine.handle(event)).map(textOf)
   for (const peer of here) tell({ type: 'joined', peer })
@@ -42,11 +33,12 @@ function textOf(ask: PutAsk): string {
   return [ask.ask, 'peer' in ask ? ask.peer : '', 'key' in ask ? ask.key : ''].filter(Boolean).join(' ')
 }
 
-const block = (chunk: number | null, key = `chunk ${chunk}`): PutEvent => ({
+const block = (chunk: number | null, key = `chunk ${chunk}`): BlockEvent => ({
   type: 'block',
   key,
   digest: new Uint8Array(32),
-  chunk
+  chunk,
+  isPulled: true
 })
 const answer = (
   peer: string,
@@ -152,7 +144,7 @@ test('a block that occurs several times is placed once, and counts for each chun
   tell(block(0))
   assert.deepEqual(tell(block(1, 'chunk 0')), [])
   tell(answer('a', 0, 'kept'))
-  assert.deepEqual(tell({ type: 'block', key: 'chunk 0', digest: new Uint8Array(32), chunk: 2, sameAs: 0 }), [])
+  assert.deepEqual(tell({ ...block(2, 'chunk 0'), sameAs: 0 }), [])
   assert.deepEqual([...(state.members.get('a')?.counted ?? [])], [0b111])
   assert.deepEqual([...(state.members.get('a')?.owed ?? [])], [0b111])
 })
@@ -281,7 +273,7 @@ test('a record without blocks is pushed to everybody, and two copies of it are e
 test('a view that changes during a put decides who owes what', () => {
   const { tell, machine } = placed()
   assert.deepEqual([...machine.owedBy()], [['a', 2]])
-  tell({ type: 'view', ranking: orderOf('b', 'self', 'a') })
+  tell({ type: 'view', ranking: rankingOf('b', 'self', 'a') })
   assert.deepEqual([...machine.owedBy()], [['b', 2]])
 })
 

@@ -41,6 +41,8 @@ interface Under {
 export class PutModel {
   readonly trace: string[] = []
   readonly #chance
+  /** Draws what concerns chains, so that the other draws of a seed stay as they were. */
+  readonly #chainChance
   readonly #members = new Map<string, Truth>()
   readonly #blocks: Array<{ key: string; chunk: number | null; digest: Uint8Array }> = []
   readonly #underWay: Under[] = []
@@ -55,12 +57,15 @@ export class PutModel {
   #isLinked = false
   #answer: boolean | undefined
   #placed = new Set<string>()
+  /** The members, each with a block, that said that they keep it. */
+  readonly #kept = new Set<string>()
   #ticks = 0
   #joins = 0
   #isLate = false
 
   constructor(seed: number) {
     this.#chance = seededChance(seed)
+    this.#chainChance = seededChance(~seed)
     const names = ['a', 'b', 'c', 'd', 'e'].slice(0, 1 + this.#upTo(5))
     for (const name of names)
       this.#members.set(name, {
@@ -93,6 +98,7 @@ export class PutModel {
   }
 
   run(): void {
+    this.#drawUplink()
     for (const [peer, { isHere, isAvoided }] of this.#members) {
       if (isAvoided) this.#feed({ type: 'avoided', peer, is: true })
       if (isHere) this.#join(peer)
@@ -100,7 +106,8 @@ export class PutModel {
     const placed = new Set<string>()
     for (const { key, chunk, digest } of this.#blocks) {
       const twin = placed.has(key) ? this.#blocks.find(block => block.key === key)?.chunk : undefined
-      this.#feed({ type: 'block', key, digest, chunk, ...(twin == null ? {} : { sameAs: twin }) })
+      const isPulled = this.#chainChance.fraction() < 0.8
+      this.#feed({ type: 'block', key, digest, chunk, isPulled, ...(twin == null ? {} : { sameAs: twin }) })
       placed.add(key)
       this.#somethingHappens()
     }
@@ -141,6 +148,8 @@ export class PutModel {
   }
 
   #somethingHappens(): void {
+    if (this.#chainChance.fraction() < 0.1) this.#feed({ type: 'wait' })
+    if (this.#chainChance.fraction() < 0.02) this.#drawUplink()
     if (this.#odds(0.5)) return
     const [peer, member] = this.#pick([...this.#members])
     const draw = this.#upTo(14)
@@ -168,6 +177,12 @@ export class PutModel {
       this.#feed({ type: 'view', ranking: this.#ranking })
     } else if (draw === 10) this.#persist()
     else if (this.#underWay.length > 0) this.#deliver()
+  }
+
+  #drawUplink(): void {
+    const widths = ['unknown', 'thin', 'thin', 'wide'] as const
+    const width = widths[Math.floor(this.#chainChance.fraction() * widths.length)] ?? 'thin'
+    this.#feed({ type: 'uplink', width })
   }
 
   /** The put is stored and resumed. */
@@ -239,8 +254,10 @@ export class PutModel {
   #answerOf({ ask, peer }: Under, member: Truth): void {
     if (ask.ask === 'keep') {
       const answer = member.isRefusing ? 'refused' : member.isFull ? 'full' : this.#odds(0.05) ? 'lacking' : 'kept'
-      if (answer === 'kept') member.holds.add(ask.key)
-      else member.hasFailed = true
+      if (answer === 'kept') {
+        member.holds.add(ask.key)
+        this.#kept.add(`${peer} ${ask.key}`)
+      } else member.hasFailed = true
       this.#feed({ type: 'answer', peer, key: ask.key, answer })
     } else if (ask.ask === 'confirm') {
       const lacking = new Uint8Array(8)
@@ -302,6 +319,14 @@ export class PutModel {
   #takeRequest(ask: PutAsk, peer: string): void {
     const member = this.#truth(peer)
     assert.ok(member.isHere, 'it asks a member that is not here')
+    if (ask.ask === 'keep' && ask.from !== undefined) {
+      assert.notEqual(ask.from, peer, 'a member is to pull from itself')
+      assert.ok(this.#truth(ask.from).isHere, 'a member is to pull from one that is not here')
+      assert.ok(
+        this.#kept.has(`${ask.from} ${ask.key}`),
+        'a member is to pull from one that did not say that it has it'
+      )
+    }
     member.asks++
     const bound = this.#blocks.length + 12 + 8 * (this.#ticks + this.#joins)
     assert.ok(member.asks <= bound, 'it asks a member without end')
