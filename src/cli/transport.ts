@@ -1,8 +1,12 @@
-import { Agent, type IncomingMessage, type RequestOptions, request } from 'node:http'
+import type { IncomingMessage, RequestOptions } from 'node:http'
 import { type Failure, failureIn } from '../contract/errors.ts'
 import { decodeLines } from '../contract/ndjson.ts'
 import { writeTo } from '../flow/write.ts'
 import { CliError } from '../terminal/errors.ts'
+
+// An `import` of this module reads each of its exports, and one of them loads Node's whole `fetch` with HTTP/2 and TLS,
+// which takes longer than the rest of the start of `dfs`.
+const { Agent, request } = process.getBuiltinModule('node:http')
 
 /** The most connections to the daemon. Further requests wait for a free one. */
 const SOCKETS_MAX = 64

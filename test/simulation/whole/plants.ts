@@ -23,11 +23,10 @@ export const PLANTS: readonly Plant[] = [
     edits: [
       {
         file: 'src/catalog/changes/link.ts',
-        find: '  const { records } = await transact(context, async tx => {',
-        replace:
-          '  checkTarget(await context.tree.resolve(path), options)\n  const { records } = await transact(context, async tx => {'
+        find: '  const [change] = await linkAll(',
+        replace: '  checkTarget(await context.tree.resolve(path), options)\n  const [change] = await linkAll('
       },
-      { file: 'src/catalog/changes/link.ts', find: '    checkTarget(node, options)\n', replace: '' }
+      { file: 'src/catalog/changes/link.ts', find: '  checkTarget(node, target)\n', replace: '' }
     ]
   },
   {
