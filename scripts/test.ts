@@ -21,6 +21,8 @@ if (patterns.length === 0) {
   step('lint', ['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings'])
   step('build', ['scripts/build.ts'])
 }
+step('programs', ['scripts/bundle.ts'])
+process.env['DFS_TEST_PROGRAMS'] ??= join(root, 'node_modules/.cache/programs/dist/bin')
 if (isLong) process.env['DFS_LONG'] = '1'
 // Hundreds of processes load the same sources: each after the first finds them compiled.
 process.env['NODE_COMPILE_CACHE'] ??= join(root, 'node_modules/.cache/compiled')

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Client } from '../../src/cli/client.ts'
 import { poll } from './poll.ts'
+import { PROGRAMS } from './programs.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const START_MS_MAX = 300_000
@@ -33,7 +34,7 @@ export interface DaemonOptions {
   name: string
   dataDir: string
   args?: string[]
-  /** Run the sources, which need no build, in place of dist. */
+  /** Run the sources, which need no build, or what `npm test` has bundled from them, in place of dist. */
   fromSource?: boolean
   /** The folder that holds the dist to run. By default that of this repository. */
   root?: string
@@ -45,7 +46,7 @@ export interface DaemonOptions {
 /** Starts a daemon and waits until it answers. Throws what it wrote to stderr if it does not start. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { name, dataDir, args = [], fromSource = false, nodeArgs = [], prefix = [], root = ROOT } = options
-  const program = join(root, fromSource ? 'src' : 'dist', 'bin/dfs-node.js')
+  const program = join(fromSource ? PROGRAMS : join(root, 'dist/bin'), 'dfs-node.js')
   const command = [
     ...prefix,
     process.execPath,

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { PROGRAMS } from '../../scripts/lib/programs.ts'
 import { temporaryFolder } from '../fixtures/nodes.ts'
 import { must, ROOT, shell } from '../fixtures/shell.ts'
 import { hasTerminal } from '../fixtures/terminal.ts'
@@ -18,7 +19,7 @@ const NPX = `#!/bin/sh
 [ "$1" = -p ] && shift 2
 program=$1
 shift
-npm_command=exec exec '${process.execPath}' '${ROOT}/src/bin/'$program.js "$@"
+npm_command=exec exec '${process.execPath}' '${PROGRAMS}/'$program.js "$@"
 `
 
 /** A command of the README, such as `attic$ dfs members`, and the lines that are printed below it there. */

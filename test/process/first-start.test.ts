@@ -5,11 +5,12 @@ import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type Daemon, startDaemon } from '../../scripts/lib/daemon.ts'
+import { PROGRAMS } from '../../scripts/lib/programs.ts'
 import { formatNetworkKey, generateNetworkKey } from '../../src/index.ts'
 import { temporaryFolder, until } from '../fixtures/nodes.ts'
 import { type Result, runProgram } from '../fixtures/program.ts'
 
-const BIN = join(import.meta.dirname, '../../src/bin/dfs-node.js')
+const BIN = join(PROGRAMS, 'dfs-node.js')
 const LOCAL = ['--no-mdns', '--listen', '/ip4/127.0.0.1/tcp/0', '--api', '127.0.0.1:0', '--log-level', 'silent']
 
 const refusal = (dataDir: string, args: string[] = ['--new']): Promise<Result> =>

@@ -4,6 +4,7 @@ import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { connected, type Daemon, startDaemon, until } from '../../scripts/lib/daemon.ts'
+import { PROGRAMS } from '../../scripts/lib/programs.ts'
 import { ROOT, shell } from '../fixtures/shell.ts'
 import { lacksOwnDisk, SmallDisk } from '../fixtures/small-disk.ts'
 import { temporaryFolder } from '../fixtures/temporary-folder.ts'
@@ -71,7 +72,7 @@ class Expected {
 }
 
 async function dfs(dataDir: string, ...args: string[]): Promise<number | null> {
-  const { code } = await shell([process.execPath, join(ROOT, 'src/bin/dfs.js'), '--data-dir', dataDir, ...args])
+  const { code } = await shell([process.execPath, join(PROGRAMS, 'dfs.js'), '--data-dir', dataDir, ...args])
   return code
 }
 

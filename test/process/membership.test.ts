@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type TestContext, test } from 'node:test'
 import { type Daemon, startDaemon, until } from '../../scripts/lib/daemon.ts'
+import { PROGRAMS } from '../../scripts/lib/programs.ts'
 import { decodeInviteToken } from '../../src/format/invite-token.ts'
 import { temporaryFolder } from '../fixtures/nodes.ts'
 import { jsonLines, type Result, runProgram } from '../fixtures/program.ts'
 
-const BIN = join(import.meta.dirname, '../../src/bin')
 const TIMEOUT = { timeout: 300_000 }
 /** The flags of a node that is alone on this machine, as variables. */
 const LOCAL = {
@@ -74,7 +74,7 @@ function runInShell(t: TestContext, line: string, cwd: string, env: NodeJS.Proce
 async function programs(folder: string): Promise<string> {
   const bin = join(folder, 'bin')
   await mkdir(bin)
-  const npx = `#!/bin/sh\nif [ "$1" = -p ]; then shift 2; fi\nname=$1\nshift\nexec ${process.execPath} ${BIN}/$name.js "$@"\n`
+  const npx = `#!/bin/sh\nif [ "$1" = -p ]; then shift 2; fi\nname=$1\nshift\nexec ${process.execPath} ${PROGRAMS}/$name.js "$@"\n`
   for (const [name, text] of Object.entries({ npx, ssh: '#!/bin/sh\nshift\ncd far\nexec "$@"\n' })) {
     await writeFile(join(bin, name), text)
     await chmod(join(bin, name), 0o755)
