@@ -5,6 +5,7 @@ import type { Verdict } from '../log/projection.ts'
 import type { Worker } from '../util/worker.ts'
 import {
   type Base,
+  type Clients,
   composeClients,
   composeCopies,
   composeFetching,
@@ -79,8 +80,8 @@ export class Blocks {
   readonly bytesHere: (root: BlockCid) => Promise<number>
   /** Waits for an answer of a member, at most until it falls silent: see `SilenceWatch.waitFor`. */
   readonly untilSilent: SilenceWatch['waitFor']
-  /** Opens the stream for reads from a member. Call it once both sides have admitted each other. */
-  readonly prepare: (peer: PeerId) => void
+  /** Opens the streams to a member. Call it once both sides have admitted each other. */
+  readonly prepare: Clients['prepare']
   /** Frees what is not needed here. */
   readonly freeing: Freeing
   /** The memory for the bytes of blocks. */
@@ -115,8 +116,7 @@ export class Blocks {
     const fetching = composeFetching(base, held, clients)
     const makeRoom: MakeRoom = () => this.#roomMaker.makeRoom()
     const keeping = composeForOthers(base, held, fetching, makeRoom)
-    const { local } = held
-    const [{ storeClient }, { keeper }] = [clients, keeping]
+    const [{ local }, { storeClient }, { keeper }] = [held, clients, keeping]
     const window = new PutWindow()
     serveProtocols(base, { local, window }, clients, keeping)
     this.#repairing = composeRepair(base, held, fetching, { storeClient, keeper })
@@ -135,7 +135,7 @@ export class Blocks {
     this.#puts = composePuts(base, { ...held, window }, { clients, fetching, keeper, abandon, makeRoom })
     this.#local = local
     this.#health = clients.health
-    this.prepare = clients.gets.prepare.bind(clients.gets)
+    this.prepare = clients.prepare
     this.untilSilent = clients.silence.waitFor.bind(clients.silence)
     this.#fetcher = fetching.fetcher
     this.#keeper = keeper

@@ -59,6 +59,8 @@ export interface Clients {
   health: PeerHealth
   gets: GetClient
   storeClient: StoreClient
+  /** Opens the streams to a member, so that neither the first put nor the first read waits for them. */
+  prepare: (peer: PeerId) => void
   /** Knows which peers show no sign of life while a put waits for them. */
   silence: SilenceWatch
   /** Measures how fast blocks leave this machine. */
@@ -110,7 +112,11 @@ export function composeClients({ host, clock, logger, memory, askIfThere, onFaul
   })
   const onAnswer = (peer: PeerId): void => silence.noteAnswer(peer)
   const storeClient = new StoreClient({ host, clock, logger, onFault, onAnswer })
-  return { health, gets, storeClient, silence, uplink: new Uplink(clock), onFault }
+  const prepare = (peer: PeerId): void => {
+    gets.prepare(peer)
+    storeClient.prepare(peer)
+  }
+  return { health, gets, storeClient, prepare, silence, uplink: new Uplink(clock), onFault }
 }
 
 /** Builds the parts that get a block from disk or from another member. */

@@ -81,6 +81,11 @@ export class StoreClient {
     })
   }
 
+  /** Opens the stream to a member, so that the first put does not wait for it. */
+  prepare(peer: PeerId): void {
+    this.#callers.prepare(peer)
+  }
+
   /** Asks a member to keep one block for a put. Requests that are made at about the same time travel together. */
   keepBlock(peer: PeerId, request: KeepRequest): Promise<KeepState> {
     const { small, large } = this.#lane(peer)
