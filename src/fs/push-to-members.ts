@@ -25,6 +25,27 @@ export async function pushToMembers(
 }
 
 /**
+ * Begins to push records without blocks to every connected member. Returns a function that waits a while for the answers
+ * of some of them; it does not reject.
+ */
+export function beginPushToMembers(
+  fs: PushContext,
+  statements: readonly Statement[]
+): (peers: readonly PeerId[]) => Promise<void> {
+  if (statements.length === 0) return async () => {}
+  const answers = new Map(Array.from(fs.members.admitted, peer => [peer, pushTo(fs, peer, statements)]))
+  return async peers => {
+    const { promise: isOver, resolve } = Promise.withResolvers<void>()
+    const cancel = fs.clock.after(PUSH_WAIT_MS, resolve)
+    try {
+      await Promise.race([Promise.all(peers.map(peer => answers.get(peer))), isOver])
+    } finally {
+      cancel()
+    }
+  }
+}
+
+/**
  * Pushes the records of one verb as the verb appends them, to the members that are connected at the first push. At most
  * `PUSHES_AHEAD` of these pushes wait for their answers, so that a verb with any number of records holds few of them in
  * memory. If a member does not answer in time, the log offers it the later records instead.
@@ -63,7 +84,7 @@ export class MemberPushes {
     const { clock } = this.#fs
     const silent = new Set(members)
     const pushes = [...members].map(async peer => {
-      if (!(await this.#pushTo(peer, statements))) members.delete(peer)
+      if (!(await pushTo(this.#fs, peer, statements))) members.delete(peer)
       silent.delete(peer)
     })
     const { promise: isOver, resolve } = Promise.withResolvers<void>()
@@ -75,17 +96,20 @@ export class MemberPushes {
     }
     for (const peer of silent) members.delete(peer)
   }
+}
 
-  /** Returns true if a member has acknowledged all of them. A member that shows no sign of life is not waited for. */
-  async #pushTo(peer: PeerId, statements: readonly Statement[]): Promise<boolean> {
-    const { blocks, sync } = this.#fs
-    const push = (): Promise<Verdict[]> => Promise.all(statements.map(statement => sync.push(peer, statement)))
-    try {
-      const verdicts = await blocks.untilSilent(peer, push)
-      return verdicts?.every(verdict => verdict === 'ok') === true
-    } catch (error) {
-      this.#fs.logger.forComponent('dfs:fs:push')('%s did not answer the push: %s', peer, reasonOf(error))
-      return false
-    }
+/** Returns true if a member has acknowledged all of them. A member that shows no sign of life is not waited for. */
+async function pushTo(
+  { blocks, sync, logger }: PushContext,
+  peer: PeerId,
+  statements: readonly Statement[]
+): Promise<boolean> {
+  const push = (): Promise<Verdict[]> => Promise.all(statements.map(statement => sync.push(peer, statement)))
+  try {
+    const verdicts = await blocks.untilSilent(peer, push)
+    return verdicts?.every(verdict => verdict === 'ok') === true
+  } catch (error) {
+    logger.forComponent('dfs:fs:push')('%s did not answer the push: %s', peer, reasonOf(error))
+    return false
   }
 }

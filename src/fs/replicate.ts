@@ -4,7 +4,7 @@ import type { RecordChange } from '../catalog/change.ts'
 import type { Statement } from '../format/statement.ts'
 import { reasonOf } from '../util/logger.ts'
 import type { FsContext } from './context.ts'
-import { pushToMembers } from './push-to-members.ts'
+import { beginPushToMembers } from './push-to-members.ts'
 
 export interface ReplicateOptions {
   /** What the put returned for the file's blocks; null for a record without blocks. */
@@ -29,11 +29,11 @@ export async function replicate(
   { record, statements }: RecordChange,
   options: ReplicateOptions
 ): Promise<PutOutcome> {
-  const directories = pushToMembers(
-    fs,
-    statements.filter(statement => statement !== record)
-  )
-  const [outcome] = await Promise.all([untilAcknowledged(fs, record, options), directories])
+  const directories = statements.filter(statement => statement !== record)
+  const directoriesArrive = beginPushToMembers(fs, directories)
+  const outcome = await untilAcknowledged(fs, record, options)
+  // Where the file is, its path must lead to it. Other members are not waited for: one of them may be frozen.
+  await directoriesArrive(outcome.reached)
   return outcome
 }
 
