@@ -1,5 +1,6 @@
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger } from '../util/logger.ts'
+import { Pace } from '../util/pace.ts'
 import { Worker } from '../util/worker.ts'
 import {
   COMPACT_BELOW,
@@ -25,25 +26,22 @@ export interface CompactorOptions {
  * If space is short, it also compacts segments of which only a small part is dead.
  */
 export function compactor({ store, isShort, clock, logger, onError }: CompactorOptions): Worker {
-  let hasCompacted = false
-  let tookMs = 0
+  const pace = new Pace({ clock, pauseMs: COMPACT_PAUSE_MS, rest: COMPACT_REST, idleMs: COMPACT_INTERVAL_MS })
   return new Worker({
     name: 'compaction',
     clock,
     log: logger.forComponent('dfs:disk:compaction'),
-    everyMs: () => (hasCompacted ? Math.max(COMPACT_PAUSE_MS, COMPACT_REST * tookMs) : COMPACT_INTERVAL_MS),
+    everyMs: () => pace.nextMs,
     onError,
-    work: async signal => {
-      const beganAtMs = clock.monotonic()
-      hasCompacted = false
-      // Whoever got a place in a removed segment from the index has read it by now.
-      store.forgetCompacted()
-      await store.endWasteful(COMPACT_BELOW)
-      const [emptiest] = store.compactable(isShort() ? COMPACT_BELOW_IF_SHORT : COMPACT_BELOW)
-      if (emptiest === undefined) return
-      await store.compact(emptiest, signal)
-      hasCompacted = true
-      tookMs = clock.monotonic() - beganAtMs
-    }
+    work: signal =>
+      pace.round(async () => {
+        // Whoever got a place in a removed segment from the index has read it by now.
+        store.forgetCompacted()
+        await store.endWasteful(COMPACT_BELOW)
+        const [emptiest] = store.compactable(isShort() ? COMPACT_BELOW_IF_SHORT : COMPACT_BELOW)
+        if (emptiest === undefined) return false
+        await store.compact(emptiest, signal)
+        return true
+      })
   })
 }

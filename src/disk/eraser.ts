@@ -1,5 +1,6 @@
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger } from '../util/logger.ts'
+import { Pace } from '../util/pace.ts'
 import { Worker } from '../util/worker.ts'
 import { ERASE_INTERVAL_MS, ERASE_PAUSE_MS, ERASE_REST } from './constants.ts'
 import type { Store } from './store.ts'
@@ -16,19 +17,13 @@ export interface EraserOptions {
  * so that users hardly notice it. If the disk fails, the next round may succeed.
  */
 export function eraser({ store, clock, logger, onError }: EraserOptions): Worker {
-  let hasErased = false
-  let tookMs = 0
+  const pace = new Pace({ clock, pauseMs: ERASE_PAUSE_MS, rest: ERASE_REST, idleMs: ERASE_INTERVAL_MS })
   return new Worker({
     name: 'erasure',
     clock,
     log: logger.forComponent('dfs:disk:erasure'),
-    everyMs: () => (hasErased ? Math.max(ERASE_PAUSE_MS, ERASE_REST * tookMs) : ERASE_INTERVAL_MS),
+    everyMs: () => pace.nextMs,
     onError,
-    work: async signal => {
-      const beganAtMs = clock.monotonic()
-      hasErased = false
-      hasErased = (await store.eraseNext(signal)) > 0
-      tookMs = clock.monotonic() - beganAtMs
-    }
+    work: signal => pace.round(async () => (await store.eraseNext(signal)) > 0)
   })
 }

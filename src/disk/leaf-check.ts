@@ -1,5 +1,6 @@
 import type { Clock } from '../util/clock.ts'
 import type { ComponentLogger } from '../util/logger.ts'
+import { Pace } from '../util/pace.ts'
 import { Worker } from '../util/worker.ts'
 import { LEAF_INTERVAL_MS, LEAF_PAUSE_MS, LEAF_REST, LEAF_ROWS } from './constants.ts'
 import type { Store } from './store.ts'
@@ -21,23 +22,22 @@ export interface LeafCheckOptions {
 export function leafCheck({ store, clock, logger, onError }: LeafCheckOptions): Worker {
   const log = logger.forComponent('dfs:disk:leaf-check')
   let isFirstTime = true
-  let tookMs = 0
+  const pace = new Pace({ clock, pauseMs: LEAF_PAUSE_MS, rest: LEAF_REST, idleMs: LEAF_INTERVAL_MS })
   return new Worker({
     name: 'leaf check',
     clock,
     log,
     firstMs: LEAF_PAUSE_MS,
-    everyMs: () => (isFirstTime ? Math.max(LEAF_PAUSE_MS, LEAF_REST * tookMs) : LEAF_INTERVAL_MS),
-    backoff: { nextMs: () => LEAF_INTERVAL_MS, reset: () => {} },
+    everyMs: () => pace.nextMs,
     onError,
-    work: async () => {
-      const beganAtMs = clock.monotonic()
-      const rows = await store.checkLeaf()
-      tookMs = clock.monotonic() - beganAtMs
-      log.trace('rows compared with the index: %d', rows)
-      if (rows === LEAF_ROWS) return
-      if (isFirstTime) log('compared all rows with the index')
-      isFirstTime = false
-    }
+    work: () =>
+      pace.round(async () => {
+        const rows = await store.checkLeaf()
+        log.trace('rows compared with the index: %d', rows)
+        if (rows === LEAF_ROWS) return isFirstTime
+        if (isFirstTime) log('compared all rows with the index')
+        isFirstTime = false
+        return false
+      })
   })
 }
