@@ -1,7 +1,7 @@
 import type { PeerId } from '../format/peer-id.ts'
 import type { Statement } from '../format/statement.ts'
 import type { Verdict } from '../log/projection.ts'
-import { raceSignal } from '../util/deadline.ts'
+import { raceSignal, waitUpTo } from '../util/deadline.ts'
 import { reasonOf } from '../util/logger.ts'
 import { PUSH_WAIT_MS, PUSHES_AHEAD } from './constants.ts'
 import type { FsContext } from './context.ts'
@@ -34,15 +34,7 @@ export function beginPushToMembers(
 ): (peers: readonly PeerId[]) => Promise<void> {
   if (statements.length === 0) return async () => {}
   const answers = new Map(Array.from(fs.members.admitted, peer => [peer, pushTo(fs, peer, statements)]))
-  return async peers => {
-    const { promise: isOver, resolve } = Promise.withResolvers<void>()
-    const cancel = fs.clock.after(PUSH_WAIT_MS, resolve)
-    try {
-      await Promise.race([Promise.all(peers.map(peer => answers.get(peer))), isOver])
-    } finally {
-      cancel()
-    }
-  }
+  return peers => waitUpTo(fs.clock, PUSH_WAIT_MS, Promise.all(peers.map(peer => answers.get(peer))))
 }
 
 /**
@@ -81,19 +73,12 @@ export class MemberPushes {
 
   /** Pushes to all members, and drops those that refuse or do not answer in time. */
   async #pushToAll(members: Set<PeerId>, statements: readonly Statement[]): Promise<void> {
-    const { clock } = this.#fs
     const silent = new Set(members)
     const pushes = [...members].map(async peer => {
       if (!(await pushTo(this.#fs, peer, statements))) members.delete(peer)
       silent.delete(peer)
     })
-    const { promise: isOver, resolve } = Promise.withResolvers<void>()
-    const cancel = clock.after(PUSH_WAIT_MS, resolve)
-    try {
-      await Promise.race([Promise.all(pushes), isOver])
-    } finally {
-      cancel()
-    }
+    await waitUpTo(this.#fs.clock, PUSH_WAIT_MS, Promise.all(pushes))
     for (const peer of silent) members.delete(peer)
   }
 }

@@ -42,3 +42,17 @@ export async function raceSignal<T>(promise: Promise<T>, signal: AbortSignal | u
     signal.removeEventListener('abort', onAbort)
   }
 }
+
+/**
+ * Resolves once the promise does, or after `ms`. Rejects if the promise does, or with the signal's reason if the signal
+ * fires first. The work behind the promise is not stopped.
+ */
+export async function waitUpTo(clock: Clock, ms: number, until: Promise<unknown>, signal?: AbortSignal): Promise<void> {
+  const { promise: isOver, resolve } = Promise.withResolvers<void>()
+  const cancel = clock.after(ms, resolve)
+  try {
+    await raceSignal(Promise.race([until, isOver]), signal)
+  } finally {
+    cancel()
+  }
+}

@@ -1,7 +1,7 @@
 import type { BlockCid } from '../../format/cid.ts'
 import { blockKey } from '../../format/cid.ts'
 import type { PeerId } from '../../format/peer-id.ts'
-import { raceSignal } from '../../util/deadline.ts'
+import { raceSignal, waitUpTo } from '../../util/deadline.ts'
 import { reasonOf } from '../../util/logger.ts'
 import { Bitmap } from '../bitmap.ts'
 import { ACK_TIMEOUT_MS, CONFIRM_CHUNK_MS, NEWCOMERS_MS } from '../constants.ts'
@@ -128,11 +128,9 @@ export class PutDriver {
     if (!isAnyWaitedFor(this.machine.state)) return
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#onQuiet = resolve
-    const cancel = this.#deps.clock.after(ms, resolve)
     try {
-      await raceSignal(promise, signal)
+      await waitUpTo(this.#deps.clock, ms, promise, signal)
     } finally {
-      cancel()
       this.#onQuiet = undefined
     }
   }

@@ -1,6 +1,6 @@
 import type { IndexDb } from '../../disk/index-db.ts'
 import type { Clock } from '../../util/clock.ts'
-import { raceSignal } from '../../util/deadline.ts'
+import { waitUpTo } from '../../util/deadline.ts'
 import type { Bodies } from '../bodies.ts'
 import { FEED_ORPHANS_EVERY_MS, ORPHAN_MS } from '../constants.ts'
 import type { Names } from '../names.ts'
@@ -100,18 +100,7 @@ export class ChangeFeed {
         yield { change: 'current', cursor }
       }
       lookedAtMs = nowMs
-      if (newest.number === cursor.number) await this.#pause(woken, signal)
-    }
-  }
-
-  /** Waits until there may be more to tell. */
-  async #pause(woken: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-    const { promise: due, resolve } = Promise.withResolvers<void>()
-    const cancel = this.#options.clock.after(FEED_ORPHANS_EVERY_MS, resolve)
-    try {
-      await raceSignal(Promise.race([woken, due]), signal)
-    } finally {
-      cancel()
+      if (newest.number === cursor.number) await waitUpTo(clock, FEED_ORPHANS_EVERY_MS, woken, signal)
     }
   }
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { test } from 'node:test'
-import { raceSignal, withDeadline } from '../../../src/util/deadline.ts'
+import type { Clock } from '../../../src/util/clock.ts'
+import { raceSignal, waitUpTo, withDeadline } from '../../../src/util/deadline.ts'
 import { DeadlineError, isAbort } from '../../../src/util/errors.ts'
 import { ManualClock } from '../../fixtures/clock.ts'
 
@@ -80,4 +81,29 @@ test('a race with a signal leaves no listener and no unhandled rejection', async
   await assert.rejects(racing, { name: 'AbortError' })
   reject(new Error('nobody listens any more'))
   await assert.rejects(raceSignal(Promise.reject(new Error('late')), controller.signal), { name: 'AbortError' })
+})
+
+test('a wait ends with its promise, after its time, or with its signal, and its timer ends with it', async () => {
+  const clock = new ManualClock()
+  let cancelled = 0
+  const counting = {
+    after: (ms: number, callback: () => void) => {
+      const cancel = clock.after(ms, callback)
+      return () => {
+        cancelled++
+        cancel()
+      }
+    }
+  } as Clock
+  await waitUpTo(counting, 100, Promise.resolve())
+  await assert.rejects(waitUpTo(counting, 100, Promise.reject(new TypeError('mine'))), TypeError)
+  const controller = new AbortController()
+  const aborted = waitUpTo(counting, 100, never(), controller.signal)
+  controller.abort()
+  await assert.rejects(aborted, { name: 'AbortError' })
+  const waiting = waitUpTo(counting, 100, never(), new AbortController().signal)
+  assert.equal(cancelled, 3)
+  clock.advance(100)
+  await waiting
+  assert.equal(cancelled, 4)
 })
