@@ -15,6 +15,11 @@ export function hasPath({ route }: Verb): boolean {
   return route.endsWith('/*')
 }
 
+/** Returns true for a field that is in the query, or in the JSON body of a POST. */
+export function isPlainField(verb: Verb, name: string): boolean {
+  return name !== 'ifTag' && !(name === 'path' && hasPath(verb))
+}
+
 /**
  * Encodes the fields of a verb as a request, each in the place that verb.ts describes. All text must be well-formed
  * Unicode. A POST always has a body, because the client does not know whether the server expects fields.
@@ -23,8 +28,7 @@ export function encodeRequest(verb: Verb, fields: Readonly<Record<string, unknow
   const { method, route } = verb
   const path = hasPath(verb) ? route.slice(0, -'/*'.length) + encodePath(String(fields['path'])) : route
   const headers: Record<string, string> = fields['ifTag'] === undefined ? {} : { 'if-match': `"${fields['ifTag']}"` }
-  const isPlain = (name: string): boolean => name !== 'ifTag' && !(name === 'path' && hasPath(verb))
-  const given = Object.entries(fields).filter(([name, value]) => value !== undefined && isPlain(name))
+  const given = Object.entries(fields).filter(([name, value]) => value !== undefined && isPlainField(verb, name))
   if (method === 'POST') {
     const body = Buffer.from(JSON.stringify(Object.fromEntries(given)))
     return { method, url: path, headers: { ...headers, 'content-type': 'application/json' }, body }

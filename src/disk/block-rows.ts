@@ -1,3 +1,4 @@
+import { NO_BYTES } from '../util/bytes.ts'
 import { MULTIHASH_BYTES } from './constants.ts'
 import { indexKey } from './index-db.ts'
 import { decodePlace, encodePlace, isSamePlace, type Place } from './place.ts'
@@ -6,7 +7,7 @@ import type { Store } from './store.ts'
 import { TABLES } from './tables.ts'
 
 /** The value that the index holds for a block that was freed. */
-export const FREED: Uint8Array = new Uint8Array(0)
+export const FREED: Uint8Array = NO_BYTES
 
 /** Returns the place of a block's row, given its value in the index; undefined if the block is not here. */
 export function placeIn(value: Uint8Array | undefined): Place | undefined {

@@ -1,3 +1,4 @@
+import { NO_BYTES } from '../util/bytes.ts'
 import { type Logger, reasonOf } from '../util/logger.ts'
 import { ERASE_BYTES_MAX, ERASE_ROWS_MAX } from './constants.ts'
 import type { IndexCursor } from './index-cursor.ts'
@@ -41,7 +42,7 @@ export class Erasure {
     if (!segments.kind.isErased) return []
     return places
       .filter(({ segment }) => segments.has(segment))
-      .map(place => ({ type: 'put', key: keyOf(place), value: NO_VALUE }))
+      .map(place => ({ type: 'put', key: keyOf(place), value: NO_BYTES }))
   }
 
   /**
@@ -82,7 +83,9 @@ export class Erasure {
           isOver = false
           break
         }
-        found.set(segment, [...(found.get(segment) ?? []), place])
+        const places = found.get(segment)
+        if (places === undefined) found.set(segment, [place])
+        else places.push(place)
         bytes += place.length
         if (++rows === ERASE_ROWS_MAX || bytes >= ERASE_BYTES_MAX) return found
       }
@@ -120,8 +123,6 @@ export class Erasure {
     return (await this.#options.projections.get(row.type)?.isLive(row)) === false
   }
 }
-
-const NO_VALUE = new Uint8Array(0)
 
 function keyOf(place: Place): Uint8Array {
   return indexKey(TABLES.unerased, encodePlace(place))

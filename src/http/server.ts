@@ -63,8 +63,7 @@ export async function serveApi(node: DfsVerbs, options: ApiOptions): Promise<Api
   const closing = new AbortController()
   const onSocket = new WeakSet<object>()
   const isOnSocket = (request: object): boolean => onSocket.has(request)
-  const transfers = new Transfers()
-  const context = { node, transfers, closing: closing.signal, isOnSocket, log }
+  const context = { node, transfers: new Transfers(), closing: closing.signal, isOnSocket, log }
   const handler = await handlerFor(context, token, hosts)
   const tcp = newServer(handler, log)
   const unix = newServer((request, response) => {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Verb } from '../contract/verb.ts'
-import { hasPath } from '../contract/verb-request.ts'
+import { isPlainField } from '../contract/verb-request.ts'
 import { HttpError } from './errors.ts'
 
 /** The fields of a verb as they were received, from the places that contract/verb.ts describes. */
@@ -22,9 +22,7 @@ export class VerbFields {
   constructor(verb: Verb) {
     this.#verb = verb
     this.#schema = verb.fields(z)
-    this.#plain = Object.keys(this.#schema.shape).filter(
-      name => name !== 'ifTag' && !(name === 'path' && hasPath(verb))
-    )
+    this.#plain = Object.keys(this.#schema.shape).filter(name => isPlainField(verb, name))
   }
 
   /** True if the verb reads `If-Match`. */

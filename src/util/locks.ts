@@ -19,14 +19,8 @@ export class KeyedLocks {
    * Waits for the key, runs `work` while holding it, and settles like `work`. `work` must not ask for the same key
    * again.
    */
-  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const { before, release } = this.take(key)
-    try {
-      if (before !== undefined) await before
-      return await work()
-    } finally {
-      release()
-    }
+  run<T>(key: string, work: () => Promise<T>): Promise<T> {
+    return this.runAll([key], work)
   }
 
   /** Does the same with several keys. It joins all their lines at the same moment, so it never causes a deadlock. */

@@ -42,8 +42,7 @@ export function inTurn(state: PutState, { isPulled }: Pick<BlockState, 'isPulled
 export function endTurn(state: PutState, block: BlockState, peer: PeerId, isKept: boolean): void {
   const source = block.via.get(peer)
   if (block.held.includes(peer)) {
-    block.held.splice(block.held.indexOf(peer), 1)
-    state.heldCount--
+    release(state, block, peer)
     return
   }
   block.via.delete(peer)
@@ -61,8 +60,7 @@ export function askHeld(step: Step): void {
       const turn = turnOf(state, block)
       if (turn === undefined) break
       const peer = block.held.find(peer => isGood(memberOf(state, peer))) ?? (block.held[0] as PeerId)
-      block.held.splice(block.held.indexOf(peer), 1)
-      state.heldCount--
+      release(state, block, peer)
       send(step, block, peer, turn)
     }
   }
@@ -112,6 +110,11 @@ function turnOf(state: PutState, block: BlockState): Turn | undefined {
   if (from !== undefined) return serving(from) < CHAIN_SERVES_MAX ? { from } : undefined
   const isComing = (peer: PeerId): boolean => !block.held.includes(peer) && helps(peer) && isLive(memberOf(state, peer))
   return block.pending.some(isComing) ? undefined : FROM_US
+}
+
+function release(state: PutState, { held }: BlockState, peer: PeerId): void {
+  held.splice(held.indexOf(peer), 1)
+  state.heldCount--
 }
 
 function send(

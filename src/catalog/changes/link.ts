@@ -60,29 +60,29 @@ export async function linkAll(
 ): Promise<Array<LinkChange | LinkFailure>> {
   const outcome = await transact(context, async tx => {
     const parent = await tx.parent(directory, replicas)
-    const linked: Array<Part & { isSameContent: boolean }> = []
+    const linked: Part<boolean>[] = []
     for (const file of files) {
-      let isSameContent = false
-      const part = await tx.part(async () => {
+      const part = await tx.part(() => {
         assertPathFits([...directory, file.name])
-        isSameContent = await linkOne(context, tx, parent, { ...file, replicas })
+        return linkOne(context, tx, parent, { ...file, replicas })
       })
-      linked.push({ ...part, isSameContent })
+      linked.push(part)
     }
-    const failed = linked.find(({ error }) => error !== undefined)
+    const [first] = linked
     // Directories are not made for nothing.
-    if (failed !== undefined && linked.every(({ error }) => error !== undefined) && parent.node === undefined)
-      throw failed.error
+    if (parent.node === undefined && first !== undefined && 'error' in first && linked.every(part => 'error' in part))
+      throw first.error
     return linked
   })
   const { value: linked, recordsOf } = outcome
   let made = recordsOf({ from: 0, to: linked[0]?.from ?? 0 })
-  return linked.map(({ isSameContent, ...part }, i) => {
-    if (part.error !== undefined) return { error: part.error }
+  return linked.map((part, i) => {
+    if ('error' in part) return { error: part.error }
     const statements = [...made, ...recordsOf(part)]
     made = []
     const { name } = files[i] as NamedContent
-    return { path: [...directory, name], record: statements.at(-1) as Records[number], statements, isSameContent }
+    const record = statements.at(-1) as Records[number]
+    return { path: [...directory, name], record, statements, isSameContent: part.value }
   })
 }
 

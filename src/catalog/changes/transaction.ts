@@ -28,16 +28,17 @@ export interface Outcome<T> {
   /** The records that were appended. */
   records: Records
   /** Returns those of a part. */
-  recordsOf: (part: Pick<Part, 'from' | 'to'>) => Records
+  recordsOf: (part: SigningRange) => Records
 }
 
-/** A part of a plan that may fail alone. Its signings are those from index `from` to before index `to`. */
-export interface Part {
+/** A range of the signings of a plan, from index `from` to before index `to`. */
+export interface SigningRange {
   from: number
   to: number
-  /** The error with which it ended, if it did. */
-  error?: unknown
 }
+
+/** A part of a plan that may fail alone, and what its work returned. */
+export type Part<T> = SigningRange & ({ value: T } | { error: unknown })
 
 /**
  * Runs one change of the tree. `plan` reads through the transaction, checks what it finds, and says what to sign; it
@@ -128,11 +129,11 @@ export class Transaction {
   }
 
   /** Runs a part of the plan. If it throws, it signs nothing, and the rest of the plan goes on. */
-  async part(work: () => Promise<void>): Promise<Part> {
+  async part<T>(work: () => Promise<T>): Promise<Part<T>> {
     const from = this.#signings.length
     try {
-      await work()
-      return { from, to: this.#signings.length }
+      const value = await work()
+      return { from, to: this.#signings.length, value }
     } catch (error) {
       this.#signings.length = from
       return { from, to: from, error }
