@@ -1,6 +1,7 @@
 /**
- * Bundles the programs for the tests. A test run starts some hundred processes, and each would load 1,800 modules, which
- * takes longer than most of what they then do. What is published is not bundled, so that npm can update what we rely on.
+ * Bundles the programs for the tests. A test run starts some hundred processes. Without a bundle each of them loads 1,800
+ * modules and spends most of its time on that. The published package is not bundled, so that npm can update our
+ * dependencies in it.
  */
 import { copyFile, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'

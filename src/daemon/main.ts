@@ -8,7 +8,7 @@ export function main(args: readonly string[]): Promise<number> {
   const isJson = args.includes('--json') || isOn(process.env['DFS_JSON'])
   return runProgram(isJson, async () => {
     const flags = parseDaemonFlags(args)
-    // The node has many modules, and whoever asks for help or mistypes a flag need not wait for them.
+    // The node has many modules. A person who asks for help or mistypes a flag should not wait for them.
     const { runNode } = await import('./dfs-node.ts')
     await runNode(flags)
   })

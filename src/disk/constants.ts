@@ -78,7 +78,7 @@ export const ERASE_BYTES_MAX = 16 << 20
 export const ERASE_ROWS_MAX = 256
 export const ERASE_PAUSE_MS = 100
 export const ERASE_REST = 3
-/** The pause after a round that found nothing to erase. What was freed waits for this long at most. */
+/** The pause after a round that found nothing to erase. A block that is freed meanwhile waits at most this long. */
 export const ERASE_INTERVAL_MS = 10_000
 
 /** Rows in one leaf check, and the pause between two checks. */

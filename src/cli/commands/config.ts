@@ -27,9 +27,9 @@ The settings hold for all members. Only an admin may change them. The value
                    a large file that changes in the middle is not sent again as
                    a whole. But the lengths of its blocks then say something
                    about its content, to members that store it without being
-                   able to read it, and to all who watch the network. What is
-                   stored already stays as it is. A node that is started with
-                   --chunker uses its own
+                   able to read it, and to everybody who watches the network.
+                   Files that are stored already stay as they are. A node that
+                   is started with --chunker uses its own
   outAfter         how long a member may be away before the others make its
                    copies: a time such as 10m or 24h
   versionDays      days for which a version is kept after it was replaced or
