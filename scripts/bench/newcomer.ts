@@ -113,6 +113,7 @@ async function catchUp(
         `peak RSS a ${mib(await a.peakRss())}, b ${mib(await b.peakRss())}; at the end ${await memoryOf(a)}, ${await memoryOf(b)}; ` +
         `${(bytes / records).toFixed(0)} bytes a record on the wire; ${found.join('; ')}`
     )
+    console.log(`with all ${records} files: ${await listingOf(b)}`)
   } finally {
     await b.stop()
     wire.close()
@@ -167,6 +168,27 @@ async function firstUse({ client }: Daemon, began: number): Promise<string | und
   const getMs = performance.now() - ms - listMs
   const atMs = performance.now() - began
   return `first file ${(atMs / 1000).toFixed(1)} s after the start (ls of ${listed.length} ${listMs.toFixed(0)} ms, get ${getMs.toFixed(0)} ms)`
+}
+
+/** How long a listing takes once all files are there: of one directory, and of everything. */
+async function listingOf(daemon: Daemon): Promise<string> {
+  const never = new AbortController().signal
+  const one = await timeList(daemon, '/many/0', never)
+  const all = await timeList(daemon, '/', never)
+  return (
+    `ls of ${one.count} ${one.ms.toFixed(1)} ms; ls -R of ${all.count} ${(all.ms / 1000).toFixed(1)} s, ` +
+    `its first line after ${all.firstMs.toFixed(1)} ms; peak RSS ${mib(await daemon.peakRss())}`
+  )
+}
+
+async function timeList({ client }: Daemon, path: string, signal: AbortSignal) {
+  const began = performance.now()
+  let count = 0
+  let firstMs = Number.NaN
+  for await (const _ of client.stream('list', { path, recursive: path === '/' }, signal)) {
+    if (count++ === 0) firstMs = performance.now() - began
+  }
+  return { count, firstMs, ms: performance.now() - began }
 }
 
 function start(folder: string, keyFile: string, name: string, port?: number): Promise<Daemon> {
