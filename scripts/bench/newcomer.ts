@@ -30,7 +30,7 @@ import { type Daemon, startDaemon } from '../lib/daemon.ts'
 const GROUP = 1_024
 /** How many files a directory gets. */
 const DIRECTORY_FILES = 1_024
-const WAIT_MS = 3_600_000
+const WAIT_MS = 3 * 3_600_000
 const POLL_MS = 100
 const INSIDE = '--inside'
 
