@@ -59,12 +59,12 @@ export class BlockPuller {
     const owner = askedBy ?? OWN
     const bytesMax = Math.min(sizeBytes ?? Number.POSITIVE_INFINITY, boundOf(cid))
     const lease = await this.#memory.acquire(bytesMax, { owner, signal: options.signal })
-    const arrived = this.#keeps.expect()
+    const arrived = forPut === undefined ? undefined : this.#keeps.expect()
     try {
       const onLength = (bytes: number): void => lease.shrink(bytes)
       const { bytes, from, release } = await this.#fetcher.fetch(cid, { ...options, bytesMax, onLength })
       lease.shrink(bytes.byteLength)
-      arrived()
+      arrived?.()
       if (forPut !== undefined) await this.#keeps.keep(cid, bytes, forPut)
       else await this.#local.keep(cid, bytes, claim)
       release()
@@ -74,7 +74,7 @@ export class BlockPuller {
       if (isCut && options.only === true) this.#memory.fail(owner, error)
       throw error
     } finally {
-      arrived()
+      arrived?.()
       lease.release()
     }
   }
