@@ -85,7 +85,8 @@ export function composeRepair(
   const forgetRecord = (record: RecordRef): Promise<boolean> => repair.forgetReleased(record)
   const releaser = new Releaser({ ...shared, nodes, freer, forgetRecord, caughtUp, mayFree })
   const takeLinkedPuts = keeper.takeLinkedPuts.bind(keeper)
-  const repair = new Repair({ ...shared, nodes, fetcher, puller, takeLinkedPuts, surplus, atRisk })
+  const linkedPuts = keeper.linkedPuts.bind(keeper)
+  const repair = new Repair({ ...shared, nodes, fetcher, puller, takeLinkedPuts, linkedPuts, surplus, atRisk })
   const readRepair = new ReadRepair({ ...base, repair })
   return {
     repair,

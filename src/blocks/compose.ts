@@ -9,6 +9,7 @@ import { PeerHealth } from './fetch/peer-health.ts'
 import { BlockPuller } from './fetch/puller.ts'
 import { Claims, type PutId } from './hold/claims.ts'
 import { FreshBlocks } from './hold/fresh-blocks.ts'
+import { GroupedKeeps } from './hold/grouped-keeps.ts'
 import { Holds } from './hold/holds.ts'
 import { LocalBlocks } from './hold/local-blocks.ts'
 import type { MakeRoom } from './hold/with-room.ts'
@@ -51,6 +52,8 @@ export interface Base extends BlocksOptions {
 export interface LocalStore {
   claims: Claims
   local: LocalBlocks
+  /** Stores blocks of puts in `local`. */
+  keeps: GroupedKeeps
   holds: Holds
 }
 
@@ -86,7 +89,7 @@ export interface ForOthers {
 export function composeLocalStore({ store, blockstore, clock, onBadBlock, onLeft }: Base): LocalStore {
   const claims = new Claims(store, clock)
   const local = new LocalBlocks(blockstore, claims, onBadBlock, new FreshBlocks(onLeft))
-  return { claims, local, holds: new Holds(clock) }
+  return { claims, local, keeps: new GroupedKeeps(local, claims, clock), holds: new Holds(clock) }
 }
 
 /** Builds the clients of both protocols, and the record of how each peer has behaved. */
@@ -120,7 +123,7 @@ export function composeClients({ host, clock, logger, memory, askIfThere, onFaul
 }
 
 /** Builds the parts that get a block from disk or from another member. */
-export function composeFetching(base: Base, { local }: LocalStore, { health, gets }: Clients): Fetching {
+export function composeFetching(base: Base, { local, keeps }: LocalStore, { health, gets }: Clients): Fetching {
   const { self, clock, logger, ranking, admitted, memory } = base
   const fetcher = new Fetcher({
     self,
@@ -134,7 +137,7 @@ export function composeFetching(base: Base, { local }: LocalStore, { health, get
     hedges: memory.hedges
   })
   const readNode: ReadNode = async cid => (await fetcher.fetch(cid)).bytes
-  return { fetcher, puller: new BlockPuller(fetcher, local, memory.pulls), readNode }
+  return { fetcher, puller: new BlockPuller({ fetcher, local, keeps, memory: memory.pulls }), readNode }
 }
 
 /** Builds the part that keeps blocks for other members' puts, and the part that promises and proves replicas. */
@@ -226,7 +229,7 @@ export function composeHandoff(
 /** Builds the part that stores files here and on other members. */
 export function composePuts(
   base: Base,
-  { claims, local, window }: LocalStore & { window: PutWindow },
+  { claims, local, keeps, window }: LocalStore & { window: PutWindow },
   { clients, fetching, keeper, abandon, makeRoom }: PutParts
 ): Puts {
   const { self, clock, chance, logger, codec, ranking, admitted, push, announce, onAdded, memory } = base
@@ -238,6 +241,7 @@ export function composePuts(
     logs: putLogs(logger),
     codec,
     local,
+    keeps,
     claims,
     window,
     memory: memory.puts,

@@ -16,14 +16,21 @@ export const KEEP_BYTES_MAX = 1 << 20
 /** The most blocks that one `keep` names. This many CIDs fit into its header. */
 export const KEEP_CIDS_MAX = 512
 /**
+ * A group of blocks that are stored together begins to be written when it has this many bytes, or when its first block
+ * has waited this long for others that are on their way.
+ */
+export const KEEP_GROUP_BYTES = 4 << 20
+export const KEEP_GROUP_MS = 50
+/**
  * The most bytes of large blocks that one `keep` names: four of the usual size, so that answers arrive while the next blocks are on their way.
  */
 export const KEEP_LARGE_BYTES_MAX = 4 * (CHUNK_BYTES + 64)
 /**
- * The most batches under way to one member: this many batches of small blocks, and as many of large ones. A batch
- * becomes one `keep` call for each put that has blocks in it.
+ * The most batches of small blocks, and of large ones, under way to one member. A batch becomes one `keep` call for each
+ * put that has blocks in it. Those of large blocks are few, so that the blocks of a put that wait fill the next one.
  */
 export const KEEPS_IN_FLIGHT = 8
+export const LARGE_KEEPS_IN_FLIGHT = 4
 /**
  * The most chunks that one `keep` names by a bitmap: a page of the file, which begins at a multiple of this. The chunks
  * of 64 full manifest nodes fit.

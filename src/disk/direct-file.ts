@@ -3,7 +3,14 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { takeBuffer } from '../util/buffer-pool.ts'
 import { byteLengthOf } from '../util/bytes.ts'
 import { Limiter } from '../util/limiter.ts'
-import { PAGE_BYTES, PAST_CACHE_BYTES_MIN, RECENT_READS_MAX, SLOT_BYTES, SLOTS_MAX } from './constants.ts'
+import {
+  PAGE_BYTES,
+  PAST_CACHE_BYTES_MIN,
+  RECENT_READS_MAX,
+  SLOT_BYTES,
+  SLOTS_AT_ONCE,
+  SLOTS_MAX
+} from './constants.ts'
 
 const WASM_PAGE_BYTES = 64 << 10
 
@@ -134,23 +141,26 @@ export class DirectFile {
     }
   }
 
-  /** Fills one slot after another, and writes them concurrently. */
+  /** Fills some slots after another, and writes them at once, because each write is a hop to another thread. */
   async #writeDirect(handle: FileHandle, parts: readonly Uint8Array[], position: number): Promise<true> {
-    const writes: Array<Promise<void>> = []
     const pieces = piecesOf(parts)
-    for (let at = position, isOver = false; !isOver; ) {
-      const { slot, give } = await this.#slots.take()
-      const filled = pieces(slot)
-      isOver = filled < slot.byteLength
-      const written = filled === 0 ? Promise.resolve() : writeAll(handle, slot.subarray(0, filled), at)
-      const given = written.finally(give)
-      // The error is thrown below, once all writes have ended.
-      given.catch(() => {})
-      writes.push(given)
-      at += filled
+    for (let at = position, left = byteLengthOf(parts); left > 0; ) {
+      const taken: Array<{ slot: Uint8Array; give: () => void }> = []
+      try {
+        const filled: Uint8Array[] = []
+        while (left > 0 && filled.length < SLOTS_AT_ONCE) {
+          const next = await this.#slots.take()
+          taken.push(next)
+          const bytes = next.slot.subarray(0, pieces(next.slot))
+          filled.push(bytes)
+          left -= bytes.byteLength
+        }
+        await writeAllOf(handle, filled, at)
+        at += byteLengthOf(filled)
+      } finally {
+        for (const { give } of taken) give()
+      }
     }
-    // A slot must not be reused, and the range not be written again, while a write is under way.
-    for (const result of await Promise.allSettled(writes)) if (result.status === 'rejected') throw result.reason
     return true
   }
 }
@@ -205,6 +215,18 @@ export async function readInto(handle: FileHandle, buffer: Uint8Array, offset: n
     filled += bytesRead
   }
   return filled
+}
+
+/** Writes buffers one after another at `offset`. */
+async function writeAllOf(handle: FileHandle, buffers: readonly Uint8Array[], offset: number): Promise<void> {
+  const { bytesWritten } = await handle.writev(buffers, offset)
+  // A write that ends early ends at a page.
+  let end = 0
+  for (const buffer of buffers) {
+    const from = Math.max(0, bytesWritten - end)
+    if (from < buffer.byteLength) await writeAll(handle, buffer.subarray(from), offset + end + from)
+    end += buffer.byteLength
+  }
 }
 
 /** Writes all bytes, at the current end of the file or at `offset`. */

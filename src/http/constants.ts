@@ -27,7 +27,7 @@ export const CLOSE_MS = 2_000
 export const SOCKET_PATH_BYTES_MAX = 100
 
 /** A file that a client has named is read in pieces of this size, of which each request has two in memory. */
-export const NAMED_PIECE_BYTES = 256 << 10
+export const NAMED_PIECE_BYTES = 1 << 20
 /** How often the answer says how many bytes of such a file were read or written. */
 export const PROGRESS_MS = 200
 

@@ -542,10 +542,14 @@ test('a long put renews its claims, so that none runs out before its file is who
 
 function countWrites({ blockstore }: BlockMember): { count: number } {
   const writes = { count: 0 }
-  const { put } = blockstore
+  const { put, putAll } = blockstore
   blockstore.put = async (...args) => {
     writes.count++
     return put.apply(blockstore, args)
+  }
+  blockstore.putAll = async blocks => {
+    writes.count += blocks.length
+    return putAll?.call(blockstore, blocks)
   }
   return writes
 }

@@ -3,6 +3,7 @@ import type { PeerId } from '../../format/peer-id.ts'
 import type { Budget } from '../../util/budget.ts'
 import { DeadlineError } from '../../util/errors.ts'
 import { BlockUnreachableError } from '../errors.ts'
+import type { GroupedKeeps, PutClaim } from '../hold/grouped-keeps.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import type { Fetcher, FetchOptions } from './fetcher.ts'
 import { boundOf } from './source-asker.ts'
@@ -14,8 +15,18 @@ export interface PullOptions extends FetchOptions {
   askedBy?: PeerId | undefined
   /** The length of the block, as the peer that asked says. */
   sizeBytes?: number | undefined
-  /** Claims the block while its lock is held. Leave it out if something already claims the block. */
+  /** The put that claims the block. */
+  forPut?: PutClaim | undefined
+  /** Claims the block while its lock is held. Leave out both if something already claims the block. */
   claim?: (() => Promise<void>) | undefined
+}
+
+export interface BlockPullerOptions {
+  fetcher: Pick<Fetcher, 'fetch'>
+  local: Pick<LocalBlocks, 'keep'>
+  /** Stores what is pulled for puts. */
+  keeps: Pick<GroupedKeeps, 'expect' | 'keep'>
+  memory: Budget
 }
 
 /** The owner of the leases for blocks that this member pulls because it owes them. */
@@ -30,11 +41,13 @@ const OWN = 'this member'
 export class BlockPuller {
   readonly #fetcher: Pick<Fetcher, 'fetch'>
   readonly #local: Pick<LocalBlocks, 'keep'>
+  readonly #keeps: Pick<GroupedKeeps, 'expect' | 'keep'>
   readonly #memory: Budget
 
-  constructor(fetcher: Pick<Fetcher, 'fetch'>, local: Pick<LocalBlocks, 'keep'>, memory: Budget) {
+  constructor({ fetcher, local, keeps, memory }: BlockPullerOptions) {
     this.#fetcher = fetcher
     this.#local = local
+    this.#keeps = keeps
     this.#memory = memory
   }
 
@@ -42,15 +55,18 @@ export class BlockPuller {
    * Fetches one block, verifies it, and stores it together with its claim. Both are durable when this resolves. Returns
    * the peer that delivered the block. Throws what `fetch` throws, and a `NoSpaceError` if the disk is full.
    */
-  async pull(cid: BlockCid, { claim, askedBy, sizeBytes, ...options }: PullOptions): Promise<PeerId> {
+  async pull(cid: BlockCid, { forPut, claim, askedBy, sizeBytes, ...options }: PullOptions): Promise<PeerId> {
     const owner = askedBy ?? OWN
     const bytesMax = Math.min(sizeBytes ?? Number.POSITIVE_INFINITY, boundOf(cid))
     const lease = await this.#memory.acquire(bytesMax, { owner, signal: options.signal })
+    const arrived = forPut === undefined ? undefined : this.#keeps.expect()
     try {
       const onLength = (bytes: number): void => lease.shrink(bytes)
       const { bytes, from, release } = await this.#fetcher.fetch(cid, { ...options, bytesMax, onLength })
       lease.shrink(bytes.byteLength)
-      await this.#local.keep(cid, bytes, claim)
+      arrived?.()
+      if (forPut !== undefined) await this.#keeps.keep(cid, bytes, forPut)
+      else await this.#local.keep(cid, bytes, claim)
       release()
       return from
     } catch (error) {
@@ -58,6 +74,7 @@ export class BlockPuller {
       if (isCut && options.only === true) this.#memory.fail(owner, error)
       throw error
     } finally {
+      arrived?.()
       lease.release()
     }
   }

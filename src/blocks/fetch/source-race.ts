@@ -76,7 +76,8 @@ export class SourceRace {
   }
 
   async run(signal: AbortSignal): Promise<RaceResult> {
-    const joined = AbortSignal.any([signal, this.#losers.signal])
+    // A joined signal is dear, and a race with one source has no losers.
+    const joined = this.#waiting.length > 1 ? AbortSignal.any([signal, this.#losers.signal]) : signal
     try {
       this.#askMore(joined)
       while (this.#asked.size > 0) {

@@ -138,10 +138,15 @@ export class Claims {
   /**
    * Returns, for each of these blocks, whether the put claims it now. A claim that has expired counts for nothing, even
    * if no sweep has removed it yet: a machine that slept past its claims must not answer for the blocks. With
-   * `evenExpired` it counts, as it does for our own puts while they are under way, since no sweep ends their claims.
+   * `evenExpired` it counts, as it does for our own puts while they are under way, since no sweep ends their claims. With
+   * `forMs`, a claim counts if it lasts that much longer.
    */
-  async hasPut(put: PutId, multihashes: readonly Uint8Array[], { evenExpired = false } = {}): Promise<boolean[]> {
-    const afterMs = evenExpired ? 0 : this.#clock.now()
+  async hasPut(
+    put: PutId,
+    multihashes: readonly Uint8Array[],
+    { evenExpired = false, forMs = 0 } = {}
+  ): Promise<boolean[]> {
+    const afterMs = evenExpired ? 0 : this.#clock.now() + forMs
     return (await this.#putValues(put, multihashes)).map(value => expiryOf(value) > afterMs)
   }
 

@@ -158,6 +158,15 @@ export class LocalBlocks {
    * After an error, some of them may be.
    */
   async keepFresh(blocks: readonly StoredBlock[]): Promise<void> {
+    await this.keepAll(blocks)
+    for (const { cid } of blocks) this.fresh.noteStored(cid)
+  }
+
+  /**
+   * Stores blocks as `keep` does, but together, and runs `claim` once for all of them. After an error, some of them may
+   * be here.
+   */
+  async keepAll(blocks: readonly StoredBlock[], claim: () => Promise<void> = noChange): Promise<void> {
     const keys = blocks.map(({ cid }) => blockKey(cid))
     await this.#locks.runAll(keys, async () => {
       const { putAll } = this.#store
@@ -166,9 +175,9 @@ export class LocalBlocks {
       const writes = others.map(({ cid, bytes }) => this.#write(cid, bytes))
       if (good.length > 0) writes.push(this.#store.putAll?.(good) as Promise<void>)
       // All must end before the locks are released, even if one fails.
-      for (const result of await Promise.allSettled(writes)) if (result.status === 'rejected') throw result.reason
+      for (const result of await Promise.allSettled([claim(), ...writes]))
+        if (result.status === 'rejected') throw result.reason
     })
-    for (const { cid } of blocks) this.fresh.noteStored(cid)
   }
 
   /**
@@ -181,12 +190,14 @@ export class LocalBlocks {
 
   /**
    * Runs `claim` under the block's lock if `has` says that the block is here. Returns true if it was here. A block that
-   * was only cached is read and verified first, since it counts as a copy from now on.
+   * was only cached is read and verified first, since it counts as a copy from now on. Set `isKept` if the caller knows
+   * that something claims the block; otherwise its claims are looked for.
    */
-  async claimIfHere(cid: BlockCid, claim: () => Promise<void>): Promise<boolean> {
+  async claimIfHere(cid: BlockCid, claim: () => Promise<void>, { isKept = false } = {}): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
       if (!(await this.has(cid))) return false
-      if (!(await this.#claims.isClaimed(cid.multihash.bytes)) && !(await this.#isTrue(cid))) return false
+      const isClaimed = isKept || (await this.#claims.isClaimed(cid.multihash.bytes))
+      if (!isClaimed && !(await this.#isTrue(cid))) return false
       await claim()
       return true
     })

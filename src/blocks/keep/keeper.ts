@@ -94,7 +94,7 @@ export class Keeper {
    */
   async keepRoot(request: KeepRoot, peer: PeerId, signal: AbortSignal): Promise<PageAnswer> {
     const { put, root, first, chunks, claimMs, fetch, from } = request
-    const { clock, local, codec, mayStore } = this.#options
+    const { clock, local, claims, codec, mayStore } = this.#options
     if (!mayStore(peer)) throw new RefusedError('forbidden')
     const id = putIdOf(peer, put)
     const lacking = new Bitmap()
@@ -103,7 +103,12 @@ export class Keeper {
     const keep = (cid: BlockCid): Promise<KeepState> =>
       this.#keepOne(cid, { put: id, claimMs, inline: null, peer, sources, signal })
     const onBatch = async (batch: ManifestChunk[]): Promise<void> => {
-      const states = await Promise.all(batch.map(({ cid }) => keep(cid)))
+      const multihashes = batch.map(({ cid }) => cid.multihash.bytes)
+      // A block that the put claims for long enough is not freed meanwhile, so it need only be here.
+      const isClaimed = await claims.hasPut(id, multihashes, { forMs: claimMs })
+      const states = await Promise.all(
+        batch.map(async ({ cid }, i) => (isClaimed[i] === true && (await local.has(cid)) ? 'kept' : keep(cid)))
+      )
       for (const [i, { chunkIndex }] of batch.entries()) {
         counted.add(chunkIndex - first)
         if (states[i] !== 'kept') lacking.add(chunkIndex - first)
@@ -197,12 +202,16 @@ export class Keeper {
     this.#linkedPuts.set(blockKey(root), puts.add(toHex(put)))
   }
 
-  /** Returns the puts that brought a file here and whose record has arrived. Each put is returned only once. */
+  /** Returns the puts that brought a file here and whose record has arrived. */
+  linkedPuts(root: BlockCid): PutId[] {
+    return [...(this.#linkedPuts.get(blockKey(root)) ?? [])].map(fromHex)
+  }
+
+  /** Does the same, and forgets them: each put is returned only once. */
   takeLinkedPuts(root: BlockCid): PutId[] {
-    const puts = this.#linkedPuts.get(blockKey(root))
-    if (puts === undefined) return []
+    const puts = this.linkedPuts(root)
     this.#linkedPuts.delete(blockKey(root))
-    return [...puts].map(fromHex)
+    return puts
   }
 
   async #keepOne(cid: BlockCid, reason: Reason): Promise<KeepState> {
@@ -224,8 +233,10 @@ export class Keeper {
     const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], claimMs)
     // The store itself checks whether it already has the block.
     if (inline !== null) await local.keep(cid, inline, claim)
-    else if (!(await local.claimIfHere(cid, claim)))
-      await puller.pull(cid, { claim, signal, prefer: sources ?? [], only: true, askedBy: peer, sizeBytes })
+    else if (!(await local.claimIfHere(cid, claim))) {
+      const pull = { signal, prefer: sources ?? [], only: true, askedBy: peer, sizeBytes }
+      await puller.pull(cid, { ...pull, forPut: { put, claimMs } })
+    }
   }
 
   async #holdsPage(

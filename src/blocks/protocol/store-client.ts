@@ -18,6 +18,7 @@ import {
   KEEP_SILENCE_MS,
   KEEP_TIMEOUT_MS,
   KEEPS_IN_FLIGHT,
+  LARGE_KEEPS_IN_FLIGHT,
   PUT_CLAIM_MS,
   PUT_NUMBER_BYTES,
   STORE_PROTOCOL
@@ -230,7 +231,7 @@ export class StoreClient {
         itemsMax: KEEP_CIDS_MAX,
         bytesMax: KEEP_LARGE_BYTES_MAX,
         sizeOf: ({ sizeBytes }) => sizeBytes ?? CHUNK_BYTES,
-        parallel: KEEPS_IN_FLIGHT
+        parallel: LARGE_KEEPS_IN_FLIGHT
       }),
       idleTimer: new IdleTimer(this.#options.clock, KEEP_SILENCE_MS, () => {
         this.#end(peer, new DeadlineError('the peer neither answers nor pulls'))

@@ -23,6 +23,7 @@ export async function restoreOwnCopy(root: BlockCid, put: PutId, deps: OwnCopyDe
   const { codec, local, claims, puller, readNode } = deps
   await forEachUntilFailure(walkManifest(root, readNode, codec), { atOnce: WALK_PULLS }, async ({ cid }, signal) => {
     const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], PUT_CLAIM_MS)
-    if (!(await local.claimIfHere(cid, claim))) await puller.pull(cid, { claim, signal })
+    if (!(await local.claimIfHere(cid, claim)))
+      await puller.pull(cid, { forPut: { put, claimMs: PUT_CLAIM_MS }, signal })
   })
 }

@@ -12,6 +12,7 @@ import { Bitmap } from '../bitmap.ts'
 import { INLINE_BLOCK_BYTES_MAX, PUT_CLAIM_MS, PUT_WINDOW_BLOCKS, REPEATS_MAX, STRAGGLERS_MS } from '../constants.ts'
 import { boundOf } from '../fetch/source-asker.ts'
 import type { Claims, PutId } from '../hold/claims.ts'
+import type { GroupedKeeps } from '../hold/grouped-keeps.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { type MakeRoom, withRoom } from '../hold/with-room.ts'
 import { listOf, nameOf, nameOfId } from '../log-names.ts'
@@ -39,6 +40,8 @@ export interface PutDeps extends PutDriverDeps {
   self: PeerId
   codec: NodeCodec
   local: LocalBlocks
+  /** Stores the blocks here. */
+  keeps: Pick<GroupedKeeps, 'expect' | 'keep'>
   claims: Claims
   window: PutWindow
   /** The memory of all puts. */
@@ -198,12 +201,19 @@ export class Put {
     blocks: AsyncIterable<Block>,
     place: (block: Block, signal: AbortSignal) => Promise<void>
   ): Promise<void> {
+    const ended = this.#deps.keeps.expect()
     try {
-      await forEachUntilFailure(blocks, { atOnce: PUT_WINDOW_BLOCKS, signal: this.#init.options.signal }, place)
+      await forEachUntilFailure(
+        untilEnd(blocks, ended),
+        { atOnce: PUT_WINDOW_BLOCKS, signal: this.#init.options.signal },
+        place
+      )
     } catch (error) {
       if (!(error instanceof NoSpaceError)) throw error
       this.#hasNoRoom = true
       throw new NoSpaceError(`${error.message}; what was stored of this file is freed again`, { cause: error })
+    } finally {
+      ended()
     }
   }
 
@@ -229,7 +239,7 @@ export class Put {
    */
   async #place(block: SealedBlock, { isOurs, signal }: PlaceOptions): Promise<void> {
     const { cid, bytes, chunkIndex } = block
-    const { local, window, makeRoom } = this.#deps
+    const { local, keeps, window, makeRoom } = this.#deps
     const passed = block.lease?.take()
     if (chunkIndex === null) this.#renewal.addNode(cid)
     else this.#renewal.addChunk(cid, chunkIndex)
@@ -246,7 +256,7 @@ export class Put {
     const sizeBytes = bytes.byteLength
     const inline = sizeBytes < INLINE_BLOCK_BYTES_MAX ? bytes : null
     const placing = this.#driver.place({ cid, chunkIndex, sizeBytes, inline })
-    const kept = withRoom(makeRoom, () => local.keep(cid, bytes, () => this.#claim(cid)))
+    const kept = withRoom(makeRoom, () => keeps.keep(cid, bytes, { put: this.#init.putId, claimMs: PUT_CLAIM_MS }))
     const place = async (): Promise<void> => {
       try {
         await Promise.all([kept, raceSignal(placing.enough, signal)])
@@ -277,6 +287,12 @@ export class Put {
     const log = this.#deps.logs.put
     if (log.enabled) log(`put %s: ${text}`, nameOfId(this.#init.putNumber), ...args)
   }
+}
+
+/** Yields what a stream yields, and calls `onEnd` when it has ended. */
+async function* untilEnd<T>(items: AsyncIterable<T>, onEnd: () => void): AsyncGenerator<T> {
+  yield* items
+  onEnd()
 }
 
 interface PlaceOptions {

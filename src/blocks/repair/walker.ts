@@ -42,6 +42,8 @@ export interface RecordWalkerOptions {
   write: (ops: readonly IndexOp[]) => Promise<void>
   /** Returns the puts whose claims on a file end once its references are written. */
   takeLinkedPuts: (root: BlockCid) => PutId[]
+  /** Returns the same puts, without taking them. */
+  linkedPuts: (root: BlockCid) => PutId[]
   onError: (error: unknown) => void
 }
 
@@ -187,8 +189,11 @@ export class RecordWalker {
     const owes = owesChunk(ranking(), self, record.replicas)
     // Most blocks have been claimed before, and a look at the rows is far cheaper than writing them again.
     const isClaimed = await claims.hasReferences(batch)
+    const isInPut = await this.#areInPut(record.root, batch)
     const isHere = await Promise.all(
-      batch.map((chunk, i) => (isClaimed[i] === true ? local.has(chunk.cid) : this.#claimIfHere(chunk)))
+      batch.map((chunk, i) =>
+        isClaimed[i] === true ? local.has(chunk.cid) : this.#claimIfHere(chunk, { isKept: isInPut[i] === true })
+      )
     )
     outcome.claimed += isHere.filter((here, i) => here && isClaimed[i] === false).length
     const isOwed = batch.map(owes)
@@ -210,12 +215,23 @@ export class RecordWalker {
     return owed.filter((_, i) => isOwedNow[i])
   }
 
-  /** Writes a block's reference if the block is here. Returns true if the block is here. */
-  #claimIfHere({ cid, parent }: ManifestBlock): Promise<boolean> {
+  /** Returns, for each of these blocks, whether a put that brought the file here still claims it. */
+  async #areInPut(root: BlockCid, batch: readonly ManifestChunk[]): Promise<boolean[]> {
+    const { claims, linkedPuts } = this.#options
+    const multihashes = batch.map(({ cid }) => cid.multihash.bytes)
+    const byPut = await Promise.all(linkedPuts(root).map(put => claims.hasPut(put, multihashes)))
+    return batch.map((_, i) => byPut.some(isInPut => isInPut[i] === true))
+  }
+
+  /**
+   * Writes a block's reference if the block is here. Returns true if the block is here. Set `isKept` if something is
+   * known to claim the block.
+   */
+  #claimIfHere({ cid, parent }: ManifestBlock, { isKept = false } = {}): Promise<boolean> {
     const { local, write } = this.#options
     // The record itself claims its root. A free that began before the claim must end before we look for the block.
     if (parent === null) return local.whileLocked(cid, () => local.has(cid))
-    return local.claimIfHere(cid, () => write([referenceOf(cid, parent)]))
+    return local.claimIfHere(cid, () => write([referenceOf(cid, parent)]), { isKept })
   }
 
   async #pull(
@@ -260,7 +276,8 @@ export class RecordWalker {
     }
     for await (const batch of walkBatches({ root, readNode, codec, select: isAny, isOnce: true, onSkip })) {
       // The keeper may have stored a block after the walk passed it, so claim it now. The record claims its root.
-      await Promise.all(batch.map(block => block.parent !== null && this.#claimIfHere(block)))
+      const isClaimed = await claims.hasReferences(batch)
+      await Promise.all(batch.map((block, i) => isClaimed[i] === false && this.#claimIfHere(block)))
       if (endOps.length > 0) await write(endOps)
       const multihashes = batch.map(({ cid }) => cid.multihash.bytes)
       endOps = (await Promise.all(puts.map(put => claims.endOps(put, multihashes)))).flat()

@@ -12,7 +12,7 @@ import { temporaryFolder } from '../../fixtures/temporary-folder.ts'
 async function refuseDirect(
   t: TestContext,
   folder: string,
-  name: 'read' | 'write',
+  name: 'read' | 'writev',
   allowed: number
 ): Promise<() => number> {
   const handle = await open(join(folder, 'any'), constants.O_RDWR | constants.O_CREAT)
@@ -20,17 +20,18 @@ async function refuseDirect(
   await handle.close()
   const original = prototype[name] as (this: FileHandle, ...args: unknown[]) => Promise<unknown>
   let calls = 0
-  t.mock.method(prototype, name, async function (this: FileHandle, bytes: Uint8Array, ...args: unknown[]) {
+  t.mock.method(prototype, name, async function (this: FileHandle, to: Uint8Array | Uint8Array[], ...args: unknown[]) {
+    const [bytes] = [to].flat() as [Uint8Array]
     // The slots are parts of one memory.
     const isDirect = bytes.buffer.byteLength > SLOT_BYTES && bytes.byteLength <= SLOT_BYTES
     if (isDirect && ++calls > allowed) throw Object.assign(new Error('EINVAL'), { code: 'EINVAL' })
-    return original.call(this, bytes, ...args)
+    return original.call(this, to, ...args)
   })
   return () => calls
 }
 
-for (const name of ['read', 'write'] as const)
-  test(`a file system that begins to refuse direct ${name}s gets and returns the same bytes through the page cache`, async t => {
+for (const name of ['read', 'writev'] as const)
+  test(`a file system that begins to refuse direct calls of ${name} gets and returns the same bytes through the page cache`, async t => {
     const folder = await temporaryFolder(t)
     const calls = await refuseDirect(t, folder, name, 2)
     const files = new NodeFiles(folder)

@@ -41,7 +41,18 @@ function setup(_: TestContext) {
       events.push(`kept ${kept.byteLength} bytes`)
     }
   }
-  return { puller: new BlockPuller(fetcher, local, memory), memory, events, asked, state }
+  return {
+    puller: new BlockPuller({
+      fetcher,
+      local,
+      keeps: { expect: () => () => {}, keep: (cid, bytes) => local.keep(cid, bytes) },
+      memory
+    }),
+    memory,
+    events,
+    asked,
+    state
+  }
 }
 
 test('a pulled block is kept under its claim, and only then released', async t => {

@@ -43,6 +43,7 @@ async function setup() {
     ranking: () => ranking,
     write: ops => store.index.batch(ops),
     takeLinkedPuts: () => [],
+    linkedPuts: () => [],
     fetcher: {
       fetch: async (cid: BlockCid) => {
         const here = await local.get(cid)
