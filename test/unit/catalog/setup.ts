@@ -235,7 +235,7 @@ export class Setup {
       onRecords: () => this.feed.wake(),
       onVersionNews: () => {}
     })
-    this.feed = new ChangeFeed({ ...rest, clock, depthOf: () => 0 })
+    this.feed = new ChangeFeed({ ...rest, log, clock, chance, depthOf: () => 0 })
     this.tree = new Tree({ ...rest, clock, depthOf: () => 0 })
     this.sealed = new SealedEntries({ index, log, keys: ring, clock, chance, logger, onOpened: () => this.feed.wake() })
     const keptMs = (): number => this.keptMs
