@@ -133,7 +133,7 @@ export class StatementRows implements RowProjection {
   }
 
   /** As `StatementTable.forget`. It must run inside `alone`. */
-  forgetIn(ops: IndexOps, items: readonly LoggedStatement[]): Promise<number> {
+  forgetIn(ops: IndexOps, items: readonly LoggedStatement[]): Promise<Uint8Array[]> {
     return this.#table.forget(ops, items)
   }
 

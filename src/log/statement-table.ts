@@ -109,14 +109,15 @@ export class StatementTable {
 
   /**
    * Removes statements, and notes that they are not to be fetched again. Those that are not covered stay. Returns the
-   * number of those that were removed.
+   * ids of those that were removed.
    */
-  async forget(ops: IndexOps, items: readonly LoggedStatement[]): Promise<number> {
+  async forget(ops: IndexOps, items: readonly LoggedStatement[]): Promise<Uint8Array[]> {
     const entries = await this.entriesOf(items.map(({ statement }) => statement))
     const covered = items.filter((_, i) => entries[i]?.isCovered === true)
     await this.remove(ops, covered)
-    for (const { statement } of covered) ops.put(forgottenKey(statement.id), NO_BYTES)
-    return covered.length
+    const ids = covered.map(({ statement }) => statement.id)
+    for (const id of ids) ops.put(forgottenKey(id), NO_BYTES)
+    return ids
   }
 
   /** Returns, for each id, whether its statement was forgotten. */

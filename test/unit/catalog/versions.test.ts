@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Blocks } from '../../../src/blocks/blocks.ts'
 import { PURGE_WAIT_MS, SHORT_LIVED_MAX } from '../../../src/catalog/constants.ts'
 import { pastOf, pastOfAll } from '../../../src/catalog/heads.ts'
 import type { Version } from '../../../src/catalog/versions/versions.ts'
@@ -95,8 +94,7 @@ class Member {
 
   /** Returns which of some records have been released. */
   async released(...records: readonly Signed[]): Promise<boolean[]> {
-    const keys = records.map(({ record }) => Blocks.releasedKey(record.id))
-    return Promise.all(keys.map(key => this.setup.index.has(key)))
+    return Promise.all(records.map(({ record }) => this.setup.isReleased(record.id)))
   }
 
   async isIndexed({ statement, record }: Signed): Promise<boolean> {
