@@ -19,7 +19,7 @@ import { composeRepair, composeSweep, type Repairing } from './compose-repair.ts
 import type { ConfirmedCopies } from './fetch/confirmed-copies.ts'
 import type { Fetched, Fetcher, FetchOptions } from './fetch/fetcher.ts'
 import type { PeerHealth } from './fetch/peer-health.ts'
-import { type PutId, releasedKey } from './hold/claims.ts'
+import { isReleased, type PutId, releasedKey } from './hold/claims.ts'
 import type { BadBlocks, LocalBlocks } from './hold/local-blocks.ts'
 import { bytesHere, isWholeHere } from './hold/whole-here.ts'
 import { type MakeRoom, withRoom } from './hold/with-room.ts'
@@ -299,4 +299,5 @@ export class Blocks {
   static readonly releaseOps = recordReleaseOps
   /** Returns the key of the row that says that a record has been released. */
   static readonly releasedKey = releasedKey
+  static readonly isReleased = isReleased
 }

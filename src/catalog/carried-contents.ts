@@ -58,11 +58,11 @@ export class CarriedContents {
     if (shown.has(contentKey(record))) return true
     const content = contentOf(record)
     const value = await this.#index.get(recordsKey(this.#entry, record.written))
-    const wrote = value === undefined ? undefined : decodeRecordRow(value).wrote
-    return (
-      (wrote !== undefined && equalBytes(wrote, content)) ||
-      this.#index.has(carriedKey(this.#entry, record.written, contentTag(content)))
-    )
+    const row = value === undefined ? undefined : decodeRecordRow(value)
+    if (row?.content !== undefined && equalBytes(row.content, content)) return true
+    const tag = contentTag(content)
+    if (row?.tag !== undefined && equalBytes(row.tag, tag)) return true
+    return this.#index.has(carriedKey(this.#entry, record.written, tag))
   }
 
   #wait(state: EntryState, { record, arrivedAtMs }: Admitted, sink: IndexSink): void {

@@ -12,7 +12,7 @@ import { writeHeadPasts } from './rows/head-pasts.ts'
 import { carriedKey, recordsKey, twinKey } from './rows/keys.ts'
 import { OlderHeads } from './rows/older-heads.ts'
 import { loadPast, writePast } from './rows/past-rows.ts'
-import { contentTag, decodeRecordRow, encodeRecordRow, type RecordRow, recordRowOf } from './rows/record-rows.ts'
+import { decodeRecordRow, encodeRecordRow, type RecordRow, recordRowOf, writtenTag } from './rows/record-rows.ts'
 import { VersionNotes } from './versions/notes.ts'
 
 /** The record that counts under a stamp, if it is new, and the one that counted there before. */
@@ -211,15 +211,16 @@ function countTwins(
   if (before !== undefined) rows.push(before)
   const first = rows.reduce((least, row) => (compareBytes(row.id, least.id) < 0 ? row : least))
   for (const row of rows) {
-    const { id, wrote } = row
+    const { id } = row
     if (equalBytes(id, first.id)) continue
     sink.put(twinKey({ entry, stamp, id }), NO_BYTES)
-    if (wrote === undefined) continue
-    sink.put(carriedKey(entry, stamp, contentTag(wrote)), NO_BYTES)
+    const tag = writtenTag(row)
+    if (tag === undefined) continue
+    sink.put(carriedKey(entry, stamp, tag), NO_BYTES)
     notes.twin(stamp, row, sink)
   }
   // The version of a stamp stays dropped, whichever of its records counts.
-  const isDropped = before?.isDropped === true && first.wrote !== undefined
+  const isDropped = before?.isDropped === true && first.wrote
   if (first !== before) sink.put(recordsKey(entry, stamp), encodeRecordRow({ ...first, isDropped }))
   if (first.isDelete) state.deleteStamps.add(stampKey(stamp))
   else if (before !== undefined) state.deleteStamps.delete(stampKey(stamp))
@@ -231,7 +232,7 @@ function countTwins(
 }
 
 function countOf(row: RecordRow | undefined): number {
-  return row?.wrote === undefined ? 0 : 1
+  return row?.wrote === true ? 1 : 0
 }
 
 function* namedBy(records: readonly EntryRecord[]): Generator<Pick<Seen, 'author' | 'incarnation'>> {

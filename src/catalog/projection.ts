@@ -256,7 +256,7 @@ export function cidOf({ root }: Pick<EntryRecord, 'root'>): BlockCid | undefined
 
 /** Returns true if a record claims its root, or has been released. */
 async function hasClaim(index: IndexDb, { id, root }: { id: Uint8Array; root: BlockCid }): Promise<boolean> {
-  return (await index.has(Blocks.referenceKey({ id, root }))) || index.has(Blocks.releasedKey(id))
+  return (await index.has(Blocks.referenceKey({ id, root }))) || Blocks.isReleased(index, id)
 }
 
 /** Writes the claim on a record's blocks. A record has it whether it counts or not. */

@@ -6,7 +6,7 @@ import { byteLengthOf, concatBytes, toHex } from '../util/bytes.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import { KeyedLocks } from '../util/locks.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
-import { blockRows, FREED, freedRows, placeIn } from './block-rows.ts'
+import { blockRows, freedRows, freedValue, placeIn } from './block-rows.ts'
 import type { Capacity } from './capacity.ts'
 import { MULTIHASH_BYTES, ROW_BLOCK, ROW_FREED, ROW_LARGE_BLOCK, SMALL_BLOCK_BYTES_MAX } from './constants.ts'
 import { indexKey } from './index-db.ts'
@@ -227,9 +227,12 @@ export class DurableBlockstore implements Blockstore {
   /** Frees a large block without a row. If the index is rebuilt before its segment is gone, the block is back. */
   async #freeLarge(multihash: Uint8Array): Promise<void> {
     // A compaction may have moved it since the caller looked.
-    const place = await this.#placeOf(multihash)
-    const dead = place === undefined ? [] : this.#store.markDead([place])
-    await this.#store.index.batch([{ type: 'put', key: indexKey(TABLES.blocks, multihash), value: FREED }, ...dead])
+    const key = indexKey(TABLES.blocks, multihash)
+    const value = await this.#store.index.get(key)
+    const place = placeIn(value)
+    if (value === undefined || place === undefined) return
+    const dead = this.#store.markDead([place])
+    await this.#store.index.batch([{ type: 'put', key, value: freedValue(value) }, ...dead])
   }
 
   async #sizeAt(place: Place): Promise<number> {

@@ -3,6 +3,7 @@ import type { Logger } from '../util/logger.ts'
 import { MOVE_BYTES_MAX, MOVE_ROWS_MAX, WASTE_BYTES_MAX } from './constants.ts'
 import type { Damage } from './damage.ts'
 import { DiskError } from './errors.ts'
+import { GoneRows } from './gone-rows.ts'
 import type { IndexCheck } from './index-check.ts'
 import type { IndexCursor } from './index-cursor.ts'
 import type { IndexDb } from './index-db.ts'
@@ -78,12 +79,14 @@ export class Compaction {
   }
 
   async #compact(segment: number, signal?: AbortSignal): Promise<void> {
-    const { segments, index, cursor, usage, damage, writer, log } = this.#options
+    const { segments, index, projections, cursor, usage, damage, writer, log } = this.#options
     let moved = 0
-    const rows = withoutVoid(segments.scanSegment(segment, 0, at => damage.report(at)))
+    const gone = new GoneRows(projections)
+    const scanned = segments.scanSegment(segment, 0, at => damage.report(at))
+    const rows = withoutVoid(scanned, async row => gone.add(row))
     for await (const batch of rowBatches(rows, MOVE_ROWS_MAX, MOVE_BYTES_MAX, row => row.length)) {
       await writer.alone(async write => {
-        moved += await this.#move(batch, write)
+        moved += await this.#move(batch, write, gone)
       }, signal)
     }
     if (this.#mustStay(segment)) {
@@ -96,6 +99,8 @@ export class Compaction {
     usage.unlisted(segment)
     await segments.remove(segment)
     await usage.removed(segment)
+    for (const work of gone.tell()) await writer.alone(work, signal)
+    index.countReplaced(moved)
     log('compacted segment %d; rows moved: %d', segment, moved)
   }
 
@@ -109,7 +114,7 @@ export class Compaction {
     return this.#options.damage.has(segment)
   }
 
-  async #move(rows: readonly PlacedRow[], write: RowWriter['write']): Promise<number> {
+  async #move(rows: readonly PlacedRow[], write: RowWriter['write'], gone: GoneRows): Promise<number> {
     const { projections, check } = this.#options
     const { type } = rows[0] as PlacedRow
     const projection = projections.get(type)
@@ -118,7 +123,10 @@ export class Compaction {
       // Rows of a type that this version does not know are kept, because a later version may know the type.
       if (projection === undefined || (await projection.isLive(row))) live.push(row)
       // A row is dead only if the index holds what replaced it. If the index has lost the row, it must not be dropped.
-      else await check.assertIndexed(row)
+      else {
+        await check.assertIndexed(row)
+        gone.add(row)
+      }
     }
     if (live.length === 0) return 0
     const payloads = live.map(({ payload }) => payload)

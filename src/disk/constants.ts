@@ -33,6 +33,9 @@ export const REPLAY_BYTES_MAX = 1 << 20
 /** The number of bytes that a compaction moves at a time, while other writes wait. */
 export const MOVE_BYTES_MAX = 4 << 20
 export const MOVE_ROWS_MAX = 256
+/** The most dead rows of a segment whose notes in the index are looked at once it has been removed, and how many at once. */
+export const GONE_ROWS_MAX = 65_536
+export const GONE_ROWS_AT_ONCE = 1_024
 /** Less free space than this at the first start is not kept as the capacity of the node. */
 export const CAPACITY_BYTES_MIN = SEGMENT_BYTES
 /** The number of segments that are kept open for reading. */
@@ -153,5 +156,5 @@ export const INDEX_COMPACT_INTERVAL_MS = 15_000
 /** About how much room a row of the index takes on the disk. */
 export const INDEX_ROW_BYTES = 128
 /** The index is compacted once deleted rows take this share of it, and no fewer bytes than this. */
-export const INDEX_DEAD_SHARE = 0.2
+export const INDEX_DEAD_SHARE = 0.1
 export const INDEX_DEAD_BYTES_MIN = 1 << 20

@@ -93,9 +93,17 @@ export class IndexDb {
     return this.#state === 'open' ? undefined : this.#failure
   }
 
-  /** The number of rows that were deleted since the last `compact`. They still take room on the disk. */
+  /**
+   * The number of rows that were deleted since the last `compact`, and of those that are known to have been replaced. They
+   * still take room on the disk.
+   */
   get deletedRows(): number {
     return this.#deletedRows
+  }
+
+  /** Counts rows that were written again with another value. Not every writer knows that it replaces a row. */
+  countReplaced(rows: number): void {
+    this.#deletedRows += rows
   }
 
   /** Throws the error with which a batch would be refused now. */

@@ -12,7 +12,7 @@ import { TABLES } from './tables.ts'
 const STORE_ID_KEY = indexKey(TABLES.meta, Buffer.from('store'))
 const BUILT_KEY = indexKey(TABLES.meta, Buffer.from('built'))
 /** The layout of the tables of all rooms. An index with another layout is rebuilt. */
-export const INDEX_LAYOUT: Uint8Array = Uint8Array.of(23)
+export const INDEX_LAYOUT: Uint8Array = Uint8Array.of(24)
 const DOUBT_KEY = indexKey(TABLES.meta, Buffer.from('doubt'))
 const CLEAN_KEY = indexKey(TABLES.meta, Buffer.from('clean'))
 

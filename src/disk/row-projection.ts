@@ -21,4 +21,9 @@ export interface RowProjection {
   isLive(row: StoredRow): Promise<boolean>
   /** Returns true if the index holds what this row should have put there, or what a later row put there instead. */
   isIndexed(row: StoredRow): Promise<boolean>
+  /**
+   * Called when a segment has been removed, with the beginnings of payloads (`MULTIHASH_BYTES`) of its rows that were
+   * dead, or void. No row is written meanwhile. It is not called for all of them if there were very many, or after a crash.
+   */
+  removed?(payloads: readonly Uint8Array[]): Promise<void>
 }

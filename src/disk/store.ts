@@ -197,6 +197,11 @@ export class Store {
     return this.#logOf(place).segments.isLongEnough(place)
   }
 
+  /** Returns true if there is a segment with this number. */
+  hasSegment(segment: number): boolean {
+    return this.#logOf({ segment }).segments.has(segment)
+  }
+
   /** Counts the rows at these places as dead, so that their space can be freed. Returns the changes for the index. */
   markDead(places: readonly Place[]): IndexOp[] {
     return this.#logs.flatMap(log => log.markDead(places))

@@ -10,8 +10,6 @@ export const TABLES = {
   asides: 'y',
   /** Statements that were forgotten: they are not fetched again. */
   forgotten: 'G',
-  /** The statements that name a grant. */
-  signedUnder: 'f',
   /** How many statements were signed under each grant, and their bytes. */
   signedCounts: 'J',
   /** The place of each small block. */

@@ -5,7 +5,7 @@ import { MEMBERSHIP_KINDS } from '../format/kinds.ts'
 import type { SomeStatement } from '../format/statement.ts'
 import { asBuffer, concatBytes, NO_BYTES, u64be } from '../util/bytes.ts'
 
-/** Keys and values of the table `statements`, and keys of the tables `signedUnder` and `forgotten`. */
+/** Keys and values of the table `statements`, and keys of the table `forgotten`. */
 
 /** When two members meet, they compare the statements about membership first, since these authorize all others. */
 export type StatementClass = 0 | 1
@@ -64,17 +64,12 @@ export function decodeEntry(value: Uint8Array): Entry {
 const SEQUENCE_BYTES = 8
 const COVERED = Uint8Array.of(1)
 
-/** The key of the row that says that a statement was forgotten. */
-export function forgottenKey(id: Uint8Array): Uint8Array {
-  return indexKey(TABLES.forgotten, id)
-}
-
 /**
- * The key of the row that lists a statement under the grant that it names, so that a revocation finds all statements of
- * a grant. The root key signs without a grant, so its statements are listed under zeros.
+ * The key of the row that says that a statement was forgotten. Half of the id is enough: nobody can make two statements
+ * whose ids have the same first 16 bytes. These rows stay for ever, so they are short.
  */
-export function signedUnderKey({ grant, id }: Pick<SomeStatement, 'grant' | 'id'>): Uint8Array {
-  return indexKey(TABLES.signedUnder, grant ?? NO_GRANT, id)
+export function forgottenKey(id: Uint8Array): Uint8Array {
+  return indexKey(TABLES.forgotten, id.subarray(0, FORGOTTEN_ID_BYTES))
 }
 
-const NO_GRANT = new Uint8Array(32)
+const FORGOTTEN_ID_BYTES = 16

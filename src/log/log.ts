@@ -22,7 +22,7 @@ import { type NewStatement, StatementRows } from './rows.ts'
 import { StatementReader } from './statement-reader.ts'
 
 export type { AsidesReport } from './asides.ts'
-export { REST } from './keys.ts'
+export { forgottenKey, REST } from './keys.ts'
 export { OverQuotaError, type QuotaRules } from './quotas.ts'
 
 export interface LogOptions {
@@ -256,13 +256,13 @@ export class Log {
    * Forgets those of some statements that later ones have covered and that `mayForget` accepts: once the batch is
    * written, their space on the disk returns, and no other member is asked for them again. A rebuild of the index forgets
    * that they were forgotten, so they may then come back from members that still have them. Call it inside `alone`.
-   * Returns how many are forgotten.
+   * Returns the ids of those that are forgotten.
    */
   async forgetIn(
     ops: IndexOps,
     ids: readonly Uint8Array[],
     mayForget: (item: LoggedStatement) => boolean = () => true
-  ): Promise<number> {
+  ): Promise<Uint8Array[]> {
     return this.#rows.forgetIn(ops, (await this.#reader.get(ids)).filter(mayForget))
   }
 

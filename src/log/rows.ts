@@ -10,7 +10,7 @@ import { type Logger, reasonOf } from '../util/logger.ts'
 import { type Aside, Asides } from './asides.ts'
 import type { EarlyStatements } from './early.ts'
 import { isProjected } from './is-projected.ts'
-import { type Entry, keyOf, signedUnderKey } from './keys.ts'
+import { type Entry, keyOf } from './keys.ts'
 import { LostStatements, type LostStatementsOptions } from './lost.ts'
 import type { NewestStamps } from './newest-stamps.ts'
 import type { Positions } from './positions.ts'
@@ -105,10 +105,8 @@ export class StatementRows implements RowProjection {
     const projection = this.projectionOf(statement.kind)
     const item = { ...facts, statement, place } as AcceptedStatement
     if (projection?.isReplaced?.(item.statement, item.author) === true) return true
-    const { index } = this.#options.store
-    const keys = [keyOf(statement), signedUnderKey(statement)]
     // The row of a statement that was forgotten is dead, but stays in its segment until that is rewritten.
-    if ((await index.getMany(keys)).includes(undefined)) return (await this.areForgotten([id])).includes(true)
+    if (!(await this.#options.store.index.has(keyOf(statement)))) return (await this.areForgotten([id])).includes(true)
     return (await isProjected(projection, item)) || (await this.asides.placeOf(id)) !== undefined
   }
 
@@ -135,7 +133,7 @@ export class StatementRows implements RowProjection {
   }
 
   /** As `StatementTable.forget`. It must run inside `alone`. */
-  forgetIn(ops: IndexOps, items: readonly LoggedStatement[]): Promise<number> {
+  forgetIn(ops: IndexOps, items: readonly LoggedStatement[]): Promise<Uint8Array[]> {
     return this.#table.forget(ops, items)
   }
 

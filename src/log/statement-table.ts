@@ -4,17 +4,7 @@ import { isSamePlace } from '../disk/place.ts'
 import type { Store } from '../disk/store.ts'
 import { idOf, type SomeStatement } from '../format/statement.ts'
 import { NO_BYTES, toHex } from '../util/bytes.ts'
-import {
-  classOf,
-  decodeEntry,
-  type Entry,
-  encodeEntry,
-  forgottenKey,
-  keyOf,
-  REST,
-  signedUnderKey,
-  statementKey
-} from './keys.ts'
+import { classOf, decodeEntry, type Entry, encodeEntry, forgottenKey, keyOf, REST, statementKey } from './keys.ts'
 import type { Numbered, Positions } from './positions.ts'
 import type { LoggedStatement } from './projection.ts'
 import type { SignedCounts } from './signed-counts.ts'
@@ -30,7 +20,7 @@ export interface StatementTableOptions {
 }
 
 /**
- * The rows of the log itself: where each statement is, under which grant it was signed, and which ones were forgotten.
+ * The rows of the log itself: where each statement is, and which ones were forgotten.
  * Only one batch may be under way, since the totals are read before they are written.
  */
 export class StatementTable {
@@ -60,7 +50,6 @@ export class StatementTable {
       const entry = entries[i]
       const isCovered = entry?.isCovered ?? wasCovered(statement.id)
       ops.put(keyOf(statement), encodeEntry({ place, sequence, isCovered }))
-      ops.put(signedUnderKey(statement), NO_BYTES)
       // The same statement may already be at another place: compaction copied it, a replay repeats it, or two peers sent
       // it at the same time.
       if (entry !== undefined && !isSamePlace(entry.place, place)) ops.addAll(store.markDead([entry.place]))
@@ -108,7 +97,6 @@ export class StatementTable {
       // A statement that arrives in this very batch is not in the index yet.
       const entry = entries[i] ?? { place, sequence, isCovered: false }
       ops.del(keyOf(statement))
-      ops.del(signedUnderKey(statement))
       left.push(numbered(statement, entry))
       ops.addAll(store.markDead([entry.place]))
     }
@@ -121,14 +109,15 @@ export class StatementTable {
 
   /**
    * Removes statements, and notes that they are not to be fetched again. Those that are not covered stay. Returns the
-   * number of those that were removed.
+   * ids of those that were removed.
    */
-  async forget(ops: IndexOps, items: readonly LoggedStatement[]): Promise<number> {
+  async forget(ops: IndexOps, items: readonly LoggedStatement[]): Promise<Uint8Array[]> {
     const entries = await this.entriesOf(items.map(({ statement }) => statement))
     const covered = items.filter((_, i) => entries[i]?.isCovered === true)
     await this.remove(ops, covered)
-    for (const { statement } of covered) ops.put(forgottenKey(statement.id), NO_BYTES)
-    return covered.length
+    const ids = covered.map(({ statement }) => statement.id)
+    for (const id of ids) ops.put(forgottenKey(id), NO_BYTES)
+    return ids
   }
 
   /** Returns, for each id, whether its statement was forgotten. */

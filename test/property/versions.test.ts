@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Blocks } from '../../src/blocks/blocks.ts'
 import { PURGE_WAIT_MS, SHORT_LIVED_MAX, SHORT_LIVED_MS } from '../../src/catalog/constants.ts'
 import { isOrigin, liveHeads, pastOfAll, stampKey } from '../../src/catalog/heads.ts'
 import { nameBlock } from '../../src/format/cid.ts'
@@ -176,9 +175,9 @@ function judge(
   return { isShort, isOver: isPurged || endedAtMs + keptMs <= nowMs }
 }
 
-async function releasedIn({ index }: Setup, all: readonly Arrived[]): Promise<Set<string>> {
+async function releasedIn(setup: Setup, all: readonly Arrived[]): Promise<Set<string>> {
   const released = new Set<string>()
-  for (const { record } of all) if (await index.has(Blocks.releasedKey(record.id))) released.add(toHex(record.id))
+  for (const { record } of all) if (await setup.isReleased(record.id)) released.add(toHex(record.id))
   return released
 }
 

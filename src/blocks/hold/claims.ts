@@ -1,11 +1,12 @@
 import { ROW_CLAIM } from '../../disk/constants.ts'
-import { type IndexOp, indexKey } from '../../disk/index-db.ts'
+import { type IndexDb, type IndexOp, indexKey } from '../../disk/index-db.ts'
 import { decodePlace, encodePlace, isSamePlace } from '../../disk/place.ts'
 import type { RowProjection, StoredRow } from '../../disk/row-projection.ts'
 import type { Store } from '../../disk/store.ts'
 import { TABLES } from '../../disk/tables.ts'
 import { type PeerId, publicKeyOf } from '../../format/peer-id.ts'
 import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
+import { forgottenKey } from '../../log/log.ts'
 import { concatBytes, equalBytes, NO_BYTES, u32be, u64be, utf8 } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { CLAIM_SLACK_MS } from '../constants.ts'
@@ -42,7 +43,15 @@ const MULTIHASH_BYTES = 34
 const PUT_ID_BYTES = 48
 const LETTERS = { record: utf8('r'), node: utf8('m'), put: utf8('p') } as const
 
-/** Returns the key of the row that says that a record has been released. */
+/**
+ * Returns true if a record has been released. A record that the log has forgotten was released before, and has no row that
+ * says so.
+ */
+export async function isReleased(index: Pick<IndexDb, 'has'>, id: Uint8Array): Promise<boolean> {
+  return (await index.has(releasedKey(id))) || index.has(forgottenKey(id))
+}
+
+/** Returns the key of the row that says that a record has been released, unless the log has forgotten it since. */
 export function releasedKey(id: Uint8Array): Uint8Array {
   return indexKey(TABLES.released, id)
 }
@@ -190,7 +199,7 @@ export class Claims {
 
   /** Returns true if a record no longer needs its content, so that it claims nothing. See `recordReleaseOps`. */
   isReleased({ id }: Pick<RecordRef, 'id'>): Promise<boolean> {
-    return this.#store.index.has(releasedKey(id))
+    return isReleased(this.#store.index, id)
   }
 
   /** Returns true if a record or a manifest node claims the block. */

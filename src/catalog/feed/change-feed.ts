@@ -1,4 +1,6 @@
 import type { IndexDb } from '../../disk/index-db.ts'
+import type { Log } from '../../log/log.ts'
+import type { Chance } from '../../util/chance.ts'
 import type { Clock } from '../../util/clock.ts'
 import { waitUpTo } from '../../util/deadline.ts'
 import type { Bodies } from '../bodies.ts'
@@ -6,7 +8,7 @@ import { FEED_ORPHANS_EVERY_MS, ORPHAN_MS } from '../constants.ts'
 import type { Names } from '../names.ts'
 import { decodeTreeRow } from '../rows/entry-row.ts'
 import { entryKey, entryOfKey, waitingKey } from '../rows/keys.ts'
-import { type Cursor, isKnown, newestCursor, readRow } from './feed-rows.ts'
+import { beginOp, type Cursor, hasBegun, isKnown, newestCursor, readRow } from './feed-rows.ts'
 import { NameView } from './name-view.ts'
 import { Teller, type Told } from './teller.ts'
 
@@ -18,7 +20,9 @@ export interface ChangeFeedOptions {
   index: IndexDb
   names: Names
   bodies: Bodies
+  log: Pick<Log, 'alone'>
   clock: Clock
+  chance: Pick<Chance, 'bytes'>
   /** Returns the position of an epoch in the chain of epochs. */
   depthOf: (epoch: Uint8Array) => number
 }
@@ -72,7 +76,7 @@ export class ChangeFeed {
   async *follow(since: Cursor | undefined, signal?: AbortSignal): AsyncGenerator<FeedItem> {
     const { index, clock } = this.#options
     // After the reset everything is told again, so the cursor must not be later than the reset.
-    const start = await newestCursor(index)
+    const start = await this.#begin()
     let cursor = since ?? start
     if (!(await isKnown(index, cursor))) {
       cursor = start
@@ -102,6 +106,16 @@ export class ChangeFeed {
       lookedAtMs = nowMs
       if (newest.number === cursor.number) await waitUpTo(clock, FEED_ORPHANS_EVERY_MS, woken, signal)
     }
+  }
+
+  /** Begins the feed, if nobody has watched here before, between two batches. Returns the cursor after the newest row. */
+  async #begin(): Promise<Cursor> {
+    const { index, log, chance } = this.#options
+    if (!(await hasBegun(index)))
+      await log.alone(async () => {
+        if (!(await hasBegun(index))) await index.batch([beginOp(chance)])
+      })
+    return newestCursor(index)
   }
 
   /**

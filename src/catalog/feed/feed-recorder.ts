@@ -5,7 +5,7 @@ import type { Bodies } from '../bodies.ts'
 import { FEED_PATHS_MAX } from '../constants.ts'
 import type { Names } from '../names.ts'
 import { directorySteps } from './directory-steps.ts'
-import { appendRow } from './feed-rows.ts'
+import { appendRow, hasBegun } from './feed-rows.ts'
 import { fileSteps } from './file-steps.ts'
 import { type BatchResult, Look, type Looked } from './look.ts'
 import { NameView } from './name-view.ts'
@@ -22,7 +22,8 @@ export interface FeedRecorderOptions {
 
 /**
  * Notes how a batch changes what paths show, in the same batch that changes the tree. A program that watches is told
- * from these rows, so nothing is missed over a restart, and nothing waits in memory for a slow reader.
+ * from these rows, so nothing is missed over a restart, and nothing waits in memory for a slow reader. Until somebody has
+ * watched for the first time, nothing is noted.
  *
  * Only changes of paths are exact here. The content of a file is looked up when the change is told, and may be newer
  * than the change. An entry that has no simple path, for example because its parents are in a cycle, is told as a
@@ -42,6 +43,7 @@ export class FeedRecorder {
 
   /** Adds what the batch changes to its sink. Call it last, once all other rows of the batch are known. */
   async record(result: BatchResult, sink: IndexSink): Promise<void> {
+    if (!(await hasBegun(this.#options.index))) return
     const look = new Look({ ...this.#options, cache: this.#cache }, result)
     const steps = await this.#steps(result, look)
     if (look.movesDirectories || look.isElsewhere) this.#cache.clear()

@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto'
-import { type IndexDb, indexKey } from '../../disk/index-db.ts'
+import { type IndexDb, type IndexOp, indexKey } from '../../disk/index-db.ts'
 import type { IndexSink } from '../../disk/index-sink.ts'
 import { TABLES } from '../../disk/tables.ts'
 import { asBuffer, concatBytes, equalBytes, u64be } from '../../util/bytes.ts'
+import type { Chance } from '../../util/chance.ts'
 import { FEED_BYTES_MAX } from '../constants.ts'
 import type { Names } from '../names.ts'
 import { decodeSteps, encodeSteps, type Steps } from './steps.ts'
@@ -17,9 +18,9 @@ export interface Cursor {
   chain: Uint8Array
 }
 
-/** Where the feed begins and ends. This is in the row with the number 0. */
+/** Where the feed begins and ends. This is in the row with the number 0, which is there once the feed has begun. */
 interface Head {
-  /** The newest row; if there has been none yet, the number 0 and zeros. */
+  /** The newest row; if there has been none yet, the number 0 and the bytes with which the feed began. */
   newest: Cursor
   /** The row before the oldest one that is kept. */
   base: Cursor
@@ -31,6 +32,17 @@ const CHAIN_BYTES = 12
 const NUMBER_BYTES = 8
 const START: Cursor = { number: 0, chain: new Uint8Array(CHAIN_BYTES) }
 const HEAD_KEY = rowKey(0)
+
+/** Returns true once somebody has watched, so that changes are noted. */
+export function hasBegun(index: Pick<IndexDb, 'has'>): Promise<boolean> {
+  return index.has(HEAD_KEY)
+}
+
+/** Returns the change that begins the feed. The bytes must be random, so that no cursor of another feed fits this one. */
+export function beginOp({ bytes }: Pick<Chance, 'bytes'>): IndexOp {
+  const start = { number: 0, chain: bytes(CHAIN_BYTES) }
+  return { type: 'put', key: HEAD_KEY, value: encodeHead({ newest: start, base: start, bytes: 0 }) }
+}
 
 /**
  * Appends a row to the feed, in a batch of the index, and drops the oldest rows if there is no more room. At most one

@@ -41,7 +41,7 @@ export interface VersionRow {
   id: Uint8Array
   stamp: Stamp
   isDelete: boolean
-  /** The bytes of `contentOf`; empty for a delete. */
+  /** The bytes of `contentOf`; empty for a delete, and for a version of which nothing is kept. */
   content: Uint8Array
   /** True for the content that the file shows now. */
   isCurrent: boolean
@@ -264,11 +264,11 @@ export class FileVersions {
 
 /** Returns the version, or the delete, that a row is about; undefined if its record carries the content of another. */
 function rowOf(entry: PastEntry, stamp: Stamp, row: RecordRow): VersionRow | undefined {
-  const { id, wrote, isDelete, isDropped, arrivedAtMs } = row
-  if (wrote === undefined && !isDelete) return undefined
+  const { id, wrote, content, isDelete, isDropped, arrivedAtMs } = row
+  if (!wrote && !isDelete) return undefined
   const key = stampKey(stamp)
   const isCurrent = !isDelete && entry.current === key
   const isConflict = !isDelete && entry.conflicts.has(key)
-  const known = { entry: entry.id, file: entry.file, id, stamp, isDelete, content: wrote ?? NO_BYTES }
+  const known = { entry: entry.id, file: entry.file, id, stamp, isDelete, content: content ?? NO_BYTES }
   return { ...known, isCurrent, isConflict, isDropped, arrivedAtMs }
 }

@@ -10,8 +10,12 @@ import { isOrigin } from '../heads.ts'
  */
 export interface RecordRow {
   id: Uint8Array
-  /** The content that the record wrote; undefined if it carries content, or deletes. */
-  wrote: Uint8Array | undefined
+  /** True if the record wrote its content; false if it carries that of another, or deletes. */
+  wrote: boolean
+  /** The content that it wrote; undefined if it wrote none, and once nothing needs it here any more. */
+  content: Uint8Array | undefined
+  /** What stands for the content in keys (`contentTag`), in place of the content. */
+  tag: Uint8Array | undefined
   isDelete: boolean
   /** True if it wrote a version that is no longer kept. */
   isDropped: boolean
@@ -22,6 +26,7 @@ export interface RecordRow {
 const WROTE = 1
 const IS_DELETE = 2
 const IS_DROPPED = 4
+const HAS_TAG = 8
 const ARRIVED_AT = STATEMENT_ID_BYTES + 1
 const WROTE_AT = ARRIVED_AT + 8
 const EPOCH_ID_BYTES = 32
@@ -47,20 +52,35 @@ export function rootInContent(content: Uint8Array): { root: Uint8Array; rootEpoc
 /** Returns what the row of a record's stamp says if the record is the only one under it. */
 export function recordRowOf(record: EntryRecord, arrivedAtMs: number): RecordRow {
   const isDelete = record.op === 'delete'
-  const wrote = !isDelete && isOrigin(record) ? contentOf(record) : undefined
-  return { id: record.id, wrote, isDelete, isDropped: false, arrivedAtMs }
+  const wrote = !isDelete && isOrigin(record)
+  const content = wrote ? contentOf(record) : undefined
+  return { id: record.id, wrote, content, tag: undefined, isDelete, isDropped: false, arrivedAtMs }
 }
 
-export function encodeRecordRow({ id, wrote, isDelete, isDropped, arrivedAtMs }: RecordRow): Uint8Array {
-  const flags = (wrote === undefined ? 0 : WROTE) | (isDelete ? IS_DELETE : 0) | (isDropped ? IS_DROPPED : 0)
-  return concatBytes(id, Uint8Array.of(flags), u64be(arrivedAtMs), wrote ?? NO_BYTES)
+/** Returns the row of a record whose version is no longer kept and whose blocks, if it had any, have been released. */
+export function releasedRow(row: RecordRow): RecordRow {
+  return { ...row, isDropped: true, content: undefined, tag: writtenTag(row) }
+}
+
+/** Returns what stands in keys for the content that a record wrote; undefined if it wrote none. */
+export function writtenTag({ content, tag }: Pick<RecordRow, 'content' | 'tag'>): Uint8Array | undefined {
+  return content === undefined ? tag : contentTag(content)
+}
+
+export function encodeRecordRow(row: RecordRow): Uint8Array {
+  const { id, wrote, content, tag, isDelete, isDropped, arrivedAtMs } = row
+  const flags = [wrote && WROTE, isDelete && IS_DELETE, isDropped && IS_DROPPED, tag !== undefined && HAS_TAG]
+  const sum = flags.reduce<number>((sum, flag) => sum | (flag === false ? 0 : flag), 0)
+  return concatBytes(id, Uint8Array.of(sum), u64be(arrivedAtMs), content ?? tag ?? NO_BYTES)
 }
 
 export function decodeRecordRow(value: Uint8Array): RecordRow {
   const flags = value[STATEMENT_ID_BYTES] as number
   return {
     id: value.subarray(0, STATEMENT_ID_BYTES),
-    wrote: (flags & WROTE) === 0 ? undefined : value.subarray(WROTE_AT),
+    wrote: (flags & WROTE) !== 0,
+    content: (flags & (WROTE | HAS_TAG)) === WROTE ? value.subarray(WROTE_AT) : undefined,
+    tag: (flags & HAS_TAG) === 0 ? undefined : value.subarray(WROTE_AT),
     isDelete: (flags & IS_DELETE) !== 0,
     isDropped: (flags & IS_DROPPED) !== 0,
     arrivedAtMs: Number(asBuffer(value).readBigUInt64BE(ARRIVED_AT))

@@ -47,11 +47,11 @@ export class VersionNotes {
     this.#seenBefore = new Map([...state.covered].map(([key, { hlc }]) => [key, hlc]))
   }
 
-  /** Notes a record that wrote a version and does not count, because a twin does. */
-  twin(written: Stamp, { id, wrote, arrivedAtMs }: RecordRow, sink: IndexSink): void {
-    const content = wrote === undefined ? undefined : rootInContent(wrote)
-    if (content !== undefined)
-      sink.put(carrierKey(this.#entry, written, id), encodeCarrier({ stamp: written, arrivedAtMs, ...content }))
+  /** Notes a record that wrote a version and does not count, because a twin does. One that was released needs no note. */
+  twin(written: Stamp, { id, content, arrivedAtMs }: RecordRow, sink: IndexSink): void {
+    const root = content === undefined ? undefined : rootInContent(content)
+    if (root !== undefined)
+      sink.put(carrierKey(this.#entry, written, id), encodeCarrier({ stamp: written, arrivedAtMs, ...root }))
   }
 
   /** Notes everything else, once the state is that after the batch. */

@@ -1,3 +1,4 @@
+import { Blocks } from '../../blocks/blocks.ts'
 import type { IndexDb } from '../../disk/index-db.ts'
 import { IndexOps } from '../../disk/index-sink.ts'
 import type { Stamp } from '../../format/stamp.ts'
@@ -99,7 +100,9 @@ export class Retention {
         isLeft = await work(batch)
         const ops = new IndexOps()
         ops.addAll(batch.ops)
-        await log.forgetIn(ops, batch.forgettable, item => batch.mayForget(item))
+        const forgotten = await log.forgetIn(ops, batch.forgettable, item => batch.mayForget(item))
+        // That a record was forgotten says that it was released.
+        for (const id of forgotten) ops.del(Blocks.releasedKey(id))
         await index.batch(ops.all)
         dropped += batch.dropped
         released += batch.released
@@ -199,7 +202,7 @@ interface Source {
 function sourcesOf(entry: Uint8Array): Source[] {
   const writtenBy = (key: Uint8Array, value: Uint8Array): Stamp | undefined => {
     const { stamp, isTwin } = stampOfRecord(key)
-    return isTwin || decodeRecordRow(value).wrote === undefined ? undefined : stamp
+    return isTwin || !decodeRecordRow(value).wrote ? undefined : stamp
   }
   return [
     { prefix: recordsOf(entry), versionOf: writtenBy },

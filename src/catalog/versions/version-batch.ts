@@ -11,7 +11,7 @@ import { SHORT_LIVED_MAX } from '../constants.ts'
 import { isIn, liveHeads, type Past, pastFrom, pastOf } from '../heads.ts'
 import { readEntryRow } from '../rows/entry-row.ts'
 import { entryKey, olderHeadKey, recordsKey } from '../rows/keys.ts'
-import { decodeRecordRow, encodeRecordRow, type RecordRow, rootInContent } from '../rows/record-rows.ts'
+import { decodeRecordRow, encodeRecordRow, type RecordRow, releasedRow, rootInContent } from '../rows/record-rows.ts'
 import { type Carrier, carriersOf, isBlock } from './carriers.ts'
 import { ChangedRows } from './changed-rows.ts'
 import { type Fate, fateOf } from './fate.ts'
@@ -130,7 +130,7 @@ export class VersionBatch {
     const { index } = this.#options
     const value = await this.#rows.get(recordsKey(entry, written))
     const found = value === undefined ? undefined : decodeRecordRow(value)
-    const row = found?.wrote === undefined ? undefined : found
+    const row = found?.wrote === true ? found : undefined
     let arrivedAtMs = row?.arrivedAtMs
     if (arrivedAtMs === undefined) arrivedAtMs = firstArrival(await carriersOf(index, entry, written))
     const isWaiting = arrivedAtMs === undefined
@@ -193,6 +193,7 @@ export class VersionBatch {
     if (row === undefined) return
     this.#forgettable.set(toHex(row.id), heads.past)
     this.#rows.put(Blocks.releasedKey(row.id), NO_BYTES)
+    if (row.content !== undefined) this.#rows.put(recordsKey(entry, version.written), encodeRecordRow(releasedRow(row)))
   }
 
   /**
@@ -203,8 +204,7 @@ export class VersionBatch {
     if (!isPurged && (purgedAtMs === null || !this.#isOver(purgedAtMs))) return
     for (const { record } of await waitingFor(this.#options.index, entry, written)) {
       const { id, root, stamp } = record
-      if (root !== null && !(await this.#options.index.has(Blocks.releasedKey(id))))
-        this.#releaseOne({ id, root, stamp })
+      if (root !== null && !(await Blocks.isReleased(this.#options.index, id))) this.#releaseOne({ id, root, stamp })
     }
   }
 
@@ -223,7 +223,7 @@ export class VersionBatch {
 
   async #holdersOf({ entry, written, row }: Version): Promise<Holder[]> {
     const holders: Holder[] = await carriersOf(this.#options.index, entry, written)
-    const content = row?.wrote === undefined ? undefined : rootInContent(row.wrote)
+    const content = row?.content === undefined ? undefined : rootInContent(row.content)
     if (row !== undefined && content !== undefined && isBlock(content.root))
       holders.push({ id: row.id, stamp: written, ...content })
     return holders
@@ -231,7 +231,7 @@ export class VersionBatch {
 
   async #releaseUnlessHead(entry: Uint8Array, holder: Holder): Promise<void> {
     const { id, stamp } = holder
-    if (await this.#options.index.has(Blocks.releasedKey(id))) return
+    if (await Blocks.isReleased(this.#options.index, id)) return
     const heads = await this.#headsOf(entry)
     if (heads === undefined || heads.live.has(toHex(id))) return
     if (await this.#isOlderHead(entry, heads, stamp)) return

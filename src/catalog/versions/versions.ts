@@ -54,7 +54,7 @@ export class Versions {
       const { stamp: written, isTwin } = stampOfRecord(key)
       if (isTwin) continue
       const { id, wrote, arrivedAtMs, isDropped } = decodeRecordRow(value)
-      if (wrote === undefined) continue
+      if (!wrote) continue
       const end = await this.endOf(entry, { written, arrivedAtMs, isReleased: isDropped })
       yield { record: id, written, arrivedAtMs, ...end, isReleased: isDropped }
     }

@@ -43,7 +43,7 @@ export function buildCatalog(init: RoomOptions, { disk, membership, blocks }: Ro
   const names = new Names(secrets.names)
   // An epoch whose place is not known counts as the first.
   const depthOf = (epoch: Uint8Array): number => epochs.depthOf(epoch) ?? 0
-  const feed = new ChangeFeed({ index, names, bodies, clock, depthOf })
+  const feed = new ChangeFeed({ index, names, bodies, log, clock, chance, depthOf })
   const projection = new CatalogProjection({
     index,
     bodies,

@@ -1,15 +1,17 @@
 import { SMALL_BLOCK_BYTES_MAX } from '../../../src/disk/constants.ts'
 import { indexKey } from '../../../src/disk/index-db.ts'
 import { withChecksum } from '../../../src/disk/index-rows.ts'
-import { decodePlace } from '../../../src/disk/place.ts'
+import { decodePlace, PLACE_BYTES } from '../../../src/disk/place.ts'
 import { ROW_HEADER_BYTES } from '../../../src/disk/row.ts'
 import { segmentPath } from '../../../src/disk/segment-layout.ts'
 import { TABLES } from '../../../src/disk/tables.ts'
-import { asBuffer, NO_BYTES } from '../../../src/util/bytes.ts'
+import { asBuffer, u32be } from '../../../src/util/bytes.ts'
 import type { BlockOfContent } from './contents.ts'
 import type { SimDisk } from './sim-files.ts'
 
 const CHECKSUM_BYTES = 4
+/** What the index holds of a block that was freed says which segments have rows of it. This stands for any. */
+const MANY = 0
 
 export function isLarge({ bytes }: BlockOfContent): boolean {
   return bytes.byteLength >= SMALL_BLOCK_BYTES_MAX
@@ -50,11 +52,11 @@ export function blocksOn({ rows }: SimDisk): number {
 
 /** Lets a disk forget a block. */
 export function forgetBlock({ rows }: SimDisk, { multihash }: BlockOfContent): void {
-  rows.apply([withChecksum({ type: 'put', key: indexKey(TABLES.blocks, multihash), value: NO_BYTES })])
+  rows.apply([withChecksum({ type: 'put', key: indexKey(TABLES.blocks, multihash), value: u32be(MANY) })])
   rows.sync()
 }
 
 /** Returns true for the row of a block that is here. That of a block which was freed has a checksum and no place. */
 function isPlace(value: Uint8Array | undefined): value is Uint8Array {
-  return value !== undefined && value.byteLength > CHECKSUM_BYTES
+  return value !== undefined && value.byteLength >= CHECKSUM_BYTES + PLACE_BYTES
 }

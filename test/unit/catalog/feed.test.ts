@@ -256,6 +256,19 @@ test('records that change nothing that shows, and a batch that fails, are not to
   assert.deepEqual(await watch.read(), [])
 })
 
+test('no change is noted until somebody watches, and a cursor of an earlier feed is answered by a reset after that', async () => {
+  const setup = await Setup.open()
+  await setup.catalog.link(['a'], contentOf('1'), { replicas: 1 })
+  assert.equal((await setup.rowsOfFeed()).length, 0)
+  const watch = await watching(setup)
+  await setup.restoreFeed([])
+  await setup.catalog.link(['b'], contentOf('1'), { replicas: 1 })
+  assert.equal((await setup.rowsOfFeed()).length, 0)
+  assert.deepEqual(await watch.read(), ['reset /', 'created /a', 'created /b'])
+  await setup.catalog.link(['c'], contentOf('1'), { replicas: 1 })
+  assert.deepEqual(await watch.read(), ['created /c'])
+})
+
 test('a cursor of another member, or of an index that was rebuilt, is answered by a reset', async () => {
   const [one, other] = [await Setup.open(), await Setup.open({ seed: 3 })]
   for (const setup of [one, other]) await setup.catalog.link(['a'], contentOf('1'), { replicas: 1 })
@@ -269,6 +282,7 @@ test('a cursor of another member, or of an index that was rebuilt, is answered b
 
 test('a cursor from the history that a restored backup has lost is answered by a reset', async () => {
   const setup = await Setup.open()
+  await watching(setup)
   await setup.add(sign({ entry: D, ...directoryAt('d') }))
   const before = await setup.rowsOfFeed()
   await setup.add(sign({ entry: E, ...directoryAt('lost') }))

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Blocks } from '../../../src/blocks/blocks.ts'
 import { Author, type Content } from '../../../src/catalog/author.ts'
 import { Bodies } from '../../../src/catalog/bodies.ts'
 import { Catalog } from '../../../src/catalog/catalog.ts'
@@ -13,7 +14,7 @@ import type { DirectoryNode, TreeNode } from '../../../src/catalog/tree-node.ts'
 import { Retention } from '../../../src/catalog/versions/retention.ts'
 import { Versions } from '../../../src/catalog/versions/versions.ts'
 import { IndexDb, indexKey } from '../../../src/disk/index-db.ts'
-import { IndexOps } from '../../../src/disk/index-sink.ts'
+import { IndexOps, type IndexSink } from '../../../src/disk/index-sink.ts'
 import { TABLES } from '../../../src/disk/tables.ts'
 import { type EntryRecord, type RecordInit, ROOT_ENTRY, readRecord, signRecord } from '../../../src/format/entry.ts'
 import type { Role } from '../../../src/format/kinds.ts'
@@ -22,10 +23,11 @@ import { secretKey } from '../../../src/format/seal.ts'
 import { inlineRoot } from '../../../src/format/seal-file.ts'
 import type { Hlc } from '../../../src/format/stamp.ts'
 import { idOf, type Statement } from '../../../src/format/statement.ts'
+import { forgottenKey } from '../../../src/log/log.ts'
 import type { AcceptedStatement, Signer } from '../../../src/log/projection.ts'
 import { type Epoch, KeyRing } from '../../../src/members/key-ring.ts'
 import { LocalMember } from '../../../src/members/local-member.ts'
-import { equalBytes, toHex } from '../../../src/util/bytes.ts'
+import { equalBytes, NO_BYTES, toHex } from '../../../src/util/bytes.ts'
 import type { Chance } from '../../../src/util/chance.ts'
 import type { ComponentLogger } from '../../../src/util/logger.ts'
 import { acceptedBy } from '../../fixtures/accepted.ts'
@@ -198,14 +200,17 @@ export class Setup {
       this.project(ids.flatMap(id => this.#accepted.get(toHex(id)) ?? [])),
     alone: <T>(work: () => Promise<T>): Promise<T> => this.#afterLast(work),
     forgetIn: async (
-      _: unknown,
+      ops: IndexSink,
       ids: readonly Uint8Array[],
       mayForget: (item: AcceptedStatement) => boolean = () => true
-    ): Promise<number> => {
+    ): Promise<Uint8Array[]> => {
       const items = ids.flatMap(id => this.#accepted.get(toHex(id)) ?? [])
-      const forgotten = items.map(item => idOf(item.statement)).filter(id => this.covered.has(id))
-      for (const id of forgotten) if (mayForget(this.#accepted.get(id) as AcceptedStatement)) this.#accepted.delete(id)
-      return forgotten.length
+      const forgotten = items.filter(item => this.covered.has(idOf(item.statement)) && mayForget(item))
+      for (const { statement } of forgotten) {
+        this.#accepted.delete(idOf(statement))
+        ops.put(forgottenKey(statement.id), NO_BYTES)
+      }
+      return forgotten.map(({ statement }) => statement.id)
     }
   }
   readonly bodies: Bodies
@@ -235,7 +240,7 @@ export class Setup {
       onRecords: () => this.feed.wake(),
       onVersionNews: () => {}
     })
-    this.feed = new ChangeFeed({ ...rest, clock, depthOf: () => 0 })
+    this.feed = new ChangeFeed({ ...rest, log, clock, chance, depthOf: () => 0 })
     this.tree = new Tree({ ...rest, clock, depthOf: () => 0 })
     this.sealed = new SealedEntries({ index, log, keys: ring, clock, chance, logger, onOpened: () => this.feed.wake() })
     const keptMs = (): number => this.keptMs
@@ -292,15 +297,29 @@ export class Setup {
 
   /**
    * All rows of the index, once it has been decided which versions are kept; without those about the index itself, and
-   * without the feed, which depends on the order of arrival.
+   * without the feed, which depends on the order of arrival. So does whether a record that was released is forgotten too.
    */
   async rows(): Promise<string[]> {
     await this.retention.look()
     const rows: string[] = []
+    const released = await this.#releasedRows()
     for await (const { key, value } of this.index.range(new Uint8Array(0)))
-      if (key[0] !== TABLES.meta.charCodeAt(0) && key[0] !== TABLES.feed.charCodeAt(0))
+      if (key[0] === TABLES.released.charCodeAt(0) || key[0] === TABLES.forgotten.charCodeAt(0)) continue
+      else if (key[0] !== TABLES.meta.charCodeAt(0) && key[0] !== TABLES.feed.charCodeAt(0))
         rows.push(`${String.fromCharCode(key[0]!)} ${toHex(key)} ${toHex(value)}`)
-    return rows
+    return [...rows, ...released]
+  }
+
+  async #releasedRows(): Promise<string[]> {
+    const ids = new Set<string>()
+    for (const table of [TABLES.released, TABLES.forgotten])
+      for await (const { key } of this.index.range(indexKey(table))) ids.add(toHex(key.subarray(1, 17)))
+    return [...ids].sort().map(id => `released ${id}`)
+  }
+
+  /** Returns true if a record has been released. */
+  isReleased(id: Uint8Array): Promise<boolean> {
+    return Blocks.isReleased(this.index, id)
   }
 
   /** The rows of the feed. */

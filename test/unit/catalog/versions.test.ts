@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Blocks } from '../../../src/blocks/blocks.ts'
 import { PURGE_WAIT_MS, SHORT_LIVED_MAX } from '../../../src/catalog/constants.ts'
 import { pastOf, pastOfAll } from '../../../src/catalog/heads.ts'
 import type { Version } from '../../../src/catalog/versions/versions.ts'
@@ -95,8 +94,7 @@ class Member {
 
   /** Returns which of some records have been released. */
   async released(...records: readonly Signed[]): Promise<boolean[]> {
-    const keys = records.map(({ record }) => Blocks.releasedKey(record.id))
-    return Promise.all(keys.map(key => this.setup.index.has(key)))
+    return Promise.all(records.map(({ record }) => this.setup.isReleased(record.id)))
   }
 
   async isIndexed({ statement, record }: Signed): Promise<boolean> {
@@ -506,6 +504,23 @@ test('twins of a version that has ended are released together with it', async ()
   await member.add(twins[2] as Signed)
   assert.deepEqual(await member.released(...twins), [true, true, true])
   assert.equal(await member.setup.versions.count(E, { writes: 1 }), 0)
+})
+
+test('a move that arrives once its version has been released counts all the same, and one of other content waits', async () => {
+  const member = await Member.open()
+  const one = member.write('one', writer)
+  const moved = member.move(one, 'moved', otherWriter)
+  const forged = sign({ ...carrying(one), ...stored('forged'), by: otherWriter, hlc: member.after(moved) })
+  await member.add(one, member.write('two', admin, one))
+  const before = await member.setup.rows()
+  await member.pass(30 * DAY)
+  const bytes = (rows: string[]): number => rows.filter(row => row.startsWith('r ')).join('').length
+  assert.ok(bytes(await member.setup.rows()) < bytes(before), 'the index does not keep the content')
+  await member.add(moved, forged)
+  const waiting = (await member.setup.rows()).filter(row => row.startsWith(TABLES.waitingRecords))
+  assert.equal(waiting.length, 1)
+  assert.deepEqual(await member.released(one), [true])
+  for (const record of [moved, forged]) assert.ok(await member.isIndexed(record))
 })
 
 test('no news about versions is left once the worker has looked', async () => {

@@ -28,7 +28,7 @@ export async function catchUp(
   tree: WatchedTree,
   { path, options, max = Number.POSITIVE_INFINITY }: { path: Path; options: WatchOptions; max?: number }
 ): Promise<void> {
-  const { index, bodies, clock } = setup
+  const { index, bodies, log, chance, clock } = setup
   const end = new AbortController()
   // A watch that has read everything waits for the clock.
   const after = (): (() => void) => {
@@ -39,6 +39,8 @@ export async function catchUp(
     index,
     names,
     bodies,
+    log,
+    chance,
     depthOf: () => 0,
     clock: { now: () => clock.now(), monotonic: () => 0, sleep: async () => {}, after }
   })

@@ -38,7 +38,7 @@ async function chained(t: TestContext) {
 function forget({ log, store }: TestMember, ids: readonly Uint8Array[]): Promise<number> {
   return log.alone(async () => {
     const ops = new IndexOps()
-    const count = await log.forgetIn(ops, ids)
+    const { length: count } = await log.forgetIn(ops, ids)
     await store.index.batch(ops.all)
     return count
   })
