@@ -94,7 +94,7 @@ export class Places {
     const found = await this.#bodyOf(lastPut, arrived)
     if (found === 'sealed') return { ...NO_PLACE, isSealed: true, sealedIn: lastPut.epoch }
     // The log may have forgotten the last put of a file of which no version is kept.
-    if (found === 'damaged' && (await this.#isUnknown(lastPut, arrived))) return NO_PLACE
+    if (found === 'damaged' && (await this.#isUnknown(lastPut, arrived))) return this.#knownPlace(entry, old)
     const body = typeof found === 'string' ? undefined : found
     // A directory whose delete has no body is no directory any more, and cannot be told from a file that is damaged.
     if (body?.kind === 'directory') return NO_PLACE
@@ -103,6 +103,13 @@ export class Places {
     const hash = names.hash(name)
     const value = encodeDirectoryValue({ ...listed, isDamaged, sealedName: names.seal(name, hash) })
     return { ...NO_PLACE, isDamaged, parent: body?.parent ?? ROOT_ENTRY, name: hash, value }
+  }
+
+  /** Returns the place that the row of a deleted file says: its delete may be projected again when a compaction moves it. */
+  async #knownPlace(entry: Uint8Array, old: TreeRow | undefined): Promise<EntryPlace> {
+    if (old?.name === undefined || !old.isDeleted || old.kind === 'directory') return NO_PLACE
+    const value = await this.#options.index.get(placeKey(entry, old) as Uint8Array)
+    return value === undefined ? NO_PLACE : { ...NO_PLACE, ...old, value }
   }
 
   async #isUnknown({ id }: PlacingPut, arrived: readonly NewRecord[]): Promise<boolean> {

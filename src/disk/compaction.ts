@@ -1,6 +1,6 @@
 import { returnBuffer } from '../util/buffer-pool.ts'
 import type { Logger } from '../util/logger.ts'
-import { MOVE_BYTES_MAX, MOVE_ROWS_MAX, WASTE_BYTES_MAX } from './constants.ts'
+import { COMPACT_SMALL_BELOW, MOVE_BYTES_MAX, MOVE_ROWS_MAX, WASTE_BYTES_MAX } from './constants.ts'
 import type { Damage } from './damage.ts'
 import { DiskError } from './errors.ts'
 import { GoneRows } from './gone-rows.ts'
@@ -36,14 +36,17 @@ export class Compaction {
     this.#options = options
   }
 
-  /** Returns the closed segments whose live share is less than `below`. */
+  /**
+   * Returns the closed segments whose live share is less than `below`, or of segments of small rows at least less than
+   * `COMPACT_SMALL_BELOW`.
+   */
   candidates(below: number): Array<{ segment: number; live: number }> {
     const { segments, usage } = this.#options
     return segments
       .closedSegments()
       .filter(({ segment }) => !this.#mustStay(segment))
       .map(({ segment, bytes }) => ({ segment, live: usage.liveShare(segment, bytes) }))
-      .filter(({ live }) => live < below)
+      .filter(({ live }) => live < this.#bound(below))
   }
 
   /** Returns the segments that are about to be removed, unless this has failed: for them nothing else has to be done. */
@@ -104,10 +107,14 @@ export class Compaction {
     log('compacted segment %d; rows moved: %d', segment, moved)
   }
 
+  #bound(below: number): number {
+    return this.#options.segments.kind.isPastCache ? below : Math.max(below, COMPACT_SMALL_BELOW)
+  }
+
   #isWasteful(below: number): boolean {
     const { segments, usage } = this.#options
     const { segment, bytes } = segments.lastSegment
-    return usage.deadBytesOf(segment) >= WASTE_BYTES_MAX && usage.liveShare(segment, bytes) < below
+    return usage.deadBytesOf(segment) >= WASTE_BYTES_MAX && usage.liveShare(segment, bytes) < this.#bound(below)
   }
 
   #mustStay(segment: number): boolean {

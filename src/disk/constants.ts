@@ -65,10 +65,12 @@ export const PAST_CACHE_BYTES_MIN = 64 << 10
 export const RECENT_READS_MAX = 32
 /** A segment with a smaller live share than this is compacted. */
 export const COMPACT_BELOW = 0.5
+/** The same for segments of small rows: there is little of them, so copying more of it costs little. */
+export const COMPACT_SMALL_BELOW = 0.65
 /** The same if the store is full, or takes more space than it may hold. */
 export const COMPACT_BELOW_IF_SHORT = 0.9
 /** The dead bytes that the last segment may have, if they are most of it, before another one begins. */
-export const WASTE_BYTES_MAX = 4 << 20
+export const WASTE_BYTES_MAX = 2 << 20
 /** The pause after a round that found nothing to compact. */
 export const COMPACT_INTERVAL_MS = 10_000
 /** After a compaction the pause is at least this, and this many times as long as the compaction took. */

@@ -27,7 +27,12 @@ export interface NewStatement extends Signer {
 }
 
 /** A statement whose row is in a segment, and the peer that sent it. */
-type StoredStatement = LoggedStatement & Pick<NewStatement, 'from'> & { isOurs: boolean }
+type StoredStatement = LoggedStatement &
+  Pick<NewStatement, 'from'> & {
+    isOurs: boolean
+    /** True if the row was read from its segment: it is projected once more, or a compaction has moved it. */
+    isRead: boolean
+  }
 
 export interface StatementRowsOptions {
   store: LostStatementsOptions['store']
@@ -115,7 +120,7 @@ export class StatementRows implements RowProjection {
    * projected is skipped, and keeps the rows that it has.
    */
   again(items: readonly LoggedStatement[]): Promise<void> {
-    return this.#batches.run(() => this.#projectAgain(items.map(item => ({ ...item, from: null, isOurs: false }))))
+    return this.#batches.run(() => this.#projectAgain(items.map(item => ({ ...item, from: null, isOurs: false, isRead: true }))))
   }
 
   /** Runs `work` between two batches. */
@@ -150,12 +155,12 @@ export class StatementRows implements RowProjection {
     for (const { payload, place } of rows) {
       const written = this.#written.get(payload)
       if (written !== undefined) {
-        items.set(idOf(written.statement), { ...written, place, isOurs: written.from === null })
+        items.set(idOf(written.statement), { ...written, place, isOurs: written.from === null, isRead: false })
         continue
       }
       const { statement, id, ...facts } = decodeStatementRow(payload)
       if (statement instanceof Error) await this.#setAside({ id, place, author: facts.author }, statement)
-      else items.set(idOf(statement), { ...facts, statement, place, from: null, isOurs: false })
+      else items.set(idOf(statement), { ...facts, statement, place, from: null, isOurs: false, isRead: true })
     }
     return [...items.values()]
   }
@@ -195,13 +200,14 @@ export class StatementRows implements RowProjection {
   }
 
   async #commitAlone(
-    items: readonly StoredStatement[],
+    all: readonly StoredStatement[],
     projections: readonly Projection[],
     replay: boolean
   ): Promise<void> {
     const { store, early } = this.#options
-    const entries = await this.#table.entriesOf(items.map(({ statement }) => statement))
     const ops = new IndexOps()
+    const items = await this.#withoutForgotten(ops, all)
+    const entries = await this.#table.entriesOf(items.map(({ statement }) => statement))
     await this.#logOps(ops, items, entries)
     for (const projection of projections) await this.#projectionOps(ops, projection, items)
     await store.index.batch(ops.all)
@@ -210,6 +216,19 @@ export class StatementRows implements RowProjection {
     const fresh = items.filter(({ statement }, i) => entries[i] === undefined || this.lost.has(statement.id))
     this.lost.returned(statements)
     if (!replay) this.#announce(fresh, projections)
+  }
+
+  /**
+   * Returns the statements that were not forgotten. One may be forgotten after a compaction has found its row live, and
+   * before the moved row is projected. It stays forgotten, and the moved row is dead.
+   */
+  async #withoutForgotten(ops: IndexOps, items: readonly StoredStatement[]): Promise<readonly StoredStatement[]> {
+    const read = items.filter(({ isRead }) => isRead)
+    if (read.length === 0) return items
+    const areForgotten = await this.areForgotten(read.map(({ statement }) => statement.id))
+    const forgotten = new Set(read.filter((_, i) => areForgotten[i] === true))
+    for (const { place } of forgotten) ops.addAll(this.#options.store.markDead([place]))
+    return items.filter(item => !forgotten.has(item))
   }
 
   async #projectAgain(items: readonly StoredStatement[]): Promise<void> {

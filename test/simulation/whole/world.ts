@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { DfsNode, GetOptions, NodeEvent, PutOptions } from '../../../src/api.ts'
 import { idOf } from '../../../src/format/statement.ts'
+import { PartlyDoneError } from '../../../src/fs/partly-done.ts'
 import type { Log } from '../../../src/log/log.ts'
 import { toHex } from '../../../src/util/bytes.ts'
 import type { Chance } from '../../../src/util/chance.ts'
@@ -38,6 +39,11 @@ const PUT_MS_MAX = 15_000
 export const REFUSALS: ReadonlySet<string> = new Set(
   'exists changed not-found is-a-directory not-a-directory invalid not-allowed clock-off'.split(' ')
 )
+
+/** Returns true if a verb that ended with this error has done nothing. `rm -r` may have removed a part before it ended. */
+function isRefusal(error: DfsError): boolean {
+  return REFUSALS.has(error.code) && !(error instanceof PartlyDoneError)
+}
 
 /** Something that must not happen. */
 export class Fault extends Error {
@@ -369,7 +375,7 @@ export class World {
         if (process.isDead) end('unknown', 'died')
         else {
           this.checkError(machine, error)
-          end(REFUSALS.has((error as DfsError).code) ? 'refused' : 'unknown', describe(error))
+          end(isRefusal(error as DfsError) ? 'refused' : 'unknown', describe(error))
         }
       }
     )

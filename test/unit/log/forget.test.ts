@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { ROW_STATEMENT } from '../../../src/disk/constants.ts'
 import { IndexOps, type IndexSink } from '../../../src/disk/index-sink.ts'
 import type { Statement } from '../../../src/format/statement.ts'
 import { REST } from '../../../src/log/keys.ts'
 import type { Change } from '../../../src/log/projection.ts'
+import { encodeStatementRow } from '../../../src/log/statement-row.ts'
 import { equalBytes } from '../../../src/util/bytes.ts'
 import type { FakeFiles } from '../../fixtures/fake-files.ts'
 import { entryBy, type TestMember } from '../../fixtures/member.ts'
@@ -119,4 +121,16 @@ test('a covered statement that is lost by damage stays out of the totals when it
   await take(a, [first])
   assert.equal(a.log.lostCount, 0)
   assert.deepEqual(await a.log.positions.totals(REST), before)
+})
+
+test('a statement that is forgotten while a compaction moves its row stays forgotten', async t => {
+  const { a, chain } = await chained(t)
+  const before = await a.log.positions.totals(REST)
+  const facts = { sequence: 1, arrivedAtMs: 0, role: 'admin', author: Buffer.alloc(32) } as const
+  const moved = encodeStatementRow({ ...facts, statement: chain[0] as Statement<'entry'> })
+  await forget(a, [chain[0]!.id])
+  await a.store.write(ROW_STATEMENT, [moved])
+  assert.equal(await a.log.get(chain[0]!.id), undefined)
+  assert.deepEqual(await a.log.positions.totals(REST), before)
+  assert.ok((await a.store.checkLeaf()) > 0)
 })
