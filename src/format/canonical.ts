@@ -26,7 +26,10 @@ export function encodeCanonical(value: unknown): Uint8Array {
   }
 }
 
-/** Decodes bytes that are exactly the canonical encoding of their value. Throws a `FormatError` for any other bytes. */
+/**
+ * Decodes bytes that are exactly the canonical encoding of their value. The byte strings in it may be views of these
+ * bytes, which must not be changed any more. Throws a `FormatError` for any other bytes.
+ */
 export function decodeCanonical(bytes: Uint8Array): unknown {
   // It accepts nothing but the one encoding.
   const plain = decodePlain(bytes)

@@ -15,7 +15,10 @@ export function encodeCbor(value: unknown): Uint8Array {
   return encodePlain(value) ?? dagCbor.encode(value)
 }
 
-/** Decodes bytes. Throws the library's errors for bytes that are not dag-cbor. */
+/**
+ * Decodes bytes. The byte strings in the result may be views of these bytes. Throws the library's errors for bytes that
+ * are not dag-cbor.
+ */
 export function decodeCbor(bytes: Uint8Array): unknown {
   const plain = decodePlain(bytes)
   return plain === undefined ? dagCbor.decode(bytes) : plain
@@ -30,8 +33,6 @@ const HEAD_BYTES_MAX = 9
 const KEY_LENGTH_MAX = SMALL_MAX - 1
 /** Longer text is written or read by native code, which costs more to call. */
 const SHORT_TEXT_MAX = 24
-/** Longer byte strings are copied by native code, for the same reason. */
-const SHORT_BYTES_MAX = 64
 const BYTE_ORDER_MARK = 0xfeff
 
 let out = Buffer.allocUnsafeSlow(4096)
@@ -43,7 +44,10 @@ let end = 0
  */
 export function encodePlain(value: unknown): Uint8Array | undefined {
   end = 0
-  return writeValue(value, 0) ? new Uint8Array(out.subarray(0, end)) : undefined
+  if (!writeValue(value, 0)) return undefined
+  const encoded = Buffer.allocUnsafe(end)
+  out.copy(encoded, 0, 0, end)
+  return viewOf(encoded, 0, end)
 }
 
 function writeValue(value: unknown, nesting: number): boolean {
@@ -292,11 +296,15 @@ function readText(length: number): string {
 }
 
 function readBytes(length: number): Uint8Array {
-  const stop = skip(length)
-  const bytes = new Uint8Array(length)
-  if (length > SHORT_BYTES_MAX) bytes.set(source.subarray(stop - length, stop))
-  else for (let from = stop - length, i = 0; i < length; i++) bytes[i] = source[from + i] as number
-  return bytes
+  return viewOf(source, skip(length) - length, length)
+}
+
+/**
+ * Returns a view of some bytes. A copy would cost more: V8 keeps a small array in its own heap, and moves it out at the
+ * first call of native code that needs its address.
+ */
+function viewOf(bytes: Buffer, from: number, length: number): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset + from, length)
 }
 
 /** Returns the number in a head. There is one form for each number, the shortest. */
