@@ -61,6 +61,7 @@ export function decodeCid(bytes: Uint8Array, nodeCodecs?: readonly number[]): Bl
     throw new ForeignCidError('this is not a CID', { cause })
   }
   checkCid(cid, nodeCodecs)
+  if (hasShortHead(bytes)) return cid
   // If padded varints were accepted, one block would have two names, so only the shortest encoding is accepted.
   if (
     !equalBytes(CID.createV1(cid.code, cid.multihash).bytes, bytes) ||
@@ -70,6 +71,13 @@ export function decodeCid(bytes: Uint8Array, nodeCodecs?: readonly number[]): Bl
   }
   return cid
 }
+
+/** Returns true if version, codec, hash and length have a byte each. A varint of one byte has no other encoding. */
+function hasShortHead(bytes: Uint8Array): boolean {
+  return bytes.byteLength === HEAD_BYTES + DIGEST_BYTES && bytes.subarray(0, HEAD_BYTES).every(byte => byte < 0x80)
+}
+
+const HEAD_BYTES = 4
 
 /** Parses a CID from text that comes from a user or a header. Throws a `ForeignCidError` for any other text. */
 export function parseCid(text: string, nodeCodecs?: readonly number[]): BlockCid {
