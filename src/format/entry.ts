@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import { compareBytes, equalBytes, toHex } from '../util/bytes.ts'
-import { type BlockCid, CID, DAG_CBOR, decodeCid } from './cid.ts'
+import { type BlockCid, cidIn, DAG_CBOR, decodeCid } from './cid.ts'
 import { SEEN_MAX } from './constants.ts'
 import { checkBody, type EntryBody, sealBody } from './entry-body.ts'
 import { FormatError } from './errors.ts'
@@ -175,7 +175,7 @@ export function covers(record: Pick<EntryRecord, 'stamp' | 'seen'>, stamp: Stamp
 
 /** Returns what the `root` of a record names: a block, or content inside the body, which is identified by its SIV. */
 export function rootOf(root: Uint8Array): { cid: BlockCid } | { siv: Uint8Array } {
-  return root.byteLength === SIV_BYTES ? { siv: root } : { cid: CID.decode(root) }
+  return root.byteLength === SIV_BYTES ? { siv: root } : { cid: cidIn(root) }
 }
 
 /** Returns the key to use in maps from (author, incarnation). */
