@@ -43,6 +43,8 @@ export class EntryStates {
     added: readonly NewRecord[],
     sink: IndexSink
   ): Promise<EntryState> {
+    if (before === undefined && added.length === 1 && isFirstPut(added[0] as NewRecord))
+      return addFirst(added[0] as NewRecord, sink)
     const state = before ?? emptyState()
     const admitted = await new CarriedContents(this.#index, entry).admit(state, added, sink)
     admitted.sort((a, b) => byStampAndId(a.record, b.record))
@@ -194,6 +196,21 @@ export class EntryStates {
     await this.#findDeletes(state, heads, counted)
     return heads
   }
+}
+
+/** Returns true for the record with which nearly every entry begins: a put that has seen nothing and wrote its content. */
+function isFirstPut({ record }: NewRecord): boolean {
+  return record.op === 'put' && record.seen.length === 0 && isOrigin(record)
+}
+
+/**
+ * Returns the state of an entry that has only its first put, and writes the row of the put. It is what the general way
+ * comes to, in a small part of the time.
+ */
+function addFirst({ record, arrivedAtMs }: NewRecord, sink: IndexSink): EntryState {
+  const row = recordRowOf(record, arrivedAtMs)
+  sink.put(recordsKey(record.entry, record.stamp), encodeRecordRow(row))
+  return { ...emptyState(), heads: [record], lastPut: record, writes: countOf(row) }
 }
 
 /**

@@ -61,7 +61,7 @@ export class Places {
     const hash = names.hash(name)
     const listed = { placed: place.placed, hasVersions: live > 1, sealedName: names.seal(name, hash) }
     const value = encodeDirectoryValue({ kind, isDamaged, ...listed })
-    return { ...NO_PLACE, kind, isDeleted, isDamaged, parent, name: hash, value }
+    return { ...NO_PLACE, kind, isDeleted, isDamaged, parent, name: hash, text: name, value }
   }
 
   /**

@@ -1,5 +1,5 @@
-import type { Stats } from 'node:fs'
-import { lstat, readdir, readFile, stat } from 'node:fs/promises'
+import { lstatSync, type Stats } from 'node:fs'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CliError } from '../terminal/errors.ts'
 import { isDataDirectory } from './data-directory.ts'
@@ -36,8 +36,8 @@ export interface WalkOptions {
  * lead out of the folder, and so is every data directory of a node, with its keys.
  */
 export async function* walkLocal(folder: string, options: WalkOptions): AsyncGenerator<LocalItem> {
-  const look = await lookInto(folder, [], options)
-  if (look !== undefined) yield* walkNames(folder, [], look, options)
+  const inside = await lookInto(folder, [], options)
+  if (inside !== undefined) yield* walkNames(folder, [], inside, options)
 }
 
 /** What is in a folder, and the patterns that apply there. */
@@ -63,7 +63,7 @@ async function* walkNames(
       continue
     }
     const local = join(folder, name)
-    const found = await lstat(local).catch(error => onFault(parts, error))
+    const found = look(local, error => onFault(parts, error))
     if (found === undefined) continue
     const kind = kindOf(found)
     const skipped = kind === 'file' || kind === 'directory' ? leftOut(parts, kind, rules) : kind
@@ -85,11 +85,21 @@ async function* walkNames(
     const item = { local, parts, ...factsOfStats(found) }
     if (kind === 'file') yield { ...item, kind }
     else {
-      const look = await lookInto(local, parts, { ...options, rules })
-      if (look === undefined) continue
+      const inside = await lookInto(local, parts, { ...options, rules })
+      if (inside === undefined) continue
       yield { ...item, kind: 'directory' }
-      yield* walkNames(local, parts, look, options)
+      yield* walkNames(local, parts, inside, options)
     }
+  }
+}
+
+/** Looks at an item. This is synchronous, because a hop to another thread and back takes longer than a look. */
+function look(local: string, onError: (error: unknown) => void): Stats | undefined {
+  try {
+    return lstatSync(local)
+  } catch (error) {
+    onError(error)
+    return undefined
   }
 }
 

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { concatBytes, u32be } from '../util/bytes.ts'
+import { asBuffer, byteLengthOf } from '../util/bytes.ts'
 
 /** A change to the index. All changes of a batch are applied, or none. */
 export type IndexOp = { type: 'put'; key: Uint8Array; value: Uint8Array } | { type: 'del'; key: Uint8Array }
@@ -8,18 +8,30 @@ const CHECKSUM_BYTES = 4
 
 /** Returns a key: one letter that names the table, then its parts. */
 export function indexKey(table: string, ...parts: readonly Uint8Array[]): Uint8Array {
-  return concatBytes(Buffer.from(table, 'latin1'), ...parts)
+  const key = Buffer.allocUnsafe(1 + byteLengthOf(parts))
+  key[0] = table.charCodeAt(0)
+  let end = 1
+  for (const part of parts) {
+    key.set(part, end)
+    end += part.byteLength
+  }
+  return key
 }
 
 /** Returns the change with the checksum that the database stores before each value. */
 export function withChecksum(op: IndexOp): IndexOp {
-  return op.type === 'del' ? op : { ...op, value: concatBytes(u32be(checksum(op.key, op.value)), op.value) }
+  if (op.type === 'del') return op
+  const { type, key, value } = op
+  const row = Buffer.allocUnsafe(CHECKSUM_BYTES + value.byteLength)
+  row.writeUInt32BE(checksum(key, value))
+  row.set(value, CHECKSUM_BYTES)
+  return { type, key, value: row }
 }
 
 /** Returns the value without its checksum, or undefined if the checksum does not match the key and the value. */
 export function checkedPayload(key: Uint8Array, value: Uint8Array): Uint8Array | undefined {
   if (value.byteLength < CHECKSUM_BYTES) return undefined
-  const stated = new DataView(value.buffer, value.byteOffset, CHECKSUM_BYTES).getUint32(0)
+  const stated = asBuffer(value).readUInt32BE()
   const payload = value.subarray(CHECKSUM_BYTES)
   return stated === checksum(key, payload) ? payload : undefined
 }

@@ -1,12 +1,14 @@
 import * as dagCbor from '@ipld/dag-cbor'
 import { equalBytes } from '../util/bytes.ts'
+import { decodeCbor, decodePlain, encodePlain } from './cbor.ts'
 import { CID } from './cid.ts'
 import { NESTING_MAX } from './constants.ts'
 import { FormatError } from './errors.ts'
 
 /**
- * Canonical dag-cbor: each value has one encoding. The library's decoder also accepts unsorted keys, long integers and
- * floats, so we encode each decoded value again and compare the bytes. Signatures, ids and padding all depend on this.
+ * Canonical dag-cbor: each value has one encoding. Our own codec reads and writes nothing but that. What it leaves to the
+ * library is encoded again and compared, because the library's decoder also accepts unsorted keys, long integers and
+ * floats. Signatures, ids and padding all depend on this.
  */
 
 /**
@@ -14,6 +16,8 @@ import { FormatError } from './errors.ts'
  * NaN, a function).
  */
 export function encodeCanonical(value: unknown): Uint8Array {
+  const plain = encodePlain(value)
+  if (plain !== undefined) return plain
   checkValue(value, 0)
   try {
     return dagCbor.encode(value)
@@ -22,8 +26,14 @@ export function encodeCanonical(value: unknown): Uint8Array {
   }
 }
 
-/** Decodes bytes that are exactly the canonical encoding of their value. Throws a `FormatError` for any other bytes. */
+/**
+ * Decodes bytes that are exactly the canonical encoding of their value. The byte strings in it may be views of these
+ * bytes, which must not be changed any more. Throws a `FormatError` for any other bytes.
+ */
 export function decodeCanonical(bytes: Uint8Array): unknown {
+  // It accepts nothing but the one encoding.
+  const plain = decodePlain(bytes)
+  if (plain !== undefined) return plain
   const value = decodeOwn(bytes)
   if (!equalBytes(encodeCanonical(value), bytes))
     throw new FormatError('the bytes are dag-cbor, but not in its canonical form')
@@ -32,11 +42,11 @@ export function decodeCanonical(bytes: Uint8Array): unknown {
 
 /**
  * Decodes bytes that `encodeCanonical` wrote on this member and that a checksum protects. It does not encode the value
- * again for comparison, which saves half the work. Throws a `FormatError` if the bytes are not dag-cbor at all.
+ * again for comparison. Throws a `FormatError` if the bytes are not dag-cbor at all.
  */
 export function decodeOwn(bytes: Uint8Array): unknown {
   try {
-    return dagCbor.decode(bytes)
+    return decodeCbor(bytes)
   } catch (cause) {
     throw new FormatError('the bytes are not dag-cbor', { cause })
   }

@@ -23,7 +23,40 @@ export type BlockCid = CID
 
 /** Returns the CID of sealed bytes. */
 export function nameBlock(bytes: Uint8Array, codec: number = RAW, hash: HashFunction = contentHash): BlockCid {
-  return CID.createV1(codec, Digest.create(hash.code, hash.digest(bytes)))
+  const digest = hash.digest(bytes)
+  if (codec >= TWO_BYTES) return CID.createV1(codec, Digest.create(hash.code, digest))
+  const name = Buffer.allocUnsafe(HEAD_BYTES + DIGEST_BYTES)
+  name[0] = CID_VERSION
+  name[1] = codec
+  name[2] = hash.code
+  name[3] = DIGEST_BYTES
+  name.set(digest, HEAD_BYTES)
+  return fromShort(name) as BlockCid
+}
+
+/**
+ * Returns the CID that these bytes are if its version, codec, hash and length have a byte each, and undefined for any
+ * others. A varint of one byte has no other encoding. The library would make a dozen objects on the way.
+ */
+function fromShort(bytes: Uint8Array): BlockCid | undefined {
+  if (bytes.byteLength !== HEAD_BYTES + DIGEST_BYTES || bytes[0] !== CID_VERSION || bytes[3] !== DIGEST_BYTES)
+    return undefined
+  const [codec, hash] = [bytes[1] as number, bytes[2] as number]
+  if (codec >= TWO_BYTES || hash >= TWO_BYTES) return undefined
+  // The library keeps plain arrays.
+  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const multihash = new Digest.Digest(hash, DIGEST_BYTES, plain.subarray(HEAD_BYTES), plain.subarray(2))
+  return new CID(CID_VERSION, codec, multihash, plain as Uint8Array<ArrayBuffer>)
+}
+
+const CID_VERSION = 1
+const HEAD_BYTES = 4
+/** A varint of this number or a greater one has several bytes. */
+const TWO_BYTES = 0x80
+
+/** Returns the CID that these bytes are, if a record that was checked names it. */
+export function cidIn(bytes: Uint8Array): BlockCid {
+  return fromShort(bytes) ?? CID.decode(bytes)
 }
 
 /**
@@ -54,6 +87,8 @@ export function checkCid(cid: CID, nodeCodecs: readonly number[] = [DAG_CBOR]): 
 
 /** Decodes a CID from bytes that contain nothing else. Throws a `ForeignCidError` for any other bytes. */
 export function decodeCid(bytes: Uint8Array, nodeCodecs?: readonly number[]): BlockCid {
+  const short = fromShort(bytes)
+  if (short !== undefined) return checkCid(short, nodeCodecs)
   let cid: CID
   try {
     cid = CID.decode(bytes)

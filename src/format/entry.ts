@@ -1,8 +1,9 @@
 import type { KeyObject } from 'node:crypto'
 import { compareBytes, equalBytes, toHex } from '../util/bytes.ts'
-import { type BlockCid, CID, DAG_CBOR, decodeCid } from './cid.ts'
+import { type BlockCid, cidIn, DAG_CBOR, decodeCid } from './cid.ts'
 import { SEEN_MAX } from './constants.ts'
-import { checkBody, type EntryBody, sealBody } from './entry-body.ts'
+import { checkBody, sealBody } from './entry-body.ts'
+import type { EntryBody } from './entry-fields.ts'
 import { FormatError } from './errors.ts'
 import type { Fields } from './kinds.ts'
 import { isSealedBodyLength } from './padding.ts'
@@ -11,7 +12,8 @@ import { compareStamps, decodeHlc, encodeHlc, type Hlc, INCARNATION_BYTES, type 
 import { clearBytesOf, type SignOptions, type Statement, signStatement } from './statement.ts'
 
 export { ENTRY_ID_BYTES } from './constants.ts'
-export { type EntryBody, openBody } from './entry-body.ts'
+export { openBody } from './entry-body.ts'
+export type { EntryBody } from './entry-fields.ts'
 
 /** The id of `/` itself, which has no record. */
 export const ROOT_ENTRY: Uint8Array = new Uint8Array(16)
@@ -175,7 +177,7 @@ export function covers(record: Pick<EntryRecord, 'stamp' | 'seen'>, stamp: Stamp
 
 /** Returns what the `root` of a record names: a block, or content inside the body, which is identified by its SIV. */
 export function rootOf(root: Uint8Array): { cid: BlockCid } | { siv: Uint8Array } {
-  return root.byteLength === SIV_BYTES ? { siv: root } : { cid: CID.decode(root) }
+  return root.byteLength === SIV_BYTES ? { siv: root } : { cid: cidIn(root) }
 }
 
 /** Returns the key to use in maps from (author, incarnation). */

@@ -38,8 +38,13 @@ export function encodeHlc(hlc: Hlc): Uint8Array {
 /** Throws a `FormatError` unless there are 8 bytes. */
 export function decodeHlc(bytes: Uint8Array): Hlc {
   if (bytes.byteLength !== HLC_BYTES) throw new FormatError(`an hlc is not ${HLC_BYTES} bytes long`)
-  return new DataView(bytes.buffer, bytes.byteOffset, HLC_BYTES).getBigUint64(0)
+  scratch.set(bytes)
+  return scratchView.getBigUint64(0)
 }
+
+/** Reading through one view costs a tenth of making a view of the bytes. */
+const scratch = new Uint8Array(HLC_BYTES)
+const scratchView = new DataView(scratch.buffer)
 
 /**
  * Returns the HLC for an event at time `ms` that comes after all of `past`. The greatest HLC has no successor, so it is

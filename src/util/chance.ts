@@ -12,6 +12,20 @@ export interface Chance {
 }
 
 export const systemChance: Chance = {
-  bytes: length => randomBytes(length),
+  bytes: drawBytes,
   fraction: () => Math.random()
+}
+
+/** The kernel takes about as long for a page of random bytes as for sixteen of them. */
+const DRAWN_BYTES = 4096
+/** Ids and numbers. Keys, which are longer, are drawn on their own. */
+const DRAWN_BYTES_MAX = 16
+let drawn = Buffer.alloc(0)
+
+function drawBytes(length: number): Uint8Array {
+  if (length > DRAWN_BYTES_MAX) return randomBytes(length)
+  if (drawn.byteLength < length) drawn = randomBytes(DRAWN_BYTES)
+  const bytes = Buffer.from(drawn.subarray(0, length))
+  drawn = drawn.subarray(length)
+  return bytes
 }

@@ -1,4 +1,4 @@
-import * as dagCbor from '@ipld/dag-cbor'
+import { decodeCbor, encodeCbor } from '../format/cbor.ts'
 import { takeBuffer } from '../util/buffer-pool.ts'
 import { byteLengthOf, u32be } from '../util/bytes.ts'
 import { HEADER_BYTES_MAX } from './constants.ts'
@@ -23,7 +23,7 @@ const EMPTY = new Uint8Array(0)
 
 /** Returns the parts of a frame, to be sent in one write. The parts of the body are not copied. */
 export function encodeFrame(header: unknown, body: readonly Uint8Array[] = []): Uint8Array[] {
-  const bytes = dagCbor.encode(header)
+  const bytes = encodeCbor(header)
   if (bytes.byteLength > HEADER_BYTES_MAX) throw new RangeError(`a header has at most ${HEADER_BYTES_MAX} bytes`)
   return [Buffer.concat([u32be(bytes.byteLength), u32be(byteLengthOf(body)), bytes]), ...body]
 }
@@ -104,7 +104,7 @@ export class FrameReader {
 
   #endHeader(bytes: Uint8Array): void {
     try {
-      this.#value = dagCbor.decode(bytes)
+      this.#value = decodeCbor(bytes)
     } catch (cause) {
       throw new ProtocolError('a frame with a header that is not dag-cbor', { cause })
     }

@@ -120,7 +120,7 @@ export class Look {
   ): Promise<Spot | undefined> {
     const value = await read(key)
     if (value === undefined) return undefined
-    const name = this.#names.open(decodeDirectoryValue(value).sealedName, row.name as Uint8Array)
+    const name = row.text ?? this.#names.open(decodeDirectoryValue(value).sealedName, row.name as Uint8Array)
     const place = await paths.of(row.parent)
     if (place === 'elsewhere') this.isElsewhere = true
     const change = this.#result.names.get(toHex(nameKeyOf(key)))

@@ -27,6 +27,8 @@ export interface TreeRow {
   parent: Uint8Array
   /** The hash of the name under which the parent lists it, or did last; undefined if it has no place. */
   name: Uint8Array | undefined
+  /** The name itself, if it is known. The row in the index does not have it. */
+  text?: string
 }
 
 /** The index row of an entry. It holds the state of the entry's records, and its place in the tree. */

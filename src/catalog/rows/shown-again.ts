@@ -40,7 +40,9 @@ export async function showAgain(context: ShownAgainContext): Promise<void> {
   const changed: Uint8Array[] = []
   for (const { entry, old, row } of rows.all()) {
     if (old?.name !== undefined && !equalBytes(old.parent, row.parent)) changed.push(old.parent)
-    changed.push(row.parent, entry)
+    changed.push(row.parent)
+    // Only a directory can hide.
+    if (row.kind === 'directory') changed.push(entry)
   }
   for await (const entry of cycles.changed()) {
     const row = await rows.after(entry)

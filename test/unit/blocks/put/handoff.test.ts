@@ -11,6 +11,7 @@ import { nameBlock } from '../../../../src/format/cid.ts'
 import { defaultNodeCodec } from '../../../../src/format/manifest.ts'
 import type { PeerId } from '../../../../src/format/peer-id.ts'
 import type { ViewMember } from '../../../../src/members/view.ts'
+import { toHex } from '../../../../src/util/bytes.ts'
 import { DisconnectedError } from '../../../../src/wire/errors.ts'
 import { ManualClock } from '../../../fixtures/clock.ts'
 import { silentLogger } from '../../../fixtures/logger.ts'
@@ -70,7 +71,7 @@ async function setup(t: TestContext, { database = new MemoryDatabase(), peers = 
     holders: async () => state.holders,
     viewId: () => ranking.view.id,
     readNode: async () => assert.fail('a file of one chunk has no node'),
-    isReleased: async ({ id }) => state.released.includes(id.toString()),
+    isReleased: async ({ id }) => state.released.includes(toHex(id)),
     onError: error => state.errors.push(error)
   })
   t.after(() => handoff.stop())
@@ -227,7 +228,7 @@ test('a record that was released is owed by nobody, and its members are not aske
   const { handoff, askedAt, state, database, passSeconds } = await setup(t)
   await handoff.start()
   await handoff.add(recordOf('a'), { owed: 2, eachBytes: 1_000, by: [] })
-  state.released.push(recordOf('a').id.toString())
+  state.released.push(toHex(recordOf('a').id))
   handoff.check()
   await passSeconds(2)
   assert.deepEqual(amountOf(handoff), { blocks: 0, bytes: 0 })
