@@ -120,7 +120,9 @@ export class StatementRows implements RowProjection {
    * projected is skipped, and keeps the rows that it has.
    */
   again(items: readonly LoggedStatement[]): Promise<void> {
-    return this.#batches.run(() => this.#projectAgain(items.map(item => ({ ...item, from: null, isOurs: false, isRead: true }))))
+    return this.#batches.run(() =>
+      this.#projectAgain(items.map(item => ({ ...item, from: null, isOurs: false, isRead: true })))
+    )
   }
 
   /** Runs `work` between two batches. */

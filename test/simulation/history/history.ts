@@ -7,7 +7,7 @@ import { seededChance } from '../../fixtures/seeded-chance.ts'
 import type { Content } from '../whole/contents.ts'
 import type { Machine } from '../whole/machine.ts'
 import type { DiskBackup } from '../whole/sim-files.ts'
-import { describe, NETWORK_KEY, REFUSALS, World } from '../whole/world.ts'
+import { describe, isRefusal, NETWORK_KEY, World } from '../whole/world.ts'
 import { hasAllBlocks, hasBlock } from './blocks.ts'
 import { type Known, Records, type SeenRecord } from './records.ts'
 
@@ -176,7 +176,7 @@ export class History {
       (error: unknown) => {
         if (process.isDead) return end('unknown', 'died')
         world.checkError(machine, error)
-        end(REFUSALS.has((error as DfsError).code) ? 'refused' : 'unknown', describe(error))
+        end(isRefusal(error as DfsError) ? 'refused' : 'unknown', describe(error))
       }
     )
     const died = new Promise<void>(resolve => process.onDeath(resolve)).then(() => end('unknown', 'died'))

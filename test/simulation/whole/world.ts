@@ -36,12 +36,12 @@ const HINDERED_MS = 70_000
 /** How long an unhindered put may take, even if one of the members that it asks does not answer. */
 const PUT_MS_MAX = 15_000
 /** The answers with which a verb says that it has done nothing. */
-export const REFUSALS: ReadonlySet<string> = new Set(
+const REFUSALS: ReadonlySet<string> = new Set(
   'exists changed not-found is-a-directory not-a-directory invalid not-allowed clock-off'.split(' ')
 )
 
 /** Returns true if a verb that ended with this error has done nothing. `rm -r` may have removed a part before it ended. */
-function isRefusal(error: DfsError): boolean {
+export function isRefusal(error: DfsError): boolean {
   return REFUSALS.has(error.code) && !(error instanceof PartlyDoneError)
 }
 
