@@ -90,3 +90,9 @@ class ItemReader<T> {
     }
   }
 }
+
+/** Yields what a stream yields, and calls `onEnd` once it has ended by itself. */
+export async function* untilEnd<T>(items: AsyncIterable<T>, onEnd: () => void): AsyncGenerator<T> {
+  yield* items
+  onEnd()
+}

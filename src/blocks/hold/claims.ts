@@ -1,34 +1,30 @@
 import { ROW_CLAIM } from '../../disk/constants.ts'
 import { type IndexDb, type IndexOp, indexKey } from '../../disk/index-db.ts'
 import { decodePlace, encodePlace, isSamePlace } from '../../disk/place.ts'
-import type { RowProjection, StoredRow } from '../../disk/row-projection.ts'
+import type { RowProjection } from '../../disk/row-projection.ts'
 import type { Store } from '../../disk/store.ts'
 import { TABLES } from '../../disk/tables.ts'
 import { type PeerId, publicKeyOf } from '../../format/peer-id.ts'
-import { decodeReplicas, encodeReplicas } from '../../format/replicas.ts'
+import { encodeReplicas } from '../../format/replicas.ts'
 import { forgottenKey } from '../../log/log.ts'
-import { concatBytes, equalBytes, NO_BYTES, u32be, u64be, utf8 } from '../../util/bytes.ts'
+import { concatBytes, equalBytes, NO_BYTES, u32be, u64be } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { CLAIM_SLACK_MS } from '../constants.ts'
 import type { RecordRef } from '../record-ref.ts'
+import {
+  type Claimant,
+  claimKey,
+  decodeClaimant,
+  expiryKey,
+  expiryOf,
+  LETTERS,
+  MULTIHASH_BYTES,
+  type PutId,
+  parseRow,
+  timeOfExpiry
+} from './claim-rows.ts'
 
-/**
- * A reason why a block stays. A claimant needs the block. It is a record that names the block as its root, a manifest
- * node that links to it, or a put under way, whose claim expires. A claim is a row that exists or does not, never a
- * counter, so writing one twice is harmless.
- */
-export type Claimant = RecordClaimant | { by: 'node'; multihash: Uint8Array } | { by: 'put'; put: PutId }
-
-export interface RecordClaimant {
-  by: 'record'
-  /** The id of the record. */
-  id: Uint8Array
-  /** The number of copies that the record wants; `Infinity` for every member. */
-  replicas: number
-}
-
-/** Identifies a put: the public key of its writer (32 bytes), then the number that the writer gave it (16 bytes). */
-export type PutId = Uint8Array
+export { type Claimant, type PutId, type RecordClaimant, timeOfExpiry } from './claim-rows.ts'
 
 export interface ExpiredClaim {
   put: PutId
@@ -39,9 +35,10 @@ export interface ExpiredClaim {
   expires: Uint8Array
 }
 
-const MULTIHASH_BYTES = 34
-const PUT_ID_BYTES = 48
-const LETTERS = { record: utf8('r'), node: utf8('m'), put: utf8('p') } as const
+/** Returns the key of the row that says that a record has been released, unless the log has forgotten it since. */
+export function releasedKey(id: Uint8Array): Uint8Array {
+  return indexKey(TABLES.released, id)
+}
 
 /**
  * Returns true if a record has been released. A record that the log has forgotten was released before, and has no row that
@@ -49,11 +46,6 @@ const LETTERS = { record: utf8('r'), node: utf8('m'), put: utf8('p') } as const
  */
 export async function isReleased(index: Pick<IndexDb, 'has'>, id: Uint8Array): Promise<boolean> {
   return (await index.has(releasedKey(id))) || index.has(forgottenKey(id))
-}
-
-/** Returns the key of the row that says that a record has been released, unless the log has forgotten it since. */
-export function releasedKey(id: Uint8Array): Uint8Array {
-  return indexKey(TABLES.released, id)
 }
 
 /**
@@ -273,39 +265,4 @@ export class Claims {
       }
     }
   }
-}
-
-function parseRow({ payload, place }: StoredRow): { key: Uint8Array; expires: Uint8Array; place: StoredRow['place'] } {
-  const multihash = payload.subarray(0, MULTIHASH_BYTES)
-  const put = payload.subarray(MULTIHASH_BYTES, MULTIHASH_BYTES + PUT_ID_BYTES)
-  return {
-    key: claimKey(multihash, { by: 'put', put }),
-    expires: payload.subarray(MULTIHASH_BYTES + PUT_ID_BYTES),
-    place
-  }
-}
-
-function claimKey(multihash: Uint8Array, claimant: Claimant): Uint8Array {
-  const id = claimant.by === 'record' ? claimant.id : claimant.by === 'node' ? claimant.multihash : claimant.put
-  return indexKey(TABLES.claims, multihash, LETTERS[claimant.by], id)
-}
-
-function expiryKey(expires: Uint8Array, key: Uint8Array): Uint8Array {
-  return indexKey(TABLES.expiries, expires, key)
-}
-
-/** Returns the time, by the wall clock, that is in the key of a claim of a put. */
-export function timeOfExpiry(expires: Uint8Array): number {
-  return Number(Buffer.from(expires).readBigUInt64BE())
-}
-
-function expiryOf(value: Uint8Array | undefined): number {
-  return value === undefined ? 0 : timeOfExpiry(value.subarray(0, 8))
-}
-
-function decodeClaimant(bytes: Uint8Array, value: Uint8Array): Claimant {
-  const [letter, id] = [bytes[0], bytes.subarray(1)]
-  if (letter === LETTERS.record[0])
-    return { by: 'record', id, replicas: decodeReplicas(Buffer.from(value).readUInt32BE()) }
-  return letter === LETTERS.node[0] ? { by: 'node', multihash: id } : { by: 'put', put: id }
 }

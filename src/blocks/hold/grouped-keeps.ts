@@ -3,8 +3,9 @@ import type { BlockCid } from '../../format/cid.ts'
 import { toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { KEEP_GROUP_BYTES, KEEP_GROUP_MS } from '../constants.ts'
+import type { StoredBlock } from './block-port.ts'
 import type { Claims, PutId } from './claims.ts'
-import type { LocalBlocks, StoredBlock } from './local-blocks.ts'
+import type { LocalBlocks } from './local-blocks.ts'
 
 /** The put on whose behalf a block is kept, and for how long at least. */
 export interface PutClaim {

@@ -6,7 +6,7 @@ import type { PeerId } from '../../format/peer-id.ts'
 import type { Budget, Lease } from '../../util/budget.ts'
 import { toHex } from '../../util/bytes.ts'
 import { raceSignal } from '../../util/deadline.ts'
-import { forEachUntilFailure } from '../../util/for-each.ts'
+import { forEachUntilFailure, untilEnd } from '../../util/for-each.ts'
 import { isFulfilled } from '../../util/is-fulfilled.ts'
 import { Bitmap } from '../bitmap.ts'
 import { INLINE_BLOCK_BYTES_MAX, PUT_CLAIM_MS, PUT_WINDOW_BLOCKS, REPEATS_MAX, STRAGGLERS_MS } from '../constants.ts'
@@ -287,12 +287,6 @@ export class Put {
     const log = this.#deps.logs.put
     if (log.enabled) log(`put %s: ${text}`, nameOfId(this.#init.putNumber), ...args)
   }
-}
-
-/** Yields what a stream yields, and calls `onEnd` when it has ended. */
-async function* untilEnd<T>(items: AsyncIterable<T>, onEnd: () => void): AsyncGenerator<T> {
-  yield* items
-  onEnd()
 }
 
 interface PlaceOptions {
