@@ -2,8 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import { compareBytes, equalBytes, toHex } from '../util/bytes.ts'
 import { type BlockCid, cidIn, DAG_CBOR, decodeCid } from './cid.ts'
 import { SEEN_MAX } from './constants.ts'
-import { checkBody, sealBody } from './entry-body.ts'
-import type { EntryBody } from './entry-fields.ts'
+import { checkBody, type EntryBody, sealBody } from './entry-body.ts'
 import { FormatError } from './errors.ts'
 import type { Fields } from './kinds.ts'
 import { isSealedBodyLength } from './padding.ts'
@@ -12,8 +11,7 @@ import { compareStamps, decodeHlc, encodeHlc, type Hlc, INCARNATION_BYTES, type 
 import { clearBytesOf, type SignOptions, type Statement, signStatement } from './statement.ts'
 
 export { ENTRY_ID_BYTES } from './constants.ts'
-export { openBody } from './entry-body.ts'
-export type { EntryBody } from './entry-fields.ts'
+export { type EntryBody, openBody } from './entry-body.ts'
 
 /** The id of `/` itself, which has no record. */
 export const ROOT_ENTRY: Uint8Array = new Uint8Array(16)

@@ -3,6 +3,7 @@ import { compareBytes } from '../util/bytes.ts'
 import { CID, checkCid } from './cid.ts'
 import {
   ADDRESSES_MAX,
+  BODY_BYTES_MAX,
   CAPACITY_BYTES_MAX,
   CHUNKERS,
   EXCLUDED_MAX,
@@ -12,10 +13,11 @@ import {
   PREVIOUS_EPOCHS_MAX,
   QUOTA_STATEMENTS_MAX,
   REPLICAS_MAX,
+  SEAL_OVERHEAD_BYTES,
+  SEEN_OF_DELETE_MAX,
   USES_MAX,
   VERSION_DAYS_MAX
 } from './constants.ts'
-import { type EntryFields, isEntryFields } from './entry-fields.ts'
 import { addressText, bytesOf, textUpTo } from './schemas.ts'
 
 /**
@@ -23,6 +25,8 @@ import { addressText, bytesOf, textUpTo } from './schemas.ts'
  * are refused. SPEC.md says what each field means and who may sign each kind.
  */
 
+const bytesUpTo = (max: number) =>
+  z.custom<Uint8Array>(value => value instanceof Uint8Array && value.byteLength <= max, `at most ${max} bytes`)
 const label = textUpTo(LABEL_BYTES_MAX)
 const upTo = (max: number, min = 0) => z.number().int().min(min).max(max)
 const replicas = upTo(REPLICAS_MAX)
@@ -34,7 +38,10 @@ const id = bytesOf(32)
 const publicKey = bytesOf(32)
 const signature = bytesOf(64)
 const hlc = bytesOf(8)
+const incarnation = bytesOf(8)
 const entryId = bytesOf(16)
+const stamp = z.tuple([hlc, publicKey, incarnation])
+const seen = z.tuple([publicKey, incarnation, hlc])
 
 /** The roles, which say what a member may do. A storage member holds sealed blocks and can read nothing. */
 export const ROLES = ['admin', 'writer', 'reader', 'storage'] as const
@@ -91,7 +98,22 @@ export const KINDS = {
     outAfter,
     head: hlc
   }),
-  entry: z.custom<EntryFields>(isEntryFields),
+  entry: z.strictObject({
+    id: entryId,
+    incarnation,
+    epoch: id,
+    seen: z.array(seen).max(SEEN_OF_DELETE_MAX),
+    op: z.enum(['put', 'delete']),
+    placed: stamp,
+    written: stamp,
+    root: bytesUpTo(64).nullable(),
+    rootEpoch: id.nullable(),
+    replicas,
+    purge: z.literal(true).optional(),
+    cancel: z.literal(true).optional(),
+    siv: bytesOf(32).optional(),
+    body: bytesUpTo(BODY_BYTES_MAX + SEAL_OVERHEAD_BYTES).optional()
+  }),
   share: z.strictObject({ id: entryId, root: cid.nullable(), notAfter: hlc.optional() })
 } as const
 
