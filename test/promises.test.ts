@@ -15,6 +15,7 @@ type Reasons = Record<string, string>
 
 /** `void f()`: nobody awaits the promise, so `f` must handle every error itself. */
 const NOT_AWAITED: Reasons = {
+  'blocks/hold/grouped-keeps.ts: this.#store': 'it catches everything, and rejects the keeps',
   'blocks/protocol/store-client.ts: lane.large.close': 'a batcher rejects its items, and its end never fails',
   'blocks/protocol/store-client.ts: lane.small.close': 'a batcher rejects its items, and its end never fails',
   'blocks/put/put-driver.ts: this.#checkOwn': 'it catches what the disk throws',
@@ -51,12 +52,10 @@ const NOT_AWAITED: Reasons = {
 
 /** `Promise.all(list)` of a list that was filled before: its promises must not reject until then. */
 const COLLECTED: Reasons = {
-  'blocks/hold/local-blocks.ts: writes': 'it is awaited as soon as it is filled',
   'blocks/repair/background.ts: walkers': 'it is awaited as soon as it is filled',
   'blocks/repair/read-repair.ts: this.#underWay': 'each has its own catch',
   'blocks/repair/walker.ts: pulls': 'each has a catch from the start',
   'disk/blockstore.ts: underWay': 'each has a catch from the start',
-  'disk/direct-file.ts: writes': 'each has a catch from the start',
   'disk/reads-under-way.ts: this.#reads': 'the caller of each awaits it too',
   'disk/row-writer.ts: this.#writes': 'the caller of each awaits it too',
   'fs/push-to-members.ts: pushes': 'a member that fails is an answer',
@@ -79,7 +78,6 @@ const STORED: Reasons = {
   'daemon/dfs-node.ts: stopping': 'it only resolves',
   'disk/blockstore.ts: underWay': 'each has a catch from the start',
   'disk/capacity.ts: #measuring': 'the caller that makes it awaits it',
-  'disk/direct-file.ts: writes': 'each has a catch from the start',
   'disk/read-gate.ts: #opened': 'it only resolves',
   'disk/reads-under-way.ts: #reads': 'the caller of each awaits it too',
   'disk/row-writer.ts: #writes': 'the caller of each awaits it too',
