@@ -127,7 +127,7 @@ test('a machine that is approved at the moment at which it is stopped says what 
   const exit = await laptop.exited
   const isMember = (await readdir(own)).includes('keystore')
   assert.equal(exit, isMember ? 0 : 1, laptop.stderr)
-  if (!isMember) assert.match(laptop.stderr, /start it again to ask again, or to be in if it has just been approved/)
+  if (!isMember) assert.match(laptop.stderr, /start it again to ask again, or to enter if it has just been approved/)
   const again = startProcess(t, ['--data-dir', own, '--bootstrap', address])
   await again.event('ready')
   assert.ok(!again.events.some(({ event }) => event === 'pending'))
