@@ -55,7 +55,7 @@ export const SMALL_BLOCK_BYTES_MAX = 64 << 10
 export const PAGE_BYTES = 4096
 /** The most buffers of `SLOT_BYTES` for reads and writes past the page cache, over all files. */
 export const SLOTS_MAX = 16
-/** The most of them that are written at once. */
+/** The most of them that one call writes. */
 export const SLOTS_AT_ONCE = 8
 /** Large enough that a block of the usual size needs only one read. */
 export const SLOT_BYTES: number = (1 << 20) + 2 * PAGE_BYTES

@@ -141,7 +141,7 @@ export class DirectFile {
     }
   }
 
-  /** Fills some slots after another, and writes them at once, because each write is a hop to another thread. */
+  /** Fills several slots and writes them with one call, because each call is a hop to another thread. */
   async #writeDirect(handle: FileHandle, parts: readonly Uint8Array[], position: number): Promise<true> {
     const pieces = piecesOf(parts)
     for (let at = position, left = byteLengthOf(parts); left > 0; ) {

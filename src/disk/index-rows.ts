@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { asBuffer, byteLengthOf } from '../util/bytes.ts'
+import { asBuffer, concatBytes } from '../util/bytes.ts'
 
 /** A change to the index. All changes of a batch are applied, or none. */
 export type IndexOp = { type: 'put'; key: Uint8Array; value: Uint8Array } | { type: 'del'; key: Uint8Array }
@@ -8,14 +8,7 @@ const CHECKSUM_BYTES = 4
 
 /** Returns a key: one letter that names the table, then its parts. */
 export function indexKey(table: string, ...parts: readonly Uint8Array[]): Uint8Array {
-  const key = Buffer.allocUnsafe(1 + byteLengthOf(parts))
-  key[0] = table.charCodeAt(0)
-  let end = 1
-  for (const part of parts) {
-    key.set(part, end)
-    end += part.byteLength
-  }
-  return key
+  return concatBytes(Uint8Array.of(table.charCodeAt(0)), ...parts)
 }
 
 /** Returns the change with the checksum that the database stores before each value. */

@@ -1,14 +1,14 @@
 import * as dagCbor from '@ipld/dag-cbor'
 import { equalBytes } from '../util/bytes.ts'
-import { decodeCbor, decodePlain, encodePlain } from './cbor.ts'
+import { decodePlain, encodePlain } from './cbor.ts'
 import { CID } from './cid.ts'
 import { NESTING_MAX } from './constants.ts'
 import { FormatError } from './errors.ts'
 
 /**
- * Canonical dag-cbor: each value has one encoding. Our own codec reads and writes nothing but that. What it leaves to the
- * library is encoded again and compared, because the library's decoder also accepts unsorted keys, long integers and
- * floats. Signatures, ids and padding all depend on this.
+ * Canonical dag-cbor: each value has one encoding. Signatures, ids and padding all depend on this. Our own codec
+ * (`cbor.ts`) accepts no other encoding. The library's decoder also accepts unsorted keys, long integers and floats, so
+ * we encode each value that the library has decoded again, and compare the bytes.
  */
 
 /**
@@ -34,7 +34,7 @@ export function decodeCanonical(bytes: Uint8Array): unknown {
   // It accepts nothing but the one encoding.
   const plain = decodePlain(bytes)
   if (plain !== undefined) return plain
-  const value = decodeOwn(bytes)
+  const value = decodeByLibrary(bytes)
   if (!equalBytes(encodeCanonical(value), bytes))
     throw new FormatError('the bytes are dag-cbor, but not in its canonical form')
   return value
@@ -45,8 +45,13 @@ export function decodeCanonical(bytes: Uint8Array): unknown {
  * again for comparison. Throws a `FormatError` if the bytes are not dag-cbor at all.
  */
 export function decodeOwn(bytes: Uint8Array): unknown {
+  const plain = decodePlain(bytes)
+  return plain === undefined ? decodeByLibrary(bytes) : plain
+}
+
+function decodeByLibrary(bytes: Uint8Array): unknown {
   try {
-    return decodeCbor(bytes)
+    return dagCbor.decode(bytes)
   } catch (cause) {
     throw new FormatError('the bytes are not dag-cbor', { cause })
   }

@@ -229,7 +229,7 @@ export class StatementRows implements RowProjection {
     if (read.length === 0) return items
     const areForgotten = await this.areForgotten(read.map(({ statement }) => statement.id))
     const forgotten = new Set(read.filter((_, i) => areForgotten[i] === true))
-    for (const { place } of forgotten) ops.addAll(this.#options.store.markDead([place]))
+    ops.addAll(this.#options.store.markDead([...forgotten].map(({ place }) => place)))
     return items.filter(item => !forgotten.has(item))
   }
 

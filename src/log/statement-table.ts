@@ -20,8 +20,8 @@ export interface StatementTableOptions {
 }
 
 /**
- * The rows of the log itself: where each statement is, and which ones were forgotten.
- * Only one batch may be under way, since the totals are read before they are written.
+ * The rows of the log itself: where each statement is, and which ones were forgotten. Only one batch may be under way,
+ * since the totals are read before they are written.
  */
 export class StatementTable {
   readonly #options: StatementTableOptions

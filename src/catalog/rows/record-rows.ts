@@ -69,9 +69,9 @@ export function writtenTag({ content, tag }: Pick<RecordRow, 'content' | 'tag'>)
 
 export function encodeRecordRow(row: RecordRow): Uint8Array {
   const { id, wrote, content, tag, isDelete, isDropped, arrivedAtMs } = row
-  const flags = [wrote && WROTE, isDelete && IS_DELETE, isDropped && IS_DROPPED, tag !== undefined && HAS_TAG]
-  const sum = flags.reduce<number>((sum, flag) => sum | (flag === false ? 0 : flag), 0)
-  return concatBytes(id, Uint8Array.of(sum), u64be(arrivedAtMs), content ?? tag ?? NO_BYTES)
+  const flags =
+    (wrote ? WROTE : 0) | (isDelete ? IS_DELETE : 0) | (isDropped ? IS_DROPPED : 0) | (tag === undefined ? 0 : HAS_TAG)
+  return concatBytes(id, Uint8Array.of(flags), u64be(arrivedAtMs), content ?? tag ?? NO_BYTES)
 }
 
 export function decodeRecordRow(value: Uint8Array): RecordRow {
