@@ -20,9 +20,9 @@ import type { Session } from './session.ts'
 
 /**
  * The number of files that are put concurrently. Putting a small file is mostly waiting for disks and members, so several
- * puts run in parallel.
+ * puts run in parallel. With 256 the daemon has files to seal while earlier ones are on their way to other members.
  */
-const FILES_AT_ONCE = 128
+const FILES_AT_ONCE = 256
 /** How many of these files may be larger than `LARGE_BYTES`. A few large files use the whole bandwidth. */
 const LARGE_AT_ONCE = 2
 const LARGE_BYTES = 4 << 20

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { type BundleHead, encodeHead } from '../../../src/contract/bundle-head.ts'
 import { type BundledFile, readBundle } from '../../../src/http/bundle.ts'
+import { BUNDLED_AT_ONCE } from '../../../src/http/constants.ts'
 import { serveFake } from '../../fixtures/api.ts'
 import { Fault } from '../../fixtures/fake-node.ts'
 import { until } from '../../fixtures/nodes.ts'
@@ -180,11 +181,11 @@ test('a bundle has a bounded number of files under way, and a client that goes a
   const { hostname, port } = url
   const outgoing = request({ hostname, port, method: 'POST', path: '/v1/files', headers })
   outgoing.on('error', () => {})
-  const files = Array.from({ length: 300 }, (_, i): File => [{ path: `/${i}` }, 'x'])
+  const files = Array.from({ length: BUNDLED_AT_ONCE + 44 }, (_, i): File => [{ path: `/${i}` }, 'x'])
   outgoing.write(bundleOf(...files))
-  await until('the puts are under way', async () => underWay === 128)
-  assert.equal(most, 128)
+  await until('the puts are under way', async () => underWay === BUNDLED_AT_ONCE)
+  assert.equal(most, BUNDLED_AT_ONCE)
   outgoing.destroy()
   await until('the puts have ended', async () => underWay === 0)
-  assert.equal(most, 128)
+  assert.equal(most, BUNDLED_AT_ONCE)
 })
