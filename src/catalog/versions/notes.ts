@@ -108,16 +108,16 @@ export class VersionNotes {
     const heads = new Set(this.#state.heads.map(({ id }) => toHex(id)))
     const versions = new Map<string, Stamp>()
     const note = (written: Stamp): unknown => versions.set(textOf(newsKey(this.#entry, written)), written)
-    // A delete may also have a twin that wrote a version.
     for (const head of this.#headsBefore) {
       const { id, written } = head
       // A head that carries a version has itself seen the record that wrote it. So no record that ends it is the first.
       const isEnded = !isOrigin(head) && admitted.some(({ record }) => ends(record, written))
-      if (isEnded || !heads.has(toHex(id)) || raised.has(seenKey(written.author, written.incarnation))) note(written)
+      for (const stamp of versionsOf(head))
+        if (isEnded || !heads.has(toHex(id)) || raised.has(seenKey(stamp.author, stamp.incarnation))) note(stamp)
     }
     for (const { record } of admitted)
-      if (record.op === 'put' && isIn(this.#state.covered, record.written)) note(record.written)
-    for (const { written } of await this.#olderHeads(olderGone)) note(written)
+      for (const stamp of versionsOf(record)) if (isIn(this.#state.covered, stamp)) note(stamp)
+    for (const head of await this.#olderHeads(olderGone)) for (const stamp of versionsOf(head)) note(stamp)
     for (const written of versions.values()) sink.put(newsKey(this.#entry, written), NO_BYTES)
   }
 
@@ -128,6 +128,14 @@ export class VersionNotes {
       value === undefined ? [] : [decodeHead(this.#entry, decodeOwn(value) as HeadFields)]
     )
   }
+}
+
+/**
+ * Returns the versions that may end with a record: the one whose content it has, and one that a twin of it may have
+ * written under the same stamp.
+ */
+function versionsOf(record: EntryRecord): Stamp[] {
+  return isOrigin(record) ? [record.written] : [record.written, record.stamp]
 }
 
 function ends(record: EntryRecord, written: Stamp): boolean {

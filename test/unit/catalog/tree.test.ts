@@ -27,6 +27,8 @@ import {
 
 /** The number is far larger with `DFS_LONG=1`, which `npm run test:long` sets. */
 const SEEDS = process.env['DFS_LONG'] === '1' ? 1_000 : 20
+/** Seeds that have failed. */
+const FOUND = [169]
 
 const idOf = (byte: number): Buffer => Buffer.alloc(16, byte)
 const [D, E, F, CHILD] = [idOf(0xd0), idOf(0xe0), idOf(0xf0), idOf(0xc0)]
@@ -151,7 +153,7 @@ test('a record may carry only the content of the record under the stamp it names
 })
 
 test('any records add up to the same tree and the same rows of the index, in any order and any batches, if they arrive twice, and whenever the key arrives', async () => {
-  for (let seed = 1; seed <= SEEDS; seed++) {
+  for (const seed of [...Array.from({ length: SEEDS }, (_, i) => i + 1), ...FOUND]) {
     const chance = seededChance(seed)
     const records = drawRecords(chance)
     let expected: string[] | undefined
