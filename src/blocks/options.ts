@@ -25,7 +25,7 @@ export interface BlocksOptions {
   /** Returns true if a peer may send us requests. */
   isAdmitted: (peer: PeerId) => boolean
   /** Returns the members that may be asked now. */
-  admitted: () => PeerId[]
+  admitted: () => readonly PeerId[]
   /** Returns true if a peer may ask us to store bytes. */
   mayStore: (peer: PeerId) => boolean
   view: () => View

@@ -28,12 +28,13 @@ export async function finishPut(
   const chunkBytes = Math.min(content.size, chunkBytesMax)
   const options = { kept, replicas, ack, chunkBytes, signal }
   const { reached, confirmed, wanted, owedBlocks, owedBy } = await replicate(fs, change, options)
+  const root = kept === null ? null : kept.root.toString()
   return {
     path: formatPath(change.path),
     size: content.size,
-    root: kept === null ? null : kept.root.toString(),
+    root,
     version: idOf(change.record),
-    tag: tagOfContent(content) as string,
+    tag: root ?? (tagOfContent(content) as string),
     unchanged: change.isSameContent,
     reached,
     confirmed,

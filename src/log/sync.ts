@@ -26,7 +26,7 @@ export interface SyncOptions extends SyncServerOptions {
   logger: ComponentLogger
   /** Whether this peer is an admitted member. */
   isAdmitted: (peer: PeerId) => boolean
-  admitted: () => PeerId[]
+  admitted: () => readonly PeerId[]
   /** Called when a peer breaks the protocol. */
   onFault: (peer: PeerId) => void
   /** Called when the totals of a member show that one of us lacks something. All ids are then listed again. */

@@ -120,11 +120,11 @@ export class Join {
   }
 
   /** Members that we may ask. */
-  get admitted(): PeerId[] {
+  get admitted(): readonly PeerId[] {
     return this.#peers.admitted
   }
 
-  get admissions(): Admission[] {
+  get admissions(): readonly Admission[] {
     return this.#peers.admissions
   }
 

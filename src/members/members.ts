@@ -132,7 +132,7 @@ export class Members {
   }
 
   /** The other members that have proven themselves and that we may ask. */
-  get admitted(): PeerId[] {
+  get admitted(): readonly PeerId[] {
     return this.#join.admitted
   }
 

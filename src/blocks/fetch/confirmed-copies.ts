@@ -21,7 +21,7 @@ export interface ConfirmedCopiesOptions {
   storeClient: Pick<StoreClient, 'holdRoot'>
   ranking: () => Ranking
   /** Returns the members that may be asked now. */
-  admitted: () => PeerId[]
+  admitted: () => readonly PeerId[]
   viewId: () => Uint8Array
   readNode: ReadNode
 }

@@ -21,7 +21,7 @@ export interface FetcherOptions {
   health: PeerHealth
   ranking: () => Ranking
   /** Returns the members that may be asked now. */
-  admitted: () => PeerId[]
+  admitted: () => readonly PeerId[]
   ask: SourceAskerOptions['ask']
   hedges: SourceAskerOptions['hedges']
 }

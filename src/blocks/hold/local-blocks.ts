@@ -59,6 +59,11 @@ export class LocalBlocks {
     return { found: this.#badFound, left: this.#bad.size }
   }
 
+  /** Returns true if the block is here but is known to be bad. */
+  isBad(cid: BlockCid): boolean {
+    return this.#bad.has(blockKey(cid))
+  }
+
   /** Returns a block's buffer to the pool. The caller must hold the only reference. */
   returnBuffer(bytes: Uint8Array): void {
     if (this.#store.isCopying === true) returnBuffer(bytes)

@@ -174,7 +174,8 @@ export class Keeper {
   /** Returns true if every block of a file is here, and is claimed by our own put, which is under way, or by a record. */
   async hasAll(root: BlockCid, put: PutId): Promise<boolean> {
     const { local, codec } = this.#options
-    if (local.fresh.isStored(root)) return local.has(root)
+    // It is durable, and is not freed while it is protected, so the index need not be asked again.
+    if (local.fresh.isStored(root)) return !local.isBad(root)
     const readNode = (cid: BlockCid): Promise<Uint8Array> => local.getOrThrow(cid)
     try {
       for await (const batch of walkBatches({ root, readNode, codec, select: isChunk }))

@@ -30,7 +30,7 @@ export interface HintedHandoffOptions {
   storeClient: Pick<StoreClient, 'holdRoot'>
   ranking: () => Ranking
   /** Returns the members that may be asked now. */
-  admitted: () => PeerId[]
+  admitted: () => readonly PeerId[]
   /** Asks the members that may be asked now which of them have a record. */
   holders: (record: Uint8Array) => Promise<PeerId[]>
   viewId: () => Uint8Array

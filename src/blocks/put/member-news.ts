@@ -13,7 +13,7 @@ export interface MemberNewsDeps {
   uplink: Pick<Uplink, 'width' | 'bytesPerS'>
   ranking: () => Ranking
   /** Returns the members that can be asked now. */
-  admitted: () => PeerId[]
+  admitted: () => readonly PeerId[]
   /** Returns true for a member that recently misbehaved or was silent. It is asked only if there is nobody else. */
   isAvoided: (peer: PeerId) => boolean
 }

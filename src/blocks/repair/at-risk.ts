@@ -27,7 +27,7 @@ export interface AtRiskOptions {
   storeClient: Pick<StoreClient, 'hasBlocks'>
   ranking: () => Ranking
   /** Returns the members that may be asked now. */
-  admitted: () => PeerId[]
+  admitted: () => readonly PeerId[]
   /** Returns true while this member works for somebody who waits. */
   isBusy: () => boolean
   onError: (error: unknown) => void

@@ -32,7 +32,7 @@ export interface CopyFreerOptions {
   freer: Freer
   ranking: () => Ranking
   /** Returns the members that may be asked now. */
-  admitted: () => PeerId[]
+  admitted: () => readonly PeerId[]
   viewId: () => Uint8Array
   readNode: ReadNode
 }

@@ -23,7 +23,7 @@ export interface ProofCollectorOptions {
   storeClient: Pick<StoreClient, 'holdRoot'>
   holds: Pick<Holds, 'order'>
   /** Returns the members that may be asked now. */
-  admitted: () => PeerId[]
+  admitted: () => readonly PeerId[]
   viewId: () => Uint8Array
 }
 

@@ -44,6 +44,9 @@ export interface JoiningPeersOptions {
 export class JoiningPeers {
   readonly #options: JoiningPeersOptions
   readonly #peers = new Map<PeerId, JoiningPeer>()
+  /** What follows from `#peers`, once somebody has asked for it. Every put asks several times. */
+  #admissions: readonly Admission[] | undefined
+  #admitted: readonly PeerId[] | undefined
   readonly #timers = new Map<PeerId, () => void>()
   /** What to call when a person has decided about a peer that has an unanswered `wait`. */
   readonly #waits = new Map<PeerId, () => void>()
@@ -59,13 +62,15 @@ export class JoiningPeers {
   }
 
   /** The admissions of members that we may ask. */
-  get admissions(): Admission[] {
-    return [...this.#peers.values()].map(admissionIn).filter(admission => admission !== undefined)
+  get admissions(): readonly Admission[] {
+    this.#admissions ??= [...this.#peers.values()].map(admissionIn).filter(admission => admission !== undefined)
+    return this.#admissions
   }
 
   /** Members that we may ask. */
-  get admitted(): PeerId[] {
-    return this.admissions.map(({ peer }) => peer)
+  get admitted(): readonly PeerId[] {
+    this.#admitted ??= this.admissions.map(({ peer }) => peer)
+    return this.#admitted
   }
 
   /** Returns the admission of a member that we may ask, or undefined if there is none. */
@@ -108,6 +113,8 @@ export class JoiningPeers {
     if (refusal !== undefined) throw new RefusedError(refusal.status)
     if (event.event === 'hello' && event.commit !== undefined)
       this.#draws.push({ origin: event.origin, atMs: this.#options.clock.monotonic() })
+    this.#admissions = undefined
+    this.#admitted = undefined
     if (isNobody(next)) this.#peers.delete(peer)
     else this.#peers.set(peer, next)
     this.#setTimer(peer)
