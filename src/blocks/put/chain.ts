@@ -43,6 +43,8 @@ export function endTurn(state: PutState, block: BlockState, peer: PeerId, isKept
   const source = block.via.get(peer)
   if (block.held.includes(peer)) {
     release(state, block, peer)
+    // Nothing was sent to it, so it is asked if it comes back.
+    block.asked.splice(block.asked.indexOf(peer), 1)
     return
   }
   block.via.delete(peer)
