@@ -122,12 +122,8 @@ export class LocalBlocks {
    * when this resolves. A copy that is known to be bad, or that has another length, is overwritten. Leave `claim` out
    * if something already claims the block.
    */
-  async keep(cid: BlockCid, bytes: Uint8Array, claim: Claim = noChange): Promise<void> {
-    await this.#locks.run(blockKey(cid), async () => {
-      // Both must end before the lock is released, even if one fails, so that nothing is written after that.
-      for (const result of await Promise.allSettled([this.#claim(cid, claim), this.#write(cid, bytes)]))
-        if (result.status === 'rejected') throw result.reason
-    })
+  keep(cid: BlockCid, bytes: Uint8Array, claim: Claim = noChange): Promise<void> {
+    return this.keepAll([{ cid, bytes }], () => this.#claim(cid, claim))
   }
 
   /**
@@ -151,7 +147,7 @@ export class LocalBlocks {
       const others = good.length === blocks.length ? [] : blocks.filter(block => !good.includes(block))
       const writes = others.map(({ cid, bytes }) => this.#write(cid, bytes))
       if (good.length > 0) writes.push(this.#store.putAll?.(good) as Promise<void>)
-      // All must end before the locks are released, even if one fails.
+      // All must end before the locks are released, even if one fails, so that nothing is written after that.
       for (const result of await Promise.allSettled([claim(), ...writes]))
         if (result.status === 'rejected') throw result.reason
     })

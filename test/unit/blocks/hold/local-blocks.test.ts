@@ -259,6 +259,7 @@ for (const bytes of [small, large])
         return blockstore.get(...parameters)
       },
       put: blockstore.put.bind(blockstore),
+      putAll: blockstore.putAll.bind(blockstore),
       delete: blockstore.delete.bind(blockstore),
       replace: blockstore.replace.bind(blockstore),
       sizeOf: blockstore.sizeOf.bind(blockstore)
