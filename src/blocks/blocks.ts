@@ -3,46 +3,29 @@ import type { PeerId } from '../format/peer-id.ts'
 import type { AnyStatement, Statement } from '../format/statement.ts'
 import type { Verdict } from '../log/projection.ts'
 import type { Worker } from '../util/worker.ts'
-import {
-  type Base,
-  type Clients,
-  composeClients,
-  composeCopies,
-  composeFetching,
-  composeForOthers,
-  composeHandoff,
-  composeLocalStore,
-  composePuts,
-  serveProtocols
-} from './compose.ts'
-import { composeRepair, composeSweep, type Repairing } from './compose-repair.ts'
+import type { Clients } from './compose.ts'
+import { composeBlocks, type Parts } from './compose-blocks.ts'
 import type { ConfirmedCopies } from './fetch/confirmed-copies.ts'
-import type { Fetched, Fetcher, FetchOptions } from './fetch/fetcher.ts'
-import type { PeerHealth } from './fetch/peer-health.ts'
-import { isReleased, type PutId, releasedKey } from './hold/claims.ts'
-import type { BadBlocks, LocalBlocks } from './hold/local-blocks.ts'
+import type { Fetched, FetchOptions } from './fetch/fetcher.ts'
+import { isReleased, releasedKey } from './hold/claims.ts'
+import type { BadBlocks } from './hold/local-blocks.ts'
 import { bytesHere, isWholeHere } from './hold/whole-here.ts'
-import { type MakeRoom, withRoom } from './hold/with-room.ts'
-import type { Keeper } from './keep/keeper.ts'
-import { Memory } from './memory.ts'
+import { withRoom } from './hold/with-room.ts'
+import type { Memory } from './memory.ts'
 import type { BlocksOptions } from './options.ts'
 import type { PutOutcome } from './put/acknowledgement.ts'
-import type { HintedHandoff, NewDebt, OwedCopies } from './put/handoff.ts'
+import type { NewDebt, OwedCopies } from './put/handoff.ts'
 import type { OwedRecord } from './put/hint-rows.ts'
 import type { KeptFile } from './put/kept-file.ts'
 import type { Put, PutOptions } from './put/put.ts'
-import type { Puts } from './put/puts.ts'
 import type { SilenceWatch } from './put/silence.ts'
 import type { SmallBlock, SmallPut } from './put/small-put.ts'
-import { PutWindow } from './put/window.ts'
-import { currentRanking, owesChunk, type Ranking } from './rank.ts'
+import { owesChunk } from './rank.ts'
 import type { RecordRef } from './record-ref.ts'
 import type { IncompleteRecords } from './repair/free-stops.ts'
 import type { Freeing } from './repair/freeing.ts'
 import { recordReferenceKey, recordReferenceOps, recordReleaseOps } from './repair/record-rows.ts'
-import type { RoomMaker } from './repair/room-maker.ts'
 import { loadStopMarks } from './repair/stop-marks.ts'
-import type { Sweeper } from './repair/sweep.ts'
 
 export type { Fetched } from './fetch/fetcher.ts'
 export type { PutOutcome } from './put/acknowledgement.ts'
@@ -87,59 +70,22 @@ export class Blocks {
   /** The memory for the bytes of blocks. */
   readonly memory: Memory
   readonly #options: BlocksOptions
-  readonly #rank: () => Ranking
-  readonly #local: LocalBlocks
-  readonly #health: PeerHealth
-  readonly #fetcher: Fetcher
-  readonly #keeper: Keeper
-  readonly #repairing: Repairing
-  readonly #handoff: HintedHandoff
-  readonly #sweeper: Sweeper
-  readonly #roomMaker: RoomMaker
-  readonly #puts: Puts
+  readonly #parts: Parts
   /** The number of reads under way. */
   #reading = 0
 
   constructor(options: BlocksOptions) {
     this.#options = options
-    this.#rank = currentRanking(options.view)
-    const onBadBlock: BlocksOptions['onBadBlock'] = error => {
-      options.onBadBlock(error)
-      this.#repairing.repair.noteBad(error.cid)
-    }
-    this.memory = new Memory(options.clock)
-    const isBusy = (): boolean => this.#reading > 0 || this.#puts.hasAny
-    const onLeft: Base['onLeft'] = cids => this.#repairing.releaser.leave(cids)
-    const base: Base = { ...options, onBadBlock, ranking: this.#rank, memory: this.memory, isBusy, onLeft }
-    const held = composeLocalStore(base)
-    const clients = composeClients(base)
-    const fetching = composeFetching(base, held, clients)
-    const makeRoom: MakeRoom = () => this.#roomMaker.makeRoom()
-    const keeping = composeForOthers(base, held, fetching, makeRoom)
-    const [{ local }, { storeClient }, { keeper }] = [held, clients, keeping]
-    const window = new PutWindow()
-    serveProtocols(base, { local, window }, clients, keeping)
-    this.#repairing = composeRepair(base, held, fetching, { storeClient, keeper })
-    this.#handoff = composeHandoff(base, held, storeClient, fetching.readNode)
-    this.copies = composeCopies(base, local, storeClient, fetching.readNode)
+    this.#parts = composeBlocks(options, () => this.#reading > 0)
+    const { local, clients, workers, copies, freeing, memory } = this.#parts
+    this.workers = workers
+    this.copies = copies
     this.isWholeHere = root => isWholeHere(root, { local, codec: options.codec })
     this.bytesHere = root => bytesHere(root, { local, codec: options.codec })
-    const sweep = composeSweep(base, held, this.#repairing, fetching, {
-      isUnderWay: put => this.#puts.isUnderWay(put),
-      isGivenUp: put => keeper.isGivenUp(put)
-    })
-    this.#sweeper = sweep.sweeper
-    this.#roomMaker = sweep.roomMaker
-    this.freeing = sweep.freeing
-    const abandon = (put: PutId): void => this.#sweeper.abandon(put)
-    this.#puts = composePuts(base, { ...held, window }, { clients, fetching, keeper, abandon, makeRoom })
-    this.#local = local
-    this.#health = clients.health
-    this.prepare = clients.prepare
     this.untilSilent = clients.silence.waitFor.bind(clients.silence)
-    this.#fetcher = fetching.fetcher
-    this.#keeper = keeper
-    this.workers = [...this.#repairing.workers, this.#handoff.worker, this.#sweeper.worker, this.#roomMaker.worker]
+    this.prepare = clients.prepare
+    this.freeing = freeing
+    this.memory = memory
   }
 
   /** Resumes the work that was under way at the last stop. After an unclean stop, some of its state is not known. */
@@ -147,58 +93,59 @@ export class Blocks {
     const { store, clock } = this.#options
     const marks = await loadStopMarks(store.index, clock, { wasClean })
     try {
-      await this.#handoff.start()
-      await this.#repairing.start({ ...marks, wasClean })
+      await this.#parts.handoff.start()
+      await this.#parts.repairing.start({ ...marks, wasClean })
     } catch (error) {
       // The index may be removed now, so nothing may go on using it. The note of earlier promises stays as it is.
       await this.#stopWork()
       throw error
     }
-    this.#sweeper.start(marks)
-    this.#roomMaker.worker.start()
+    this.#parts.sweeper.start(marks)
+    this.#parts.roomMaker.worker.start()
   }
 
   async stop(): Promise<void> {
     await this.#stopWork()
-    await this.#repairing.notePromised()
+    await this.#parts.repairing.notePromised()
   }
 
   async #stopWork(): Promise<void> {
-    await this.freeing.stop()
-    await this.#roomMaker.stop()
-    await this.#sweeper.stop()
-    await this.#handoff.stop()
-    await this.#repairing.stop()
+    const { freeing, roomMaker, sweeper, handoff, repairing } = this.#parts
+    await freeing.stop()
+    await roomMaker.stop()
+    await sweeper.stop()
+    await handoff.stop()
+    await repairing.stop()
   }
 
   /** Runs `work`, and once more if the disk was full and blocks could be freed that only puts claim that are over. */
   withRoom<T>(work: () => Promise<T>): Promise<T> {
-    return withRoom(() => this.#roomMaker.makeRoom(), work)
+    return withRoom(() => this.#parts.roomMaker.makeRoom(), work)
   }
 
   /** Begins to store a file. The caller must close the put. */
   openPut(options: PutOptions): Put {
-    return this.#puts.open(options)
+    return this.#parts.puts.open(options)
   }
 
   /** Ends the claims on this disk of a put that has been closed, and frees the blocks that nothing else claims. */
   abandonPut(number: Uint8Array): void {
-    this.#puts.abandon(number)
+    this.#parts.puts.abandon(number)
   }
 
   /** Begins to store a file of one small block. The caller must close it. */
   openSmallPut(options: PutOptions): SmallPut {
-    return this.#puts.openSmall(options)
+    return this.#parts.puts.openSmall(options)
   }
 
   /** Keeps the blocks of some small puts on this disk, before their records are linked: see `SmallPut.keepAll`. */
   keepSmall(blocks: readonly SmallBlock[]): Promise<KeptFile[]> {
-    return this.#puts.keepSmall(blocks)
+    return this.#parts.puts.keepSmall(blocks)
   }
 
   /** Pushes the record of a file until enough members have acknowledged it: see `acknowledge`. */
   pushRecord(record: Statement<'entry'>, kept: KeptFile | null, options: PutOptions): Promise<PutOutcome> {
-    return this.#puts.push(record, kept, options)
+    return this.#parts.puts.push(record, kept, options)
   }
 
   /** Returns a block's verified bytes, and the member that delivered them. The caller has a lease for them. */
@@ -208,8 +155,8 @@ export class Blocks {
   ): Promise<Fetched> {
     this.#reading++
     try {
-      const fetched = await this.#fetcher.fetch(cid, options)
-      return fetched.from === this.#options.self ? fetched : this.#repairing.readRepair.keep(cid, fetched)
+      const fetched = await this.#parts.fetcher.fetch(cid, options)
+      return fetched.from === this.#options.self ? fetched : this.#parts.repairing.readRepair.keep(cid, fetched)
     } finally {
       this.#reading--
     }
@@ -217,47 +164,49 @@ export class Blocks {
 
   /** Returns the verdict on a record that a peer pushed with a put: `lacking` if we lack a block that counts on us. */
   confirmPut(statement: AnyStatement, put: Uint8Array, from: PeerId): Promise<Verdict> {
-    return this.#keeper.confirmPut(statement, put, from)
+    return this.#parts.keeper.confirmPut(statement, put, from)
   }
 
   /** Returns true if a record that is being accepted need not be walked: its only block is here, and owed here. */
   isSettled({ root, replicas }: Pick<RecordRef, 'root' | 'replicas'>): boolean {
-    return this.#local.fresh.isStored(root) && owesChunk(this.#rank(), this.#options.self, replicas)({ cid: root })
+    const { local, ranking } = this.#parts
+    return local.fresh.isStored(root) && owesChunk(ranking(), this.#options.self, replicas)({ cid: root })
   }
 
   /** Walks records that have just been accepted, and pulls the blocks of them that this member owes. */
   enqueue(records: readonly RecordRef[]): void {
-    for (const { root } of records) this.#local.fresh.noteReferenced(root)
+    for (const { root } of records) this.#parts.local.fresh.noteReferenced(root)
     // The view may have changed since the record was about to be accepted.
-    this.#repairing.repair.enqueue(records.filter(record => !this.isSettled(record)))
+    this.#parts.repairing.repair.enqueue(records.filter(record => !this.isSettled(record)))
   }
 
   /** Leaves the copies that members still owe to the hinted handoff, which asks them until they confirm. */
   handOff(record: OwedRecord, debt: NewDebt): Promise<void> {
-    return this.#handoff.add(record, debt)
+    return this.#parts.handoff.add(record, debt)
   }
 
   /** Retries at once what is missing or owed. Call it when a member has connected or the view has changed. */
   retry(): void {
-    this.#repairing.repair.retry()
-    this.#repairing.releaser.retry()
-    this.#handoff.check()
+    const { repairing, handoff } = this.#parts
+    repairing.repair.retry()
+    repairing.releaser.retry()
+    handoff.check()
   }
 
   /** Notes that a peer broke a protocol. For some time, this member asks the peer only after all others. */
   onFault(peer: PeerId): void {
-    this.#health.fault(peer)
+    this.#parts.clients.health.fault(peer)
   }
 
   /** The number of faults of a peer since the start: wrong blocks, malformed messages, silence. */
   faults(peer: PeerId): number {
-    return this.#health.faults(peer)
+    return this.#parts.clients.health.faults(peer)
   }
 
   /** The copies that are not confirmed: those it owes and lacks, and those others owe for its puts. `bytes` is a bound. */
   get owed(): OwedCopies {
-    const own = this.#repairing.repair.owed
-    const others = this.#handoff.owed
+    const own = this.#parts.repairing.repair.owed
+    const others = this.#parts.handoff.owed
     return { ...others, blocks: own.blocks + others.blocks, bytes: own.bytes + others.bytes }
   }
 
@@ -266,23 +215,23 @@ export class Blocks {
    * connected member has had for a while.
    */
   get inDanger(): { blocksAtRisk: number; incomplete: IncompleteRecords[]; lostChunks: number } {
-    const { incomplete, lostChunks } = this.#repairing.repair
-    return { blocksAtRisk: this.#repairing.atRisk.blocks, incomplete, lostChunks }
+    const { repair, atRisk } = this.#parts.repairing
+    return { blocksAtRisk: atRisk.blocks, incomplete: repair.incomplete, lostChunks: repair.lostChunks }
   }
 
   /** The blocks on our own disk that were found damaged or unreadable. */
   get badBlocks(): BadBlocks {
-    return this.#local.bad
+    return this.#parts.local.bad
   }
 
   /** The blocks that are being pulled at this moment. `bytes` is an upper bound. */
   get repairing(): { blocks: number; bytes: number } {
-    return this.#repairing.repair.repairing
+    return this.#parts.repairing.repair.repairing
   }
 
   /** The members that store blocks, according to the view. */
   get keepers(): readonly PeerId[] {
-    return this.#rank().keepers
+    return this.#parts.ranking().keepers
   }
 
   /**

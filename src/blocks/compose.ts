@@ -229,7 +229,7 @@ export function composeHandoff(
 /** Builds the part that stores files here and on other members. */
 export function composePuts(
   base: Base,
-  { claims, local, keeps, window }: LocalStore & { window: PutWindow },
+  { local, keeps, window }: Pick<LocalStore, 'local' | 'keeps'> & { window: PutWindow },
   { clients, fetching, keeper, abandon, makeRoom }: PutParts
 ): Puts {
   const { self, clock, chance, logger, codec, ranking, admitted, push, announce, onAdded, memory } = base
@@ -242,7 +242,6 @@ export function composePuts(
     codec,
     local,
     keeps,
-    claims,
     window,
     memory: memory.puts,
     storeClient,

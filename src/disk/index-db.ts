@@ -1,13 +1,12 @@
 import { Batcher } from '../util/batcher.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
-import { BATCH_BYTES_MAX, BATCH_ITEMS_MAX, SYNC_ROWS_MAX } from './constants.ts'
+import { CheckedDatabase } from './checked-database.ts'
+import { BATCH_BYTES_MAX, BATCH_ITEMS_MAX } from './constants.ts'
 import type { Database } from './database.ts'
 import { IndexCorruptError } from './errors.ts'
 import { IndexChain, LINKS } from './index-chain.ts'
-import { asIndexError, isNotOpen } from './index-errors.ts'
-import { type RangeOptions, type RangeSource, rangeOf } from './index-range.ts'
-import { bytesOf, checkedPayload, type IndexOp, withChecksum } from './index-rows.ts'
-import { ReadGate } from './read-gate.ts'
+import type { RangeOptions } from './index-range.ts'
+import { bytesOf, type IndexOp, withChecksum } from './index-rows.ts'
 import { TABLES } from './tables.ts'
 
 export type { Database } from './database.ts'
@@ -35,7 +34,7 @@ export type WriteBatch = (ops: readonly IndexOp[]) => Promise<void>
  * The index: a database of facts that can all be derived again from the segments and the blocks. It is kept for speed
  * and never trusted blindly. Each value carries a checksum over key and value, because LevelDB returns flipped bits
  * without an error. A mismatch throws an `IndexCorruptError` and calls `onCorrupt`, so that the owner of the index
- * rebuilds it.
+ * rebuilds it. `CheckedDatabase` reads the rows and checks them. This class orders the batches.
  *
  * Rows are written without a sync unless the caller asks for one. After a power cut, the index may be in an older
  * state, and the cursor in it shows how old that state is. LevelDB alone does not promise that much. When it reads its
@@ -49,7 +48,7 @@ export type WriteBatch = (ops: readonly IndexOp[]) => Promise<void>
  * once with the error of the first, and can still be read. `reopen` closes and opens the database.
  */
 export class IndexDb {
-  readonly #db: Database
+  readonly #db: CheckedDatabase
   readonly #batches = new Batcher<Waiting, null>(batches => this.#write(batches), {
     itemsMax: BATCH_ITEMS_MAX,
     bytesMax: BATCH_BYTES_MAX,
@@ -57,26 +56,21 @@ export class IndexDb {
   })
   readonly #log: Logger
   readonly #chain = new IndexChain()
-  readonly #gate = new ReadGate()
   #state: IndexState = 'open'
   /** The reason why the index could not be written. */
   #failure: unknown
-  /** Counts how often the database was reopened. A reopening closes all earlier iterators. */
-  #reopenings = 0
-  readonly #source: RangeSource
   #deletedRows = 0
   #onFailed: () => void = () => {}
-  #onCorrupt: (error: IndexCorruptError) => void = () => {}
 
   constructor(db: Database, logger: ComponentLogger) {
-    this.#db = db
     this.#log = logger.forComponent('dfs:disk:index')
-    this.#source = { db, read: work => this.#read(work), reopenings: () => this.#reopenings }
+    const failure = (): unknown => (this.#state === 'failed' ? this.#failure : undefined)
+    this.#db = new CheckedDatabase({ db, log: this.#log, failure })
   }
 
   /** Called at each sign that the index is damaged or incomplete and has to be rebuilt. */
   set onCorrupt(listener: (error: IndexCorruptError) => void) {
-    this.#onCorrupt = listener
+    this.#db.onCorrupt = listener
   }
 
   /** Called when a batch has failed, and all later ones are refused. */
@@ -113,14 +107,7 @@ export class IndexDb {
 
   /** Throws an `IndexCorruptError`, and closes the database again, if the index is damaged or lacks a batch. */
   async open(): Promise<void> {
-    await this.#guarded(() => this.#db.open({ passive: false }))
-    try {
-      await this.#chain.check(this.range(LINKS))
-    } catch (error) {
-      this.#log('could not open the index: %s', reasonOf(error))
-      await this.#db.close()
-      throw error
-    }
+    await this.#db.open(() => this.#chain.check(this.range(LINKS)))
     this.#log('opened the index')
   }
 
@@ -141,7 +128,7 @@ export class IndexDb {
     this.#state = 'reopening'
     try {
       await this.#batches.settled()
-      await this.#gate.shutWhile(() => this.#reopenDatabase())
+      await this.#db.reopen()
       await this.#checkChain()
       await check(ops => this.#writeNow(ops.map(withChecksum), true))
       this.#state = 'open'
@@ -153,20 +140,13 @@ export class IndexDb {
     }
   }
 
-  // A small number of rows is read synchronously. They are nearly always in memory, and a hop to another thread and
-  // back takes ten times as long as reading them.
-  async get(key: Uint8Array): Promise<Uint8Array | undefined> {
-    if (this.#gate.isShut) await this.#gate.opened()
-    return this.#getSync(key)
+  get(key: Uint8Array): Promise<Uint8Array | undefined> {
+    return this.#db.get(key)
   }
 
   /** Returns the values of several keys, in their order; undefined for a key that is not there. */
-  async getMany(keys: Uint8Array[]): Promise<Array<Uint8Array | undefined>> {
-    if (keys.length === 0) return []
-    if (this.#gate.isShut) await this.#gate.opened()
-    if (keys.length <= SYNC_ROWS_MAX) return keys.map(key => this.#getSync(key))
-    const values = await this.#read(() => this.#db.getMany(keys))
-    return values.map((value, i) => (value === undefined ? undefined : this.#checked(keys[i] as Uint8Array, value)))
+  getMany(keys: Uint8Array[]): Promise<Array<Uint8Array | undefined>> {
+    return this.#db.getMany(keys)
   }
 
   async has(key: Uint8Array): Promise<boolean> {
@@ -193,9 +173,8 @@ export class IndexDb {
    * iteration goes on from the last key, with the rows that exist then. Each row that existed throughout is yielded
    * once, and changes made meanwhile may appear in part.
    */
-  async *range(prefix: Uint8Array, options: RangeOptions = {}): AsyncGenerator<{ key: Uint8Array; value: Uint8Array }> {
-    for await (const rows of rangeOf(this.#source, prefix, options))
-      for (const [key, value] of rows) yield { key, value: this.#checked(key, value) }
+  range(prefix: Uint8Array, options: RangeOptions = {}): AsyncGenerator<{ key: Uint8Array; value: Uint8Array }> {
+    return this.#db.range(prefix, options)
   }
 
   /** Returns true if at least one key starts with `prefix`. */
@@ -211,10 +190,9 @@ export class IndexDb {
   async compact(signal?: AbortSignal): Promise<void> {
     this.#deletedRows = 0
     // One table at a time, so that an abort comes soon.
-    for (const letter of Object.values(TABLES)) {
+    for (const table of Object.values(TABLES)) {
       signal?.throwIfAborted()
-      const first = letter.charCodeAt(0)
-      await this.#read(async () => this.#db.compactRange?.(Uint8Array.of(first), Uint8Array.of(first + 1)))
+      await this.#db.compact(table)
     }
   }
 
@@ -223,10 +201,7 @@ export class IndexDb {
    * throw.
    */
   reportCorrupt(message: string): IndexCorruptError {
-    const error = new IndexCorruptError(message)
-    this.#log('%s', message)
-    this.#onCorrupt(error)
-    return error
+    return this.#db.reportCorrupt(message)
   }
 
   async #write(batches: readonly Waiting[]): Promise<null[]> {
@@ -245,14 +220,9 @@ export class IndexDb {
 
   async #writeNow(ops: readonly IndexOp[], sync: boolean): Promise<void> {
     if (this.#chain.isFull) await this.#beginChain()
-    await this.#put([...ops, withChecksum(this.#chain.nextOp())], sync)
+    await this.#db.batch([...ops, withChecksum(this.#chain.nextOp())], sync)
     this.#chain.added()
     for (const { type } of ops) if (type === 'del') this.#deletedRows++
-  }
-
-  // `sync` is an option of the databases that write to a disk. The abstract type does not have it.
-  async #put(rows: IndexOp[], sync: boolean): Promise<void> {
-    await this.#guarded(() => this.#db.batch(rows, { sync } as object))
   }
 
   #fail(error: unknown): void {
@@ -260,14 +230,6 @@ export class IndexDb {
     this.#failure = error
     this.#log('the index could not be written, and is only read from now on: %s', reasonOf(error))
     this.#onFailed()
-  }
-
-  async #reopenDatabase(): Promise<void> {
-    this.#reopenings++
-    await this.#guarded(async () => {
-      await this.#db.close()
-      await this.#db.open({ passive: false })
-    })
   }
 
   async #checkChain(): Promise<void> {
@@ -279,51 +241,12 @@ export class IndexDb {
   }
 
   // Everything before a chain is durable when the chain begins, so the links of the previous chain are no longer
-  // needed. `compactRange` does not report failures, but with this order of steps they do not matter. If LevelDB cannot
-  // begin another log, all earlier logs are in tables and this one has been synced. If it cannot write a table, it
-  // refuses all batches from then on.
+  // needed. `flush` does not report failures, but with this order of steps they do not matter. If LevelDB cannot begin
+  // another log, all earlier logs are in tables and this one has been synced. If it cannot write a table, it refuses
+  // all batches from then on.
   async #beginChain(): Promise<void> {
-    await this.#put([withChecksum(this.#chain.lastOp())], true)
-    await this.#guarded(async () => this.#db.compactRange?.(PAST_ALL, PAST_ALL))
+    await this.#db.batch([withChecksum(this.#chain.lastOp())], true)
+    await this.#db.flush()
     this.#chain.begin()
   }
-
-  #checked(key: Uint8Array, value: Uint8Array): Uint8Array {
-    const payload = checkedPayload(key, value)
-    if (payload !== undefined) return payload
-    throw this.reportCorrupt('a row of the index does not match its checksum')
-  }
-
-  #getSync(key: Uint8Array): Uint8Array | undefined {
-    let value: Uint8Array | undefined
-    try {
-      value = this.#db.getSync(key)
-    } catch (error) {
-      throw this.#translated(error)
-    }
-    return value === undefined ? undefined : this.#checked(key, value)
-  }
-
-  #read<T>(read: () => Promise<T>): Promise<T> {
-    return this.#gate.run(() => this.#guarded(read))
-  }
-
-  async #guarded<T>(work: () => Promise<T>): Promise<T> {
-    try {
-      return await work()
-    } catch (error) {
-      throw this.#translated(error)
-    }
-  }
-
-  #translated(error: unknown): unknown {
-    if (isNotOpen(error) && this.#state === 'failed') return this.#failure
-    const translated = asIndexError(error)
-    return translated instanceof IndexCorruptError && translated !== error
-      ? this.reportCorrupt(translated.message)
-      : translated
-  }
 }
-
-/** Greater than every key, because a key begins with the letter of its table. */
-const PAST_ALL = Uint8Array.of(0xff)

@@ -5,7 +5,8 @@ import { LEAF_ROWS, ROW_LARGE_BLOCK } from './constants.ts'
 import { Damage } from './damage.ts'
 import { DiskError, FileMissingError } from './errors.ts'
 import type { IndexDb, IndexOp } from './index-db.ts'
-import { adoptIndex, closedOp, doubtOps, openedOps, wasClosed } from './index-marks.ts'
+import { closedOp } from './index-marks.ts'
+import { type OpenReport, openedText, openLogs } from './open-logs.ts'
 import type { Cursor, Place } from './place.ts'
 import { Projections } from './projections.ts'
 import { ReadsUnderWay } from './reads-under-way.ts'
@@ -15,20 +16,7 @@ import { WRITES_MAX } from './row-writer.ts'
 import { kindOf, LARGE_ROWS } from './segment-layout.ts'
 import type { Segments } from './segments.ts'
 
-/** The findings of opening the store. */
-export interface OpenReport {
-  /** True if the index was rebuilt from the segments. */
-  rebuilt: boolean
-  /** True if the last process that opened the store also closed it properly. */
-  wasClean: boolean
-  replayedRows: number
-  /**
-   * The number of stretches, in the segments that were read, that do not match their checksums. If the index had to be
-   * rebuilt, the `IndexCorruptError` holds the number of stretches that only the old index knew about, and the caller
-   * adds that number.
-   */
-  damagedStretches: number
-}
+export type { OpenReport } from './open-logs.ts'
 
 export interface StoreOptions {
   segments: Segments
@@ -110,8 +98,8 @@ export class Store {
    */
   async open(): Promise<OpenReport> {
     try {
-      const report = await this.#open()
-      this.#logOpened(report)
+      const report = await openLogs(this.#logs, this.index, this.#storeId)
+      this.#log('%s', openedText(report))
       return report
     } catch (error) {
       this.#log('could not open the store: %s', reasonOf(error))
@@ -267,28 +255,6 @@ export class Store {
 
   #logOf({ segment }: Pick<Cursor, 'segment'>): RowLog {
     return kindOf(segment) === LARGE_ROWS ? this.#large : this.#small
-  }
-
-  async #open(): Promise<OpenReport> {
-    const isBuilt = await adoptIndex(this.index, this.#storeId)
-    const wasClean = await wasClosed(this.index)
-    const found = [await this.#small.replay(), await this.#large.replay()]
-    const replayedRows = found.reduce((sum, replay) => sum + replay.replayedRows, 0)
-    const damagedStretches = found.reduce((sum, replay) => sum + replay.damagedStretches, 0)
-    // A damaged row may have been one that the index does not have yet.
-    const doubt = damagedStretches > 0 ? await doubtOps(this.index) : []
-    // This batch is synced. If it were lost, the next start would mistake a crash for a proper end.
-    const ops = [...openedOps(), ...found.flatMap(replay => replay.ops), ...doubt]
-    await this.index.batch(ops, { sync: true })
-    const damagedSegments = this.#logs.reduce((sum, { segments }) => sum + segments.damage.length, 0)
-    return { rebuilt: !isBuilt, wasClean, replayedRows, damagedStretches: damagedStretches + damagedSegments }
-  }
-
-  #logOpened({ rebuilt, wasClean, replayedRows, damagedStretches }: OpenReport): void {
-    const how = wasClean ? 'after a proper end' : 'after a crash or a failed write'
-    const built = replayedRows === 0 ? 'an empty store' : 'and built the index from all segments'
-    const counts = [replayedRows, damagedStretches]
-    this.#log('opened %s; rows replayed: %d, damaged stretches: %d', rebuilt ? built : how, ...counts)
   }
 
   // Every segment that the index points into existed when the index was written. If one is gone, the index cannot be

@@ -7,17 +7,20 @@ import {
   isAfter,
   isSpecial,
   KEY_LENGTH_MAX,
+  LINK_HEAD,
   LIST,
   MAP,
   NEGATIVE,
   NULL,
   SHORT_TEXT_MAX,
   SMALL_MAX,
+  TAG,
   TEXT,
   TRUE,
   UINT,
   viewOf
 } from './cbor-writer.ts'
+import { type CID, isShortCid, SHORT_CID_BYTES, shortCid } from './cid.ts'
 import { NESTING_MAX } from './constants.ts'
 
 /** Reads the part of dag-cbor that `cbor.ts` does without the library. */
@@ -63,6 +66,8 @@ function readValue(nesting: number): unknown {
       return readList(readCount(first), nesting)
     case MAP:
       return readMap(readCount(first), nesting)
+    case TAG:
+      return readLink()
   }
   if (first === NULL) return null
   if (first === TRUE || first === FALSE) return first === TRUE
@@ -148,6 +153,17 @@ function readText(length: number): string {
 function readBytes(length: number): Uint8Array {
   return viewOf(source, skip(length) - length, length)
 }
+
+function readLink(): CID {
+  const start = skip(LINK_BYTES - 1) - LINK_BYTES
+  for (let i = 0; i < LINK_HEAD.byteLength; i++) if (source[start + i] !== LINK_HEAD[i]) throw NOT_PLAIN
+  // A copy, so that a link that is kept does not keep a whole manifest node.
+  const bytes = new Uint8Array(viewOf(source, at - SHORT_CID_BYTES, SHORT_CID_BYTES))
+  if (!isShortCid(bytes)) throw NOT_PLAIN
+  return shortCid(bytes)
+}
+
+const LINK_BYTES = LINK_HEAD.byteLength + SHORT_CID_BYTES
 
 /** Returns the number in a head. There is one form for each number, the shortest. */
 function readCount(first: number): number {

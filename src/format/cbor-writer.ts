@@ -1,9 +1,12 @@
+import { CID, isShortCid, SHORT_CID_BYTES } from './cid.ts'
 import { NESTING_MAX } from './constants.ts'
 
 /** Writes the part of dag-cbor that `cbor.ts` does without the library. */
 
-export const [UINT, NEGATIVE, BYTES, TEXT, LIST, MAP] = [0x00, 0x20, 0x40, 0x60, 0x80, 0xa0] as const
+export const [UINT, NEGATIVE, BYTES, TEXT, LIST, MAP, TAG] = [0x00, 0x20, 0x40, 0x60, 0x80, 0xa0, 0xc0] as const
 export const [FALSE, TRUE, NULL] = [0xf4, 0xf5, 0xf6] as const
+/** What comes before the bytes of a CID: the tag 42, and the head and first byte of a byte string. */
+export const LINK_HEAD: Uint8Array = Uint8Array.of(TAG | 24, 42, BYTES | 24, 1 + SHORT_CID_BYTES, 0)
 /** Numbers below this one are part of the first byte. */
 export const SMALL_MAX = 24
 const HEAD_BYTES_MAX = 9
@@ -43,6 +46,7 @@ function writeValue(value: unknown, nesting: number): boolean {
     case 'object':
       if (value === null) writeByte(NULL)
       else if (value instanceof Uint8Array) writeBytes(value)
+      else if (value instanceof CID) return writeLink(value)
       else return nesting < NESTING_MAX && (Array.isArray(value) ? writeList : writeMap)(value as never, nesting + 1)
       return true
     default:
@@ -120,6 +124,15 @@ function writeBytes(bytes: Uint8Array): void {
   reserve(byteLength)
   out.set(bytes, end)
   end += byteLength
+}
+
+function writeLink({ bytes }: CID): boolean {
+  if (!isShortCid(bytes)) return false
+  reserve(LINK_HEAD.byteLength + SHORT_CID_BYTES)
+  out.set(LINK_HEAD, end)
+  out.set(bytes, end + LINK_HEAD.byteLength)
+  end += LINK_HEAD.byteLength + SHORT_CID_BYTES
+  return true
 }
 
 function writeByte(byte: number): void {

@@ -6,10 +6,11 @@ export { decodePlain } from './cbor-reader.ts'
 export { encodePlain } from './cbor-writer.ts'
 
 /**
- * dag-cbor, byte for byte as the library `@ipld/dag-cbor` has it. Each statement, sealed body, row and header of a
- * message is encoded or decoded several times, and the library takes several times as long as our code. Ours knows only
- * what nearly all values consist of: null, booleans, integers, bytes, text, lists, and maps with short keys in ASCII.
- * The library does everything else, and all that is malformed, so all rules and errors are its own.
+ * dag-cbor, byte for byte as the library `@ipld/dag-cbor` has it. Each statement, sealed body, row, manifest node and
+ * header of a message is encoded or decoded several times, and the library takes several times as long as our code. Ours
+ * knows only what nearly all values consist of: null, booleans, integers, bytes, text, links to blocks, lists, and maps
+ * with short keys in ASCII. The library does everything else, and all that is malformed, so all rules and errors are its
+ * own.
  */
 
 /** Encodes a value. Throws the library's errors for values that dag-cbor cannot represent. */

@@ -25,7 +25,7 @@ export type BlockCid = CID
 export function nameBlock(bytes: Uint8Array, codec: number = RAW, hash: HashFunction = contentHash): BlockCid {
   const digest = hash.digest(bytes)
   if (codec >= TWO_BYTES) return CID.createV1(codec, Digest.create(hash.code, digest))
-  const name = Buffer.allocUnsafe(HEAD_BYTES + DIGEST_BYTES)
+  const name = Buffer.allocUnsafe(SHORT_CID_BYTES)
   name[0] = CID_VERSION
   name[1] = codec
   name[2] = hash.code
@@ -39,18 +39,32 @@ export function nameBlock(bytes: Uint8Array, codec: number = RAW, hash: HashFunc
  * others. A varint of one byte has no other encoding. The library would make a dozen objects on the way.
  */
 function fromShort(bytes: Uint8Array): BlockCid | undefined {
-  if (bytes.byteLength !== HEAD_BYTES + DIGEST_BYTES || bytes[0] !== CID_VERSION || bytes[3] !== DIGEST_BYTES)
-    return undefined
-  const [codec, hash] = [bytes[1] as number, bytes[2] as number]
-  if (codec >= TWO_BYTES || hash >= TWO_BYTES) return undefined
   // The library keeps plain arrays.
-  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const multihash = new Digest.Digest(hash, DIGEST_BYTES, plain.subarray(HEAD_BYTES), plain.subarray(2))
-  return new CID(CID_VERSION, codec, multihash, plain as Uint8Array<ArrayBuffer>)
+  return isShortCid(bytes)
+    ? shortCid(new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength))
+    : undefined
+}
+
+/** Returns true for the bytes of a CID whose version, codec, hash and length have a byte each. */
+export function isShortCid(bytes: Uint8Array): boolean {
+  return (
+    bytes.byteLength === SHORT_CID_BYTES &&
+    bytes[0] === CID_VERSION &&
+    (bytes[1] as number) < TWO_BYTES &&
+    (bytes[2] as number) < TWO_BYTES &&
+    bytes[3] === DIGEST_BYTES
+  )
+}
+
+/** Returns the CID that these bytes are, for which `isShortCid` returns true. The CID keeps the array, not a copy. */
+export function shortCid(bytes: Uint8Array<ArrayBuffer>): BlockCid {
+  const digest = new Digest.Digest(bytes[2] as number, DIGEST_BYTES, bytes.subarray(HEAD_BYTES), bytes.subarray(2))
+  return new CID(CID_VERSION, bytes[1] as number, digest, bytes)
 }
 
 const CID_VERSION = 1
 const HEAD_BYTES = 4
+export const SHORT_CID_BYTES: number = HEAD_BYTES + DIGEST_BYTES
 /** A varint of this number or a greater one has several bytes. */
 const TWO_BYTES = 0x80
 
@@ -77,13 +91,14 @@ export function checkCid(cid: CID, nodeCodecs: readonly number[] = [DAG_CBOR]): 
   if (cid.version !== 1) throw new ForeignCidError('this CID is not of version 1: blocks have no other names')
   if (cid.code !== RAW && !nodeCodecs.includes(cid.code))
     throw new ForeignCidError('the codec of this CID is not one that this network uses')
-  if (!HASHES.some(hash => hash.code === cid.multihash.code)) {
+  if (!HASH_CODES.includes(cid.multihash.code))
     throw new ForeignCidError('the hash function of this CID is not one that this network uses')
-  }
   if (cid.multihash.digest.byteLength !== DIGEST_BYTES)
     throw new ForeignCidError('the digest of this CID is not 32 bytes long')
   return cid
 }
+
+const HASH_CODES = HASHES.map(({ code }) => code)
 
 /** Decodes a CID from bytes that contain nothing else. Throws a `ForeignCidError` for any other bytes. */
 export function decodeCid(bytes: Uint8Array, nodeCodecs?: readonly number[]): BlockCid {

@@ -3,7 +3,8 @@ import * as dagCbor from '@ipld/dag-cbor'
 import type { BlockCodec } from 'multiformats/codecs/interface'
 import { equalBytes } from '../util/bytes.ts'
 import type { Lease } from '../util/lease.ts'
-import { type BlockCid, CID, decodeCid, nameBlock, RAW } from './cid.ts'
+import { decodePlain, encodeCbor } from './cbor.ts'
+import { type BlockCid, CID, checkCid, decodeCid, nameBlock, RAW } from './cid.ts'
 import {
   CHUNK_BYTES_MAX,
   DEPTH_MAX,
@@ -13,7 +14,6 @@ import {
   SEAL_OVERHEAD_BYTES
 } from './constants.ts'
 import { FormatError } from './errors.ts'
-import { type NodeFields, readNodeBytes } from './node-bytes.ts'
 import { KEY_BYTES, NO_SALT, open, seal } from './seal.ts'
 
 /**
@@ -25,7 +25,7 @@ import { KEY_BYTES, NO_SALT, open, seal } from './seal.ts'
 
 /** The codec of manifest nodes: dag-cbor, unless the network chose another one. */
 export type NodeCodec = BlockCodec<number, unknown>
-export const defaultNodeCodec: NodeCodec = dagCbor
+export const defaultNodeCodec: NodeCodec = { ...dagCbor, encode: encodeCbor as NodeCodec['encode'] }
 
 /** The facts that a parent holds about a block below it. */
 export interface Link {
@@ -56,15 +56,18 @@ export interface SealedBlock {
   lease?: Lease | undefined
 }
 
-/** A manifest node whose clear part has been checked. */
-export interface ManifestNode {
+interface NodeFields {
   leaves: number
-  /** 1 if the links are chunks. */
-  height: number
   links: BlockCid[]
   sealed: Uint8Array
   /** The encoding of the clear part, to which the sealed part is bound. */
   clear: Uint8Array
+}
+
+/** A manifest node whose clear part has been checked. */
+export interface ManifestNode extends NodeFields {
+  /** 1 if the links are chunks. */
+  height: number
 }
 
 /** The facts that the parent of a node states about it. The height of a root follows from the number of its leaves. */
@@ -223,14 +226,29 @@ interface NodeValue {
 
 /** Returns the fields of a node, if the bytes are the canonical encoding of those fields. */
 function decodeFields(bytes: Uint8Array, codec: NodeCodec): NodeFields {
-  const fields = codec === defaultNodeCodec ? readNodeBytes(bytes) : undefined
-  if (fields !== undefined) return fields
-  const { leaves, links, sealed } = decodeValue(bytes, codec)
-  const clear = codec.encode({ v: MANIFEST_VERSION, leaves, links }) as Uint8Array
-  return { leaves, links, sealed, clear }
+  const plain = codec === defaultNodeCodec ? decodePlain(bytes) : undefined
+  if (isNodeValue(plain)) {
+    const { leaves, links, sealed } = plain
+    const nodeCodecs = [codec.code]
+    for (const link of links) checkCid(link, nodeCodecs)
+    return { leaves, links, sealed, clear: clearPart(bytes, sealed) }
+  }
+  // Any codec can do this. For the default one it finds out what is wrong with bytes that are not canonical.
+  const { v, leaves, links, sealed } = decodeValue(bytes, codec)
+  return { leaves, links, sealed, clear: codec.encode({ v, leaves, links }) as Uint8Array }
 }
 
-/** Any codec can do this. For the default one it only finds out what is wrong with bytes that are not canonical. */
+/** Returns the canonical encoding of a node without `sealed`, which is its last field. */
+function clearPart(bytes: Uint8Array, sealed: Uint8Array): Uint8Array {
+  // The head of a byte string is as long as that of a number.
+  const last = encodeCbor({ sealed: sealed.byteLength }).byteLength - 1 + sealed.byteLength
+  const clear = new Uint8Array(bytes.subarray(0, bytes.byteLength - last))
+  clear[0] = MAP_OF_3
+  return clear
+}
+
+const MAP_OF_3 = 0xa3
+
 function decodeValue(bytes: Uint8Array, codec: NodeCodec): NodeValue {
   let value: unknown
   try {

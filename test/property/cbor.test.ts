@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as dagCbor from '@ipld/dag-cbor'
 import fc from 'fast-check'
+import * as Digest from 'multiformats/hashes/digest'
 import { decodeCanonical, encodeCanonical } from '../../src/format/canonical.ts'
 import { decodeCbor, decodePlain, encodeCbor, encodePlain } from '../../src/format/cbor.ts'
+import { CID } from '../../src/format/cid.ts'
 
 const text = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), fc.constantFrom('\ufeffa', 'a\ufeff', 'a\ud800', 'ü'))
 const key = fc.oneof(fc.string({ maxLength: 30 }), fc.constantFrom('/', 'bytes', '', '__proto__', '1', 'ü', '\ufeff'))
@@ -14,6 +16,14 @@ const number = fc.oneof(
   fc.constantFrom(-0, 23, 24, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, 2 ** 53, -(2 ** 53), -24, -25, -257)
 )
 const bytes = fc.uint8Array({ maxLength: 300 })
+/** Those that our codec knows, and longer and shorter ones. */
+const link = fc
+  .tuple(
+    fc.constantFrom(0x55, 0x71, 0x7f, 0x80, 0x0129),
+    fc.constantFrom(0x12, 0x1e, 0x7f, 0x80),
+    fc.oneof(fc.uint8Array({ minLength: 32, maxLength: 32 }), fc.uint8Array({ maxLength: 40 }))
+  )
+  .map(([codec, hash, digest]) => CID.createV1(codec, Digest.create(hash, digest)))
 const { value: anything } = fc.letrec(tie => ({
   value: fc.oneof(
     { depthSize: 'small' },
@@ -21,6 +31,7 @@ const { value: anything } = fc.letrec(tie => ({
     number,
     text,
     bytes,
+    link,
     fc.array(tie('value'), { maxLength: 30 }),
     fc.dictionary(key, tie('value'), { maxKeys: 30 })
   )

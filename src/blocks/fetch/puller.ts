@@ -3,8 +3,8 @@ import type { PeerId } from '../../format/peer-id.ts'
 import type { Budget } from '../../util/budget.ts'
 import { DeadlineError } from '../../util/errors.ts'
 import { BlockUnreachableError } from '../errors.ts'
-import type { GroupedKeeps, PutClaim } from '../hold/grouped-keeps.ts'
-import type { LocalBlocks } from '../hold/local-blocks.ts'
+import type { GroupedKeeps } from '../hold/grouped-keeps.ts'
+import type { Claim, LocalBlocks } from '../hold/local-blocks.ts'
 import type { Fetcher, FetchOptions } from './fetcher.ts'
 import { boundOf } from './source-asker.ts'
 
@@ -15,10 +15,8 @@ export interface PullOptions extends FetchOptions {
   askedBy?: PeerId | undefined
   /** The length of the block, as the peer that asked says. */
   sizeBytes?: number | undefined
-  /** The put that claims the block. */
-  forPut?: PutClaim | undefined
-  /** Claims the block while its lock is held. Leave out both if something already claims the block. */
-  claim?: (() => Promise<void>) | undefined
+  /** The claim on the block. Leave it out if something already claims the block. */
+  claim?: Claim | undefined
 }
 
 export interface BlockPullerOptions {
@@ -55,17 +53,18 @@ export class BlockPuller {
    * Fetches one block, verifies it, and stores it together with its claim. Both are durable when this resolves. Returns
    * the peer that delivered the block. Throws what `fetch` throws, and a `NoSpaceError` if the disk is full.
    */
-  async pull(cid: BlockCid, { forPut, claim, askedBy, sizeBytes, ...options }: PullOptions): Promise<PeerId> {
+  async pull(cid: BlockCid, { claim, askedBy, sizeBytes, ...options }: PullOptions): Promise<PeerId> {
     const owner = askedBy ?? OWN
     const bytesMax = Math.min(sizeBytes ?? Number.POSITIVE_INFINITY, boundOf(cid))
     const lease = await this.#memory.acquire(bytesMax, { owner, signal: options.signal })
-    const arrived = forPut === undefined ? undefined : this.#keeps.expect()
+    const isForPut = typeof claim === 'object'
+    const arrived = isForPut ? this.#keeps.expect() : undefined
     try {
       const onLength = (bytes: number): void => lease.shrink(bytes)
       const { bytes, from, release } = await this.#fetcher.fetch(cid, { ...options, bytesMax, onLength })
       lease.shrink(bytes.byteLength)
       arrived?.()
-      if (forPut !== undefined) await this.#keeps.keep(cid, bytes, forPut)
+      if (isForPut) await this.#keeps.keep(cid, bytes, claim)
       else await this.#local.keep(cid, bytes, claim)
       release()
       return from

@@ -26,6 +26,12 @@ import {
 
 export { type Claimant, type PutId, type RecordClaimant, timeOfExpiry } from './claim-rows.ts'
 
+/** The put on whose behalf a block is kept, and for how long at least. */
+export interface PutClaim {
+  put: PutId
+  claimMs: number
+}
+
 export interface ExpiredClaim {
   put: PutId
   multihash: Uint8Array

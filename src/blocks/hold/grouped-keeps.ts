@@ -4,14 +4,8 @@ import { toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import { KEEP_GROUP_BYTES, KEEP_GROUP_MS } from '../constants.ts'
 import type { StoredBlock } from './block-port.ts'
-import type { Claims, PutId } from './claims.ts'
+import type { Claims, PutClaim } from './claims.ts'
 import type { LocalBlocks } from './local-blocks.ts'
-
-/** The put on whose behalf a block is kept, and for how long at least. */
-export interface PutClaim {
-  put: PutId
-  claimMs: number
-}
 
 interface Waiting extends StoredBlock {
   claim: PutClaim

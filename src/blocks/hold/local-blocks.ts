@@ -8,8 +8,11 @@ import { growingCache } from '../../util/lru.ts'
 import { BAD_BLOCKS_MAX, ODD_BLOCKS_MAX } from '../constants.ts'
 import { BlockCorruptError, BlockUnreachableError, BlockUnreadableError } from '../errors.ts'
 import type { BlockPort, StoredBlock } from './block-port.ts'
-import type { Claims } from './claims.ts'
+import type { Claims, PutClaim } from './claims.ts'
 import { FreshBlocks } from './fresh-blocks.ts'
+
+/** The claim on a block: that of a put, or a function that makes another one. */
+export type Claim = PutClaim | (() => Promise<void>)
 
 /** How many bad blocks this member has found. */
 export interface BadBlocks {
@@ -120,16 +123,12 @@ export class LocalBlocks {
   }
 
   /**
-   * Stores a block whose bytes the caller has verified, and runs `claim`, both under the block's lock. Both are durable
+   * Stores a block whose bytes the caller has verified, and claims it, both under the block's lock. Both are durable
    * when this resolves. A copy that is known to be bad, or that has another length, is overwritten. Leave `claim` out
    * if something already claims the block.
    */
-  async keep(cid: BlockCid, bytes: Uint8Array, claim: () => Promise<void> = noChange): Promise<void> {
-    await this.#locks.run(blockKey(cid), async () => {
-      // Both must end before the lock is released, even if one fails, so that nothing is written after that.
-      for (const result of await Promise.allSettled([claim(), this.#write(cid, bytes)]))
-        if (result.status === 'rejected') throw result.reason
-    })
+  keep(cid: BlockCid, bytes: Uint8Array, claim: Claim = noChange): Promise<void> {
+    return this.keepAll([{ cid, bytes }], () => this.#claim(cid, claim))
   }
 
   /**
@@ -153,7 +152,7 @@ export class LocalBlocks {
       const others = good.length === blocks.length ? [] : blocks.filter(block => !good.includes(block))
       const writes = others.map(({ cid, bytes }) => this.#write(cid, bytes))
       if (good.length > 0) writes.push(this.#store.putAll?.(good) as Promise<void>)
-      // All must end before the locks are released, even if one fails.
+      // All must end before the locks are released, even if one fails, so that nothing is written after that.
       for (const result of await Promise.allSettled([claim(), ...writes]))
         if (result.status === 'rejected') throw result.reason
     })
@@ -168,16 +167,16 @@ export class LocalBlocks {
   }
 
   /**
-   * Runs `claim` under the block's lock if `has` says that the block is here. Returns true if it was here. A block that
-   * was only cached is read and verified first, since it counts as a copy from now on. Set `isKept` if the caller knows
-   * that something claims the block; otherwise its claims are looked for.
+   * Claims a block under its lock if `has` says that it is here. Returns true if it was here. A block that was only
+   * cached is read and verified first, since it counts as a copy from now on. Set `isKept` if the caller knows that
+   * something claims the block; otherwise its claims are looked for.
    */
-  async claimIfHere(cid: BlockCid, claim: () => Promise<void>, { isKept = false } = {}): Promise<boolean> {
+  async claimIfHere(cid: BlockCid, claim: Claim, { isKept = false } = {}): Promise<boolean> {
     return this.#locks.run(blockKey(cid), async () => {
       if (!(await this.has(cid))) return false
       const isClaimed = isKept || (await this.#claims.isClaimed(cid.multihash.bytes))
       if (!isClaimed && !(await this.#isTrue(cid))) return false
-      await claim()
+      await this.#claim(cid, claim)
       return true
     })
   }
@@ -208,6 +207,12 @@ export class LocalBlocks {
       await onGone()
       return bytes
     })
+  }
+
+  #claim(cid: BlockCid, claim: Claim): Promise<void> {
+    return typeof claim === 'function'
+      ? claim()
+      : this.#claims.claimForPut(claim.put, [cid.multihash.bytes], claim.claimMs)
   }
 
   async #read(cid: BlockCid, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {

@@ -230,20 +230,18 @@ export class Keeper {
   }
 
   async #take(cid: BlockCid, { put, claimMs, inline, peer, sources, sizeBytes, signal }: Reason): Promise<void> {
-    const { local, claims, puller } = this.#options
-    const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], claimMs)
+    const { local, puller } = this.#options
+    const claim = { put, claimMs }
     // The store itself checks whether it already has the block.
     if (inline !== null) await local.keep(cid, inline, claim)
-    else if (!(await local.claimIfHere(cid, claim))) {
-      const pull = { signal, prefer: sources ?? [], only: true, askedBy: peer, sizeBytes }
-      await puller.pull(cid, { ...pull, forPut: { put, claimMs } })
-    }
+    else if (!(await local.claimIfHere(cid, claim)))
+      await puller.pull(cid, { claim, signal, prefer: sources ?? [], only: true, askedBy: peer, sizeBytes })
   }
 
   async #holdsPage(
     root: BlockCid,
     { first, chunks }: Pick<CountedPage, 'first' | 'chunks'>,
-    by: PutClaim
+    by: ClaimedBy
   ): Promise<boolean> {
     const { clock, local, codec } = this.#options
     let isSafe = true
@@ -254,7 +252,7 @@ export class Keeper {
     return (await walkPage({ clock, local, codec, root, first, chunks, onBatch, msMax })) !== undefined && isSafe
   }
 
-  async #areSafe(batch: ManifestChunk[], { put, evenExpired }: PutClaim): Promise<boolean> {
+  async #areSafe(batch: ManifestChunk[], { put, evenExpired }: ClaimedBy): Promise<boolean> {
     const { local, claims } = this.#options
     const multihashes = batch.map(({ cid }) => cid.multihash.bytes)
     const isInPut = await claims.hasPut(put, multihashes, { evenExpired })
@@ -269,7 +267,7 @@ export class Keeper {
 }
 
 /** The put whose claims count, and whether they count after they have expired. */
-interface PutClaim {
+interface ClaimedBy {
   put: PutId
   evenExpired: boolean
 }

@@ -3,14 +3,13 @@ import type { NodeCodec } from '../../format/manifest.ts'
 import { forEachUntilFailure } from '../../util/for-each.ts'
 import { PUT_CLAIM_MS, WALK_PULLS } from '../constants.ts'
 import type { BlockPuller } from '../fetch/puller.ts'
-import type { Claims, PutId } from '../hold/claims.ts'
+import type { PutId } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { type ReadNode, walkManifest } from '../manifest-walk.ts'
 
 export interface OwnCopyDeps {
   codec: NodeCodec
   local: Pick<LocalBlocks, 'claimIfHere'>
-  claims: Pick<Claims, 'claimForPut'>
   puller: Pick<BlockPuller, 'pull'>
   readNode: ReadNode
 }
@@ -20,10 +19,9 @@ export interface OwnCopyDeps {
  * that keep them. Throws what `readNode` and `pull` throw.
  */
 export async function restoreOwnCopy(root: BlockCid, put: PutId, deps: OwnCopyDeps): Promise<void> {
-  const { codec, local, claims, puller, readNode } = deps
+  const { codec, local, puller, readNode } = deps
+  const claim = { put, claimMs: PUT_CLAIM_MS }
   await forEachUntilFailure(walkManifest(root, readNode, codec), { atOnce: WALK_PULLS }, async ({ cid }, signal) => {
-    const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], PUT_CLAIM_MS)
-    if (!(await local.claimIfHere(cid, claim)))
-      await puller.pull(cid, { forPut: { put, claimMs: PUT_CLAIM_MS }, signal })
+    if (!(await local.claimIfHere(cid, claim))) await puller.pull(cid, { claim, signal })
   })
 }

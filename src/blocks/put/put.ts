@@ -11,7 +11,7 @@ import { isFulfilled } from '../../util/is-fulfilled.ts'
 import { Bitmap } from '../bitmap.ts'
 import { INLINE_BLOCK_BYTES_MAX, PUT_CLAIM_MS, PUT_WINDOW_BLOCKS, REPEATS_MAX, STRAGGLERS_MS } from '../constants.ts'
 import { boundOf } from '../fetch/source-asker.ts'
-import type { Claims, PutId } from '../hold/claims.ts'
+import type { PutClaim, PutId } from '../hold/claims.ts'
 import type { GroupedKeeps } from '../hold/grouped-keeps.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { type MakeRoom, withRoom } from '../hold/with-room.ts'
@@ -42,7 +42,6 @@ export interface PutDeps extends PutDriverDeps {
   local: LocalBlocks
   /** Stores the blocks here. */
   keeps: Pick<GroupedKeeps, 'expect' | 'keep'>
-  claims: Claims
   window: PutWindow
   /** The memory of all puts. */
   memory: Budget
@@ -138,7 +137,7 @@ export class Put {
     const { local, codec } = this.#deps
     await this.#forEach(walkManifest(root, read, codec), async ({ cid, chunkIndex }, signal) => {
       // A file of one chunk may be small, and a small block travels with the request, so its bytes must be read.
-      const isHeld = isNode(root) && (await local.claimIfHere(cid, () => this.#claim(cid)))
+      const isHeld = isNode(root) && (await local.claimIfHere(cid, this.#claim))
       if (!isHeld) return this.#readAndPlace({ cid, chunkIndex }, read, signal)
       const { enough } = this.#driver.place({ cid, chunkIndex, sizeBytes: undefined, inline: null })
       return raceSignal(enough, signal)
@@ -256,7 +255,7 @@ export class Put {
     const sizeBytes = bytes.byteLength
     const inline = sizeBytes < INLINE_BLOCK_BYTES_MAX ? bytes : null
     const placing = this.#driver.place({ cid, chunkIndex, sizeBytes, inline })
-    const kept = withRoom(makeRoom, () => keeps.keep(cid, bytes, { put: this.#init.putId, claimMs: PUT_CLAIM_MS }))
+    const kept = withRoom(makeRoom, () => keeps.keep(cid, bytes, this.#claim))
     const place = async (): Promise<void> => {
       try {
         await Promise.all([kept, raceSignal(placing.enough, signal)])
@@ -279,8 +278,8 @@ export class Put {
     this.#recent.set(blockKey(cid), recent)
   }
 
-  #claim(cid: BlockCid): Promise<void> {
-    return this.#deps.claims.claimForPut(this.#init.putId, [cid.multihash.bytes], PUT_CLAIM_MS)
+  get #claim(): PutClaim {
+    return { put: this.#init.putId, claimMs: PUT_CLAIM_MS }
   }
 
   #log(text: string, ...args: LogValue[]): void {

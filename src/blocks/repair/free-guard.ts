@@ -2,8 +2,8 @@ import type { Clock } from '../../util/clock.ts'
 import { withDeadline } from '../../util/deadline.ts'
 import { DeadlineError } from '../../util/errors.ts'
 import type { ComponentLogger, Logger } from '../../util/logger.ts'
-import { CATCH_UP_MS } from '../constants.ts'
 import { EvictRefusedError } from '../errors.ts'
+import { CATCH_UP_MS } from './constants.ts'
 
 export interface FreeGuardOptions {
   clock: Clock

@@ -4,7 +4,7 @@ import { TABLES } from '../../disk/tables.ts'
 import { decodeOwn, encodeCanonical } from '../../format/canonical.ts'
 import { type PeerId, peerIdOf, publicKeyOf } from '../../format/peer-id.ts'
 import type { Clock } from '../../util/clock.ts'
-import { STOP_MS_MAX, STOP_SPANS_MAX, STOP_WINDOW_MS } from '../constants.ts'
+import { STOP_MS_MAX, STOP_SPANS_MAX, STOP_WINDOW_MS } from './constants.ts'
 import type { Lacking } from './unfinished-row.ts'
 
 export interface FreeStopsOptions {

@@ -1,5 +1,5 @@
 import type { Clock } from '../../util/clock.ts'
-import { REST_BUSY, REST_IDLE } from '../constants.ts'
+import { REST_BUSY, REST_IDLE } from './constants.ts'
 
 export interface PaceOptions {
   clock: Pick<Clock, 'monotonic' | 'sleep'>

@@ -1,7 +1,7 @@
 import { type PeerId, publicKeyOf } from '../../format/peer-id.ts'
 import { equalBytes, toHex } from '../../util/bytes.ts'
-import { CLAIM_GRACE_MS } from '../constants.ts'
 import { type Claims, type PutId, timeOfExpiry } from '../hold/claims.ts'
+import { CLAIM_GRACE_MS } from './constants.ts'
 
 export interface PutEndsOptions {
   self: PeerId

@@ -1,7 +1,8 @@
 import { toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
-import { UNCERTAIN_MS, WALK_QUEUE_MAX, WALKS_AT_ONCE } from '../constants.ts'
+import { WALKS_AT_ONCE } from '../constants.ts'
 import type { RecordRef } from '../record-ref.ts'
+import { UNCERTAIN_MS, WALK_QUEUE_MAX } from './constants.ts'
 
 export interface RepairQueueOptions {
   clock: Pick<Clock, 'monotonic'>

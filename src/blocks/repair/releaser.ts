@@ -10,7 +10,6 @@ import { forEachUntilFailure } from '../../util/for-each.ts'
 import { Limiter } from '../../util/limiter.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
-import { CATCH_UP_MS, SWEEP_MS } from '../constants.ts'
 import type { ClaimingNodes } from '../hold/claiming-nodes.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import {
@@ -22,6 +21,7 @@ import {
   releasedBlockOp
 } from '../hold/release-rows.ts'
 import type { RecordRef } from '../record-ref.ts'
+import { CATCH_UP_MS, SWEEP_MS } from './constants.ts'
 import { hasCome } from './due.ts'
 import { type Freer, IS_CLAIMED, UNREADABLE } from './freer.ts'
 import { Pace } from './pace.ts'

@@ -2,7 +2,8 @@ import { type IndexDb, type IndexOp, indexKey } from '../../disk/index-db.ts'
 import { TABLES } from '../../disk/tables.ts'
 import { u64be, utf8 } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
-import { HOLD_MS, ORPHANS_WAIT_MS } from '../constants.ts'
+import { HOLD_MS } from '../constants.ts'
+import { ORPHANS_WAIT_MS } from './constants.ts'
 
 /**
  * Marks of earlier stops that a start must observe. They are in the index, so that they survive any number of restarts.

@@ -3,11 +3,11 @@ import { toHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { ComponentLogger, Logger } from '../../util/logger.ts'
 import { Worker } from '../../util/worker.ts'
-import { CLAIM_GRACE_MS, ORPHANS_PAUSE_BLOCKS, SWEEP_BATCH, SWEEP_MS } from '../constants.ts'
 import { type Claims, type ExpiredClaim, type PutId, timeOfExpiry } from '../hold/claims.ts'
 import type { Holds } from '../hold/holds.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { releasedBlockOp } from '../hold/release-rows.ts'
+import { CLAIM_GRACE_MS, ORPHANS_PAUSE_BLOCKS, SWEEP_BATCH, SWEEP_MS } from './constants.ts'
 import type { Freer } from './freer.ts'
 
 export interface SweeperOptions {

@@ -6,7 +6,7 @@ import { peerIdOf } from '../../format/peer-id.ts'
 import type { View } from '../../members/view.ts'
 import { concatBytes, equalBytes, NO_BYTES, u64be, utf8 } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
-import { ROUND_AGAIN_MS, VIEW_STANDS_MS } from '../constants.ts'
+import { ROUND_AGAIN_MS, VIEW_STANDS_MS } from './constants.ts'
 import { hasCome } from './due.ts'
 
 const VIEWS_KEY = indexKey(TABLES.meta, utf8('round'))

@@ -178,7 +178,7 @@ test('a claim that runs out but has lost its row frees nothing: the other claims
   const { claims, clock, database, local } = open
   const bytes = Buffer.from('a')
   const cid = nameBlock(bytes)
-  await local.keep(cid, bytes, () => claims.claimForPut(put, [a], HOUR))
+  await local.keep(cid, bytes, { put, claimMs: HOUR })
   await claims.add([Claims.reference(a, record)])
   const [claim] = await gather(claims.expired(clock.now() + 24 * HOUR))
   database.corrupt(Buffer.concat([Buffer.from('c'), a, Buffer.from('p'), put]))

@@ -50,7 +50,7 @@ test('a block that is kept and released at the same time stays if it is claimed,
   const open = await openClaims()
   const { local, claims } = open
   const cid = nameBlock(small)
-  const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], HOUR)
+  const claim = { put, claimMs: HOUR }
   for (const order of [0, 1]) {
     await local.keep(cid, small, nothing)
     const release = () => freerOf(open).freer.execute({ reason: 'unclaimed', cid })
@@ -66,9 +66,9 @@ test('a block that is kept and released at the same time stays if it is claimed,
 
 test('nothing frees a block between the moment it is found here and the moment it is claimed', async () => {
   const open = await openClaims()
-  const { local, claims } = open
+  const { local } = open
   const cid = nameBlock(small)
-  const claim = (): Promise<void> => claims.claimForPut(put, [cid.multihash.bytes], HOUR)
+  const claim = { put, claimMs: HOUR }
   await local.keep(cid, small, nothing)
   const [isClaimed, stays] = await Promise.all([
     local.claimIfHere(cid, claim),
@@ -81,7 +81,7 @@ test('a release that may not free ends no claim and frees nothing', async () => 
   const open = await openClaims()
   const { local, claims } = open
   const cid = nameBlock(small)
-  await local.keep(cid, small, () => claims.claimForPut(put, [cid.multihash.bytes], HOUR))
+  await local.keep(cid, small, { put, claimMs: HOUR })
   const endClaim = async (): Promise<void> => claims.add(await claims.endOps(put, [cid.multihash.bytes]))
   const plan = { reason: 'unclaimed', cid, endClaim } as const
   assert.ok(await freerOf(open, { mayFree: () => false }).freer.execute(plan))
@@ -95,19 +95,16 @@ test('a release that may not free ends no claim and frees nothing', async () => 
 test('a block that nothing claims is cached, not kept, and is read and verified before it is claimed', async () => {
   const { files, local, claims } = await openClaims()
   const [cid, other] = [nameBlock(small), nameBlock(chunk)]
-  const claimOf =
-    ({ multihash }: typeof cid) =>
-    (): Promise<void> =>
-      claims.claimForPut(put, [multihash.bytes], HOUR)
+  const claim = { put, claimMs: HOUR }
   await local.keep(cid, small)
   await local.keep(other, chunk)
   assert.deepEqual([await local.has(cid), await local.isKept(cid)], [true, false])
-  assert.ok(await local.claimIfHere(cid, claimOf(cid)))
+  assert.ok(await local.claimIfHere(cid, claim))
   assert.ok(await local.isKept(cid))
   // Damage that the length does not show is found, since the block becomes a copy that others may count on.
   harm(files, chunk, content => Buffer.from(content).fill(0))
   assert.ok(await local.has(other))
-  assert.equal(await local.claimIfHere(other, claimOf(other)), false)
+  assert.equal(await local.claimIfHere(other, claim), false)
   assert.deepEqual([await claims.isClaimed(other.multihash.bytes), local.bad.left], [false, 1])
 })
 
@@ -262,6 +259,7 @@ for (const bytes of [small, large])
         return blockstore.get(...parameters)
       },
       put: blockstore.put.bind(blockstore),
+      putAll: blockstore.putAll.bind(blockstore),
       delete: blockstore.delete.bind(blockstore),
       replace: blockstore.replace.bind(blockstore),
       sizeOf: blockstore.sizeOf.bind(blockstore)

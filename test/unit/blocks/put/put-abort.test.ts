@@ -100,7 +100,6 @@ async function abortAt(aborted: number) {
     clock,
     logs: putLogs(silentLogger),
     codec: defaultNodeCodec,
-    claims: { claimForPut: after(undefined) },
     local: { returnBuffer: () => {} },
     keeps: {
       expect: () => () => {},

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { HOLD_MS, ORPHANS_WAIT_MS } from '../../../../src/blocks/constants.ts'
+import { HOLD_MS } from '../../../../src/blocks/constants.ts'
+import { ORPHANS_WAIT_MS } from '../../../../src/blocks/repair/constants.ts'
 import { endOrphans, loadStopMarks, notePromised } from '../../../../src/blocks/repair/stop-marks.ts'
 import { NoSpaceError } from '../../../../src/disk/errors.ts'
 import { IndexDb } from '../../../../src/disk/index-db.ts'

@@ -41,8 +41,7 @@ async function setup(t: TestContext) {
     await sweeper.stop()
     await store.close()
   })
-  const keep = (claimMs: number): Promise<void> =>
-    local.keep(cid, bytes, () => claims.claimForPut(put, [cid.multihash.bytes], claimMs))
+  const keep = (claimMs: number): Promise<void> => local.keep(cid, bytes, { put, claimMs })
   const pass = async (minutes: number): Promise<void> => {
     for (let i = 0; i < minutes; i++) {
       clock.advance(MINUTE)
