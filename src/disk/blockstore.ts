@@ -25,11 +25,14 @@ type Source<T> = Iterable<T> | AsyncIterable<T>
 export interface InputBlock {
   cid: CID
   bytes: Uint8Array
+  /** True for a block without which nothing can be freed. It may take the last room: see `Capacity.take`. */
+  mayTakeLast?: boolean | undefined
 }
 
 interface BlockToPut {
   multihash: Uint8Array
   parts: Uint8Array[]
+  mayTakeLast?: boolean | undefined
 }
 
 /** The number of blocks that `putMany` and `deleteMany` process concurrently. */
@@ -79,9 +82,9 @@ export class DurableBlockstore implements Blockstore {
    */
   async putAll(blocks: readonly InputBlock[]): Promise<void> {
     const unique = new Map<string, BlockToPut>()
-    for (const { cid, bytes } of blocks) {
+    for (const { cid, bytes, mayTakeLast } of blocks) {
       const multihash = multihashOf(cid)
-      unique.set(toHex(multihash), { multihash, parts: [bytes] })
+      unique.set(toHex(multihash), { multihash, parts: [bytes], mayTakeLast })
     }
     await this.#locks.runAll(unique.keys(), () => this.#put([...unique.values()], {}))
   }
@@ -189,7 +192,7 @@ export class DurableBlockstore implements Blockstore {
       else large.push(block)
     }
     if (small.length + large.length === 0) return
-    await this.#capacity.take(bytes)
+    await this.#capacity.take(bytes, { mayTakeLast: blocks.every(({ mayTakeLast }) => mayTakeLast === true) })
     try {
       if (small.length > 0) {
         const rows = small.map(({ multihash, parts }) => concatBytes(multihash, ...parts))

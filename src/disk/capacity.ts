@@ -10,6 +10,8 @@ const MEASURE_INTERVAL_MS = 1_000
  */
 const FULL_FROM = 0.95
 const FULL_UNTIL = 0.9
+/** The share of the capacity that blocks without which nothing can be freed may take although there is no room. */
+const LAST_ROOM_SHARE = 0.01
 
 export interface CapacityOptions {
   files: Files
@@ -38,6 +40,8 @@ export class Capacity {
   #measuredAtMs = Number.NEGATIVE_INFINITY
   #measuring: Promise<void> | undefined
   #isFull = false
+  /** What was taken although there was no room for it. */
+  #lastBytes = 0
 
   constructor(options: CapacityOptions) {
     this.#options = options
@@ -91,10 +95,16 @@ export class Capacity {
     if (this.#isFull) throw noRoom()
   }
 
-  /** Counts this many bytes as used, or throws a `NoSpaceError` if they do not fit. */
-  async take(bytes: number): Promise<void> {
+  /**
+   * Counts this many bytes as used, or throws a `NoSpaceError` if they do not fit. With `mayTakeLast`, they may go beyond
+   * the capacity, and into the share of the disk that is kept free: a hundredth of the capacity in all, until there is
+   * room again.
+   */
+  async take(bytes: number, { mayTakeLast = false } = {}): Promise<void> {
     await this.#remeasure()
-    if (bytes > this.#roomBytes()) {
+    if (bytes <= this.#roomBytes()) this.#lastBytes = 0
+    else if (mayTakeLast && this.#lastBytes + bytes <= this.capacityBytes * LAST_ROOM_SHARE) this.#lastBytes += bytes
+    else {
       this.#isFull = true
       throw noRoom()
     }

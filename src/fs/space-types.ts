@@ -25,10 +25,11 @@ export interface GcStay {
    * - `uncertain`: it is not certain which blocks are needed;
    * - `incomplete`: the same, because no reachable member has all manifests of `author`;
    * - `promised`: this node may have promised copies to other members before its last stop;
+   * - `unclean`: after an unclean stop there may be blocks that nothing claims, such as those of puts that it cut off;
    * - `unproven`: the members that owe these copies did not prove that they hold theirs;
    * - `puts`: puts are under way, or other members have not said that theirs are over.
    */
-  reason: 'uncertain' | 'incomplete' | 'promised' | 'unproven' | 'puts'
+  reason: 'uncertain' | 'incomplete' | 'promised' | 'unclean' | 'unproven' | 'puts'
   /** When the reason ends at the latest; null if that is not known. */
   until: Date | null
   /** The name of the member whose files are incomplete. */

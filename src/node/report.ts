@@ -111,7 +111,7 @@ function* warningsOf(
   if (blocks.freeing.unreadableNodes > 0)
     yield `parts of removed files cannot be read here or on another member (${blocks.freeing.unreadableNodes}), so the blocks below them stay: run dfs fsck`
   for (const { author, records, isStopping } of blocks.inDanger.incomplete)
-    yield `files by ${nameOfMember(author, members)} are incomplete (${records}): no reachable member has all of their manifests${isStopping ? ', and this node frees nothing until they come, for 7 days at most' : ''}; start the machine that has them, or put the files again`
+    yield `files by ${nameOfMember(author, members)} are incomplete (${records}): ${capacity.isFull ? 'this node has no room for all of their manifests, or ' : ''}no reachable member has all of their manifests${isStopping ? ', and this node frees nothing until they come, for 7 days at most' : ''}; start the machine that has them, or put the files again`
   const { lostChunks } = blocks.inDanger
   if (lostChunks > 0 && !capacity.isFull && areAllHere(members))
     yield `files have lost blocks: this node should hold some that no connected member has (${lostChunks}): run dfs fsck, which names the files, then put them again or restore an earlier version`

@@ -151,7 +151,7 @@ test('a member does not free a block that it has promised to another before that
   const evicted = await whileTimePasses(clock, writer.blocks.freeing.evict(record))
   assert.deepEqual(evicted.freed.blocks, 2)
   // The keeper's copies are the last ones, and the writer has no room for others.
-  const put = t.mock.method(writer.blockstore, 'put', async () => {
+  const put = t.mock.method(writer.blockstore, 'putAll', async () => {
     throw new NoSpaceError('the disk is full')
   })
   const alone = await whileTimePasses(clock, keeper.blocks.freeing.evict(record))

@@ -79,3 +79,19 @@ test('a keeper whose disk is full frees what it kept for a put of another member
   assert.ok(await holdsAll(keeper, record))
   assert.deepEqual([...writer.faults, ...keeper.faults, ...writer.errors, ...keeper.errors], [])
 })
+
+test('a member without any room gets the manifests of new files all the same, so that it frees what was released', async t => {
+  const { clock, cluster, members } = await start(t, 2)
+  const [writer, full] = members as [BlockMember, BlockMember]
+  const { record: old } = await whileTimePasses(clock, writer.put(bytesOf(30), { replicas: 2, ack: 2 }))
+  assert.ok(await holdsAll(full, old))
+  full.options.capacityBytes = 20 * CHUNK
+  full.options.isFull = true
+  await full.restart()
+  cluster.refreshView()
+  const { record } = await whileTimePasses(clock, writer.put(bytesOf(9), { replicas: 1 }))
+  for (const member of [writer, full]) await member.release(old)
+  await timePassesUntil(clock, 'only the manifest of the new file is left', async () => (await full.count()) === 1)
+  assert.ok(await full.holds(record.root))
+  assert.deepEqual(full.errors, [])
+})

@@ -25,4 +25,6 @@ export type BlockPort = Pick<Blockstore, 'has' | 'get' | 'put' | 'delete'> & {
 export interface StoredBlock {
   cid: BlockCid
   bytes: Uint8Array
+  /** True for a block without which nothing can be freed. Our store finds room for it where others no longer fit. */
+  mayTakeLast?: boolean | undefined
 }

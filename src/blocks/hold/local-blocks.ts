@@ -132,6 +132,14 @@ export class LocalBlocks {
   }
 
   /**
+   * Stores a manifest node that a record needs, as `keep` does, even if the disk is full for other blocks: until it is
+   * known which blocks a record needs, none are freed.
+   */
+  keepNode(cid: BlockCid, bytes: Uint8Array): Promise<void> {
+    return this.keepAll([{ cid, bytes, mayTakeLast: true }])
+  }
+
+  /**
    * Stores blocks that the caller has protected and whose bytes it has verified. All are durable when this resolves.
    * After an error, some of them may be.
    */

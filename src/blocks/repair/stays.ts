@@ -4,6 +4,7 @@ import type { FreeGuard } from './free-guard.ts'
 import type { IncompleteRecords } from './free-stops.ts'
 import type { PutEnds } from './put-ends.ts'
 import type { Surplus, SurplusLeft } from './surplus.ts'
+import type { Sweeper } from './sweep.ts'
 
 /** Why something stays here that would be freed otherwise. */
 export type Stay =
@@ -15,6 +16,8 @@ export type Stay =
   | { reason: 'promised'; untilAtMs: number }
   /** The members that owe these copies did not prove that they hold theirs. */
   | { reason: 'unproven'; blocks: number; bytes: number }
+  /** Nothing claims some blocks since an unclean stop, and until then it is not certain that nothing needs them. */
+  | { reason: 'unclean'; untilAtMs: number }
   /** Puts that are under way, or that other members have not said to be over, keep blocks until then at the latest. */
   | { reason: 'puts'; untilAtMs: number }
 
@@ -23,13 +26,14 @@ export interface StaysOptions {
   guard: Pick<FreeGuard, 'promisedMs'>
   surplus: Pick<Surplus, 'noted'>
   putEnds: Pick<PutEnds, 'until'>
+  sweeper: Pick<Sweeper, 'orphansFromAtMs'>
   mayFree: () => boolean
   incomplete: () => readonly IncompleteRecords[]
 }
 
 /** Returns why blocks stay, after a run or instead of one. `left` is what a run could not free. */
 export async function whyStays(options: StaysOptions, left: SurplusLeft, signal?: AbortSignal): Promise<Stay[]> {
-  const { clock, guard, surplus, putEnds, mayFree, incomplete } = options
+  const { clock, guard, surplus, putEnds, sweeper, mayFree, incomplete } = options
   const stays: Stay[] = []
   if (!mayFree()) {
     const stopping = incomplete().filter(({ isStopping }) => isStopping)
@@ -39,6 +43,7 @@ export async function whyStays(options: StaysOptions, left: SurplusLeft, signal?
   const { promisedMs } = guard
   if (promisedMs > 0 && (await hasAny(surplus.noted())))
     stays.push({ reason: 'promised', untilAtMs: clock.now() + promisedMs })
+  if (sweeper.orphansFromAtMs !== undefined) stays.push({ reason: 'unclean', untilAtMs: sweeper.orphansFromAtMs })
   const { records, blocks, bytes } = left
   if (records > 0) stays.push({ reason: 'unproven', blocks, bytes })
   const { othersAtMs } = await putEnds.until(signal)

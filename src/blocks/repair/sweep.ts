@@ -95,6 +95,11 @@ export class Sweeper {
     return this.#orphansFromAtMs !== undefined
   }
 
+  /** When such blocks may be freed, by the wall clock; undefined if there can be none. */
+  get orphansFromAtMs(): number | undefined {
+    return this.#orphansFromAtMs
+  }
+
   /**
    * Ends the claims of a put of this member soon, and frees the blocks that only they claimed. Call it once the put has
    * ended. If the put was linked after all, its blocks stay, because nothing is freed before its record was walked.

@@ -175,7 +175,7 @@ export class RecordWalker {
       turn.outcome.claimed++
     })
     const { bytes, from } = await fetcher.fetch(cid, { signal: turn.signal, author, once: true })
-    if (from !== self) await local.keep(cid, bytes)
+    if (from !== self) await local.keepNode(cid, bytes)
     if (!(await nodes.isClaiming(cid))) await write([claimingNodeOp(cid.multihash.bytes)])
     return bytes
   }

@@ -54,6 +54,8 @@ function wordsOf({ reason, until, author, amount }: Stay): string {
       return `nothing is freed at the moment, because files by ${author} are incomplete: see dfs status`
     case 'promised':
       return `no copies are freed until ${time}: before its last stop, this node may have promised them to other members`
+    case 'unclean':
+      return `blocks that nothing claims, if there are any, stay until ${time}: this node was not stopped cleanly, and uploads from before may be repeated`
     case 'unproven':
       return `${what} that other members owe stay: these members did not prove theirs, or something here still needs them`
     case 'puts':

@@ -56,6 +56,23 @@ test('rows and the index count, each once', async () => {
   assert.equal(capacity.usedBytes, 180)
 })
 
+test('a block without which nothing can be freed may take a hundredth of the capacity without room, until there is room again', async () => {
+  let rows = 2_000
+  const { capacity, pass } = await capacityWith({ rows: () => rows, index: () => 0 })
+  const take = (bytes: number): Promise<void> => capacity.take(bytes, { mayTakeLast: true })
+  await assert.rejects(capacity.take(1), NoSpaceError)
+  await take(4)
+  await take(6)
+  await assert.rejects(take(1), NoSpaceError)
+  pass()
+  await assert.rejects(take(1), NoSpaceError)
+  rows = 990
+  pass()
+  await take(8)
+  await assert.rejects(take(11), NoSpaceError)
+  await take(10)
+})
+
 test('a block counts once, before and after the next measurement', async () => {
   const { store, facts, files, clock } = await openStore(new FakeFiles())
   await facts.set('a', '1')
