@@ -37,7 +37,10 @@ test('gc says what it freed, and with --dry-run what it would free and why', asy
   const words = planned.stderr.replaceAll(/\s+/g, ' ')
   assert.match(words, /nothing is freed at the moment.*files by cellar are incomplete.*2 parts.*dfs fsck/)
   assert.match(words, /no copies are freed until 2026-01-02 03:04.*2\.0 MiB \(2 blocks\) that other members owe stay/)
-  assert.match(words, /nothing claims, if there are any, stay until 2026-01-02 03:04: this node was not stopped cleanly/)
+  assert.match(
+    words,
+    /nothing claims, if there are any, stay until 2026-01-02 03:04: this node was not stopped cleanly/
+  )
   assert.match(words, /stay until 2026-01-02 03:04 at the latest/)
   const json = JSON.parse((await dfs(['--json', 'gc', '--dry-run'])).stdout.toString())
   assert.deepEqual([json.plan.endedPuts, json.stays.length], [some(2), 6])

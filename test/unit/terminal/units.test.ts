@@ -39,7 +39,13 @@ test('reads times and numbers of copies, and refuses other text', () => {
 })
 
 test('formats numbers for a person', () => {
-  assert.deepEqual([0, 1023, 1024, 2 ** 20 - 1, 1.5 * 2 ** 30].map(formatBytes), ['0 B', '1023 B', '1.0 KiB', '1.0 MiB', '1.5 GiB'])
+  assert.deepEqual([0, 1023, 1024, 2 ** 20 - 1, 1.5 * 2 ** 30].map(formatBytes), [
+    '0 B',
+    '1023 B',
+    '1.0 KiB',
+    '1.0 MiB',
+    '1.5 GiB'
+  ])
   assert.deepEqual([0, 59.1, 61, 3_725].map(formatDuration), ['0 s', '1 min 0 s', '1 min 1 s', '1 h 2 min'])
 })
 
