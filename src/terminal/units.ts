@@ -68,8 +68,8 @@ export function formatBytes(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
   let value = bytes
   let unit = 0
-  // A value that would be rounded to 1024.0 has the next unit.
-  while ((unit === 0 ? value : Number(value.toFixed(1))) >= 1024 && unit < units.length - 1) {
+  // From here on a value would be rounded to 1024.0. (A number of bytes is whole, so it reaches 1024 first.)
+  while (value >= 1023.95 && unit < units.length - 1) {
     value /= 1024
     unit++
   }

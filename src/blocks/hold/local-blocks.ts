@@ -238,7 +238,7 @@ export class LocalBlocks {
   }
 
   async #write(cid: BlockCid, bytes: Uint8Array): Promise<void> {
-    if (this.#bad.has(blockKey(cid))) await this.#rewrite(cid, bytes)
+    if (this.isBad(cid)) await this.#rewrite(cid, bytes)
     else await this.#store.put(cid, bytes)
   }
 
