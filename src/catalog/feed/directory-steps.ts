@@ -43,9 +43,9 @@ export async function directorySteps(
     const { entry, from, path, leaves, isFromShared, facts } = one
     if (leaves && move !== undefined) continue
     if (leaves && from !== undefined) {
-      if (!isFromShared) removed.push({ step: 'removed', kind: 'directory', path: from, cause: facts?.cause })
-      // If nothing was below it, the others at its path are still whole.
-      else if (await context.view.hasBelow(entry)) resets.push({ step: 'reset', path: from })
+      // A reset even if nothing was below it: earlier steps about names in it are told by what it shares a path with now.
+      if (isFromShared) resets.push({ step: 'reset', path: from })
+      else removed.push({ step: 'removed', kind: 'directory', path: from, cause: facts?.cause })
     }
     if (path === undefined) continue
     const hasBelow = leaves || one.hasBelow

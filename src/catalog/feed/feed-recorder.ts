@@ -10,6 +10,7 @@ import { fileSteps } from './file-steps.ts'
 import { type BatchResult, Look, type Looked } from './look.ts'
 import { NameView } from './name-view.ts'
 import type { Place } from './paths.ts'
+import { renamedConflicts } from './renamed-conflicts.ts'
 import type { Step } from './steps.ts'
 
 export interface FeedRecorderOptions {
@@ -58,6 +59,7 @@ export class FeedRecorder {
     const context = { look, view: this.#options.view }
     const { file: files = [], directory: directories = [] } = Object.groupBy(looked, ({ kind }) => kind)
     const { steps: told, resets } = await directorySteps(directories, context)
-    return [...told, ...(await fileSteps(files, { ...context, directories, told })), ...resets]
+    const fileTold = await fileSteps(files, { ...context, directories, told })
+    return [...told, ...fileTold, ...resets, ...(await renamedConflicts(looked, context))]
   }
 }

@@ -63,11 +63,6 @@ export class NameView {
     return this.#builder.file(entry)
   }
 
-  /** Returns true if a directory lists any entry. */
-  hasBelow(directory: Uint8Array): Promise<boolean> {
-    return this.#index.hasAny(directoryKey(TABLES.children, directory))
-  }
-
   /** Returns true if so many entries have a name that nobody should look at all of them for one change. */
   async isLarge(ids: readonly Uint8Array[], name: string): Promise<boolean> {
     const hash = this.#names.hash(name)

@@ -152,7 +152,7 @@ export class NodeBuilder {
  * Returns the first of the names for a conflict that nothing else has. Returns undefined if all are taken: the conflict
  * shows once one of the entries that have these names is removed.
  */
-export async function freeName(
+async function freeName(
   name: string,
   tag: Uint8Array,
   isTaken: (name: string, digits: string) => Promise<boolean> | boolean

@@ -2,17 +2,17 @@ import type { IndexDb } from '../../disk/index-db.ts'
 import { TABLES } from '../../disk/tables.ts'
 import { ENTRY_ID_BYTES, ROOT_ENTRY } from '../../format/entry.ts'
 import { STATEMENT_ID_BYTES } from '../../format/statement.ts'
-import { equalBytes, fromHex } from '../../util/bytes.ts'
+import { fromHex } from '../../util/bytes.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { Bodies } from '../bodies.ts'
-import { ORPHAN_MS, TAG_DIGITS, TAG_DIGITS_MORE } from '../constants.ts'
+import { ORPHAN_MS } from '../constants.ts'
 import type { Entries } from '../entries.ts'
-import type { Substitute } from '../names.ts'
+import { conflictName, type Substitute } from '../names.ts'
 import { endsCycle, isEnd } from '../rows/cycles.ts'
-import { cycleKey, directoryKey, entryKey, entryOfKey, waitingKey } from '../rows/keys.ts'
+import { cycleKey, directoryKey, entryOfKey, waitingKey } from '../rows/keys.ts'
 import type { TreeNode } from '../tree-node.ts'
 import type { NameGroups } from './name-groups.ts'
-import { freeName, type NodeBuilder } from './node-builder.ts'
+import type { NodeBuilder } from './node-builder.ts'
 
 export interface UnreachableOptions {
   index: IndexDb
@@ -48,7 +48,7 @@ export class Unreachable {
 
   /** Returns the nodes of the entry whose nodes may have this name, if it is unreachable. */
   async candidates({ digits }: Substitute): Promise<TreeNode[]> {
-    const [id] = await this.#ids(digits)
+    const id = await this.#idOf(digits)
     return id !== undefined && (await this.#isUnreachable(id)) ? this.#nodesOf(id) : []
   }
 
@@ -77,10 +77,8 @@ export class Unreachable {
   }
 
   /**
-   * Returns the nodes of an entry. No other entry's id begins with the digits in its name. The name contains the whole
-   * id if `/` has an entry of the same name, because the versions of that entry may have any digits. The name of each
-   * version also contains a whole id. So each of these names can be found by its digits, and does not depend on other
-   * unreachable entries.
+   * Returns the nodes of an entry. Each name contains a whole id, of the entry or of one of its versions, so it can be
+   * found by its digits, and no other entry that comes or goes changes it.
    */
   async #nodesOf(id: Uint8Array): Promise<TreeNode[]> {
     const { entries, groups, builder } = this.#options
@@ -89,32 +87,18 @@ export class Unreachable {
     if (found === undefined || name === undefined) return []
     const unnamed =
       found.row.kind === 'file' ? await builder.ofUnreachableFile(id) : [builder.ofUnreachableDirectory(id)]
-    const mayBeShort = !(await groups.has([ROOT_ENTRY], name))
     const nodes: TreeNode[] = []
     for (const { node, tag = id } of unnamed) {
-      const own = await freeName(name, tag, async (taken, digits) => {
-        const isWhole = digits.length === 2 * tag.byteLength
-        const isFound = isWhole || (equalBytes(tag, id) && mayBeShort && (await this.#ids(digits)).length === 1)
-        return !isFound || groups.has([ROOT_ENTRY], taken)
-      })
-      if (own !== undefined) nodes.push({ ...node, path: [own] })
+      const own = conflictName(name, tag, 2 * tag.byteLength)
+      // An entry of `/` that has this very name comes first.
+      if (!(await groups.has([ROOT_ENTRY], own))) nodes.push({ ...node, path: [own] })
     }
     return nodes
   }
 
-  /**
-   * Returns the ids of the entries that these digits may stand for: at most two, so that the caller can tell whether
-   * there is exactly one.
-   */
-  async #ids(digits: string): Promise<Uint8Array[]> {
-    const { index, bodies } = this.#options
-    const ids: Uint8Array[] = []
-    if (digits.length === 2 * STATEMENT_ID_BYTES) {
-      const entry = await bodies.entryOf(fromHex(digits))
-      return entry === undefined ? [] : [entry]
-    }
-    if (![TAG_DIGITS, TAG_DIGITS_MORE, 2 * ENTRY_ID_BYTES].includes(digits.length)) return []
-    for await (const { key } of index.range(entryKey(fromHex(digits)), { limit: 2 })) ids.push(key.subarray(1))
-    return ids
+  /** Returns the id of the entry for which these digits stand. */
+  async #idOf(digits: string): Promise<Uint8Array | undefined> {
+    if (digits.length === 2 * ENTRY_ID_BYTES) return fromHex(digits)
+    return digits.length === 2 * STATEMENT_ID_BYTES ? this.#options.bodies.entryOf(fromHex(digits)) : undefined
   }
 }

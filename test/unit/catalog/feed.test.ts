@@ -7,6 +7,7 @@ import { IndexOps } from '../../../src/disk/index-sink.ts'
 import type { Path } from '../../../src/format/path.ts'
 import { hlcAt } from '../../../src/format/stamp.ts'
 import type { WatchEvent } from '../../../src/index.ts'
+import { toHex } from '../../../src/util/bytes.ts'
 import { acceptedBy } from '../../fixtures/accepted.ts'
 import { WatchedTree } from '../../fixtures/watched-tree.ts'
 import {
@@ -132,6 +133,36 @@ test('two files of one name are told as a conflict, and the older one has its na
   assert.deepEqual(await watch.read(), ['removed /f (conflict e0e0e0e0)', 'changed /f'])
 })
 
+test('a conflict is told under another name when an entry comes that has its name as its own, and when that leaves', async () => {
+  const setup = await Setup.open()
+  const watch = await watching(setup)
+  for (const [entry, ms] of [
+    [E, 1_000],
+    [F, 2_000]
+  ] as const)
+    await setup.add(sign({ entry, ...fileWith('1', { name: 'f' }), hlc: hlcAt(ms) }))
+  await setup.add(sign({ entry: E, ...fileWith('other', { name: 'f' }), hlc: hlcAt(500) }))
+  await watch.read()
+  const named = sign({ entry: D, ...fileWith('2', { name: 'f (conflict e0e0e0e0)' }) })
+  await setup.add(named)
+  assert.ok((await watch.read()).includes('conflict /f (conflict e0e0e0e0e0e0e0e0)'))
+  await setup.add(sign({ ...carrying(named), ...fileWith('2', { name: 'g' }) }))
+  assert.ok((await watch.read()).includes('conflict /f (conflict e0e0e0e0)'))
+})
+
+test('when the last entry of a directory and then the directory leave a path that others share, these stay told', async () => {
+  const setup = await Setup.open()
+  const shared = [D, E].map(entry => sign({ entry, ...directoryAt('d') }))
+  const mine = sign({ entry: F, ...fileWith('1', { parent: D, name: 'f' }), hlc: hlcAt(1_000) })
+  await setup.add(...shared, mine)
+  await setup.add(sign({ entry: Buffer.alloc(16, 1), ...fileWith('2', { parent: E, name: 'f' }), hlc: hlcAt(2_000) }))
+  const watch = await watching(setup)
+  await setup.add(sign({ entry: F, seen: pastOf(mine.record), op: 'delete', hlc: hlcAt(3_000) }))
+  const left = sign({ ...carrying(shared[0] as typeof mine), ...directoryAt('gone') })
+  await setup.add(left)
+  await watch.read()
+})
+
 test('a file is told each time that a directory takes its name or gives it back', async () => {
   const setup = await Setup.open()
   const watch = await watching(setup)
@@ -183,7 +214,7 @@ test('entries that show at the root because their parent has not come for an hou
   await setup.add(sign({ entry: F, ...fileWith('1', { parent: D, name: 'f' }) }))
   assert.deepEqual(await watch.read(), [])
   setup.clock.advance(ORPHAN_MS)
-  assert.deepEqual(await watch.read(), ['reset /', 'created /e', 'conflict /f (conflict f0f0f0f0)'])
+  assert.deepEqual(await watch.read(), ['reset /', 'created /e', `conflict /f (conflict ${toHex(F)})`])
   await setup.add(sign({ entry: D, ...directoryAt('d') }))
   assert.equal((await watch.read())[0], 'reset /')
 })
