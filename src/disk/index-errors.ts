@@ -12,6 +12,8 @@ export function asIndexError(error: unknown): unknown {
   // A damaged file of LevelDB may name other files that do not exist. The missing file cannot be the directory
   // itself, because LevelDB creates it.
   if (text.includes('No such file or directory')) return new IndexCorruptError('a file of the index is missing')
+  if (/EEXIST|ENOTDIR/.test(text))
+    return new IndexCorruptError('something that is no directory is in the place of the index')
   if (text.includes('LEVEL_LOCKED'))
     return new LockedError('another process is using this data directory: stop it, or give another --data-dir')
   if (/No space left|quota exceeded/.test(text))

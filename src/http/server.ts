@@ -64,7 +64,8 @@ export async function serveApi(node: DfsVerbs, options: ApiOptions): Promise<Api
   const onSocket = new WeakSet<object>()
   const isOnSocket = (request: object): boolean => onSocket.has(request)
   const context = { node, transfers: new Transfers(), closing: closing.signal, isOnSocket, log }
-  const handler = await handlerFor(context, token, hosts)
+  let isReady = false
+  const handler = await handlerFor(context, { token, hosts, isReady: () => isReady })
   const tcp = newServer(handler, log)
   const unix = newServer((request, response) => {
     onSocket.add(request)
@@ -89,6 +90,7 @@ export async function serveApi(node: DfsVerbs, options: ApiOptions): Promise<Api
     const facts: ApiFile = { url, socket, token, directory, ...(keyFile === undefined ? {} : { keyFile }) }
     await writePrivately(file, `${JSON.stringify(facts)}\n`)
     ends.unshift(() => rm(file, { force: true }))
+    isReady = true
     return { url, close }
   } catch (error) {
     await close()
@@ -96,8 +98,15 @@ export async function serveApi(node: DfsVerbs, options: ApiOptions): Promise<Api
   }
 }
 
+interface HandlerOptions {
+  token: string
+  hosts: ReadonlySet<string>
+  /** Returns true once `api.json` is there. */
+  isReady: () => boolean
+}
+
 /** Returns the handler of one Fastify application. Both of our servers use it. */
-async function handlerFor(context: RouteContext, token: string, hosts: ReadonlySet<string>): Promise<RequestListener> {
+async function handlerFor(context: RouteContext, { isReady, ...keys }: HandlerOptions): Promise<RequestListener> {
   const { log } = context
   let handler: RequestListener | undefined
   const app = fastify({
@@ -111,10 +120,14 @@ async function handlerFor(context: RouteContext, token: string, hosts: ReadonlyS
       return createServer(handler)
     }
   })
-  guard(app, context, { token, hosts })
+  guard(app, context, keys)
   app.setErrorHandler((error, request, reply) => answerError(error, { request, reply, log }))
   app.setNotFoundHandler((request, reply) => answerError(noRoute(), { request, reply, log }))
-  app.get('/healthz', async () => ({ ok: true }))
+  app.get('/healthz', async () => {
+    // A script that waits for this answer reads `api.json` next.
+    if (!isReady()) throw new HttpError(503, 'unreachable', 'the node is starting')
+    return { ok: true }
+  })
   serveFiles(app, context)
   serveBundles(app, context)
   serveVerbs(app, context)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdir, readlink, stat, truncate } from 'node:fs/promises'
+import { readdir, readlink, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { createNode, type DfsNode, type NodeEvent } from '../../src/index.ts'
@@ -28,4 +28,16 @@ test('a start that rebuilds a damaged index leaves no file of the first attempt 
   )
   await again.stop()
   assert.equal(await openFilesBelow(segments), 0)
+})
+
+test('a start that finds a plain file in the place of the index rebuilds the index', async t => {
+  const { node, options } = await startNode(t, { name: 'a' })
+  await node.put('/f', Buffer.from('content'))
+  await node.stop()
+  const index = join(options.dataDir, 'index')
+  await rm(index, { recursive: true })
+  await writeFile(index, 'not an index')
+  const again: DfsNode = await createNode(options)
+  t.after(() => again.stop())
+  assert.equal((await again.stat('/f')).size, 7)
 })

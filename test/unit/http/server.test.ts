@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdir, readdir, readFile, stat } from 'node:fs/promises'
 import http, { createServer, type IncomingMessage, request, type Server } from 'node:http'
 import { syncBuiltinESMExports } from 'node:module'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
@@ -40,6 +42,23 @@ test('only /healthz answers without the token, and no route answers a foreign ho
   assert.equal((await ask('GET', '/healthz', { host: 'evil.example' })).status, 403)
   for (const name of ['localhost', '127.0.0.1', '[::1]'])
     assert.equal((await ask('GET', '/v1/status', { host: `${name}:${url.port}` })).status, 200, name)
+})
+
+test('once /healthz answers, api.json is there', async t => {
+  const reserved = createServer().listen(0, '127.0.0.1')
+  await once(reserved, 'listening')
+  const { port } = reserved.address() as AddressInfo
+  await new Promise(resolve => reserved.close(resolve))
+  for (let round = 0; round < 5; round++) {
+    const dataDir = await temporaryFolder(t)
+    const serving = serveApi(new FakeNode(), { dataDir, listen: { host: '127.0.0.1', port } })
+    await until(
+      'healthy',
+      async () => (await fetch(`http://127.0.0.1:${port}/healthz`).catch(() => undefined))?.ok === true
+    )
+    assert.match(await readFile(join(dataDir, 'api.json'), 'utf8'), /token/)
+    await (await serving).close()
+  }
 })
 
 test('the socket answers under any host name, but not without the token', async t => {
