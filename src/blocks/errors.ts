@@ -55,15 +55,18 @@ export class NotEnoughCopiesError extends DfsError {
   readonly wanted: number
   /** The number of copies of chunks that members still owe. */
   readonly owedBlocks: number
+  readonly full: readonly PeerId[]
 
-  constructor({ reached, wanted, owedBlocks, isHere }: NotEnoughCopies) {
+  constructor({ reached, wanted, owedBlocks, isHere, full = [] }: NotEnoughCopies) {
     const where = isHere
       ? 'it is stored here, and the other copies are made when members can be reached'
       : 'the copy here is not whole, so put the file again'
-    super(`fewer than ${wanted} members have acknowledged the whole file: ${where}`)
+    const room = full.length === 0 ? '' : ` (without room for it: ${full.length}, see dfs df)`
+    super(`fewer than ${wanted} members have acknowledged the whole file${room}: ${where}`)
     this.reached = reached
     this.wanted = wanted
     this.owedBlocks = owedBlocks
+    this.full = full
   }
 }
 
@@ -75,6 +78,8 @@ export interface NotEnoughCopies {
   owedBlocks: number
   /** True if every block of the file is on this disk. */
   isHere: boolean
+  /** The members that had no room for some block; none if it is not given. */
+  full?: readonly PeerId[] | undefined
 }
 
 /**

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { NotEnoughCopiesError } from '../../src/blocks/errors.ts'
 import { walkManifest } from '../../src/blocks/manifest-walk.ts'
 import type { RecordRef } from '../../src/blocks/record-ref.ts'
 import { MAKE_ROOM_MS } from '../../src/blocks/repair/constants.ts'
@@ -94,4 +95,15 @@ test('a member without any room gets the manifests of new files all the same, so
   await timePassesUntil(clock, 'only the manifest of the new file is left', async () => (await full.count()) === 1)
   assert.ok(await full.holds(record.root))
   assert.deepEqual(full.errors, [])
+})
+
+test('a put that lacks copies because a member is full says so', async t => {
+  const { clock, members } = await start(t, 2)
+  const [writer, full] = members as [BlockMember, BlockMember]
+  await assert.rejects(whileTimePasses(clock, writer.put(bytesOf(90), { replicas: 2, ack: 2 })), error => {
+    assert.ok(error instanceof NotEnoughCopiesError)
+    assert.deepEqual(error.full, [full.peer])
+    assert.match(error.message, /without room for it: 1, see dfs df/)
+    return true
+  })
 })

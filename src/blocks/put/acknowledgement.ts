@@ -5,6 +5,7 @@ import type { Verdict } from '../../log/projection.ts'
 import { NotEnoughCopiesError } from '../errors.ts'
 import type { PutId } from '../hold/claims.ts'
 import { listOf, nameOf, nameOfId } from '../log-names.ts'
+import { isEmpty } from './bits.ts'
 import type { KeptFile } from './kept-file.ts'
 import { type LogValue, whenSlow } from './logs.ts'
 import type { PutOptions } from './put.ts'
@@ -114,7 +115,10 @@ function outcomeOf(
       owedBlocks,
       listOf(owed.map(([peer, count]) => `${peer}: ${count}`))
     )
-  if (!isYes) throw new NotEnoughCopiesError({ reached, wanted: acks, owedBlocks, isHere: state.own === 'held' })
+  if (!isYes) {
+    const full = [...state.members].filter(([, member]) => !isEmpty(member.full)).map(([peer]) => peer)
+    throw new NotEnoughCopiesError({ reached, wanted: acks, owedBlocks, isHere: state.own === 'held', full })
+  }
   const owedBy = owedBlocks > 0 ? owed.map(([peer]) => peer) : []
   return { reached, confirmed: copies, wanted, owedBlocks, owedBy }
 }
