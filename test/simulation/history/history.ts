@@ -52,6 +52,8 @@ export class History {
   readonly days = { least: 30, most: 30 }
   readonly #roles: readonly Role[]
   readonly #watched = new WeakSet<object>()
+  /** When the last process of each machine ended, until the next one is watched, in ms of the calendar. */
+  readonly #endedMs = new Map<Machine, number>()
 
   constructor({ seed, machines, isLogging }: { seed: number; machines: number; isLogging?: boolean | undefined }) {
     const chance = seededChance(seed ^ 0x40135)
@@ -88,10 +90,13 @@ export class History {
 
   /** Hears of all records that the running machines project. Call it often: each start has a log of its own. */
   watch(): void {
-    for (const { stack, name } of this.world.machines) {
+    for (const machine of this.world.machines) {
+      const { stack, name, process } = machine
       if (stack === undefined || this.#watched.has(stack)) continue
       this.#watched.add(stack)
-      this.records.watch(name, stack.log as unknown as Log)
+      this.records.watch(name, stack.log as unknown as Log, this.#endedMs.get(machine) ?? this.nowMs)
+      this.#endedMs.delete(machine)
+      process.onDeath(() => this.#endedMs.set(machine, this.nowMs))
     }
   }
 
@@ -199,6 +204,7 @@ export class History {
     const others = world.machines.filter(other => other !== machine)
     const held = world.contents.all.filter(content => content.blocks.length > 0 && hasAllBlocks(machine, content))
     machine.disk.restore(disk)
+    this.#endedMs.set(machine, atMs)
     for (const { tag, blocks } of held) {
       const isGone = blocks.some(block => ![machine, ...others].some(other => hasBlock(other, block)))
       if (isGone) this.gone.add(tag)

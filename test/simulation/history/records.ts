@@ -35,31 +35,41 @@ export type Known = Map<string, number>
 const NOTHING: Known = new Map()
 const SUBKEY = createSecretKey(epochSubkeys(deriveNetwork(NETWORK_KEY).epochKey).record)
 
-/** What the records of each log are told to, as they are projected. */
-const listeners = new WeakMap<Log, (item: AcceptedStatement<'entry'>) => void>()
-/** What was projected before anybody listened: the records that a start finds. */
-const unheard = new WeakMap<Log, Array<AcceptedStatement<'entry'>>>()
+/** A record that was projected, and whether a start found it on the disk. */
+type Heard = [item: AcceptedStatement<'entry'>, isFound: boolean]
 
-const { register } = Log.prototype
+/** What the records of each log are told to, as they are projected. */
+const listeners = new WeakMap<Log, (...heard: Heard) => void>()
+/** What was projected before anybody listened. */
+const unheard = new WeakMap<Log, Heard[]>()
+/** The logs whose stores are open. What they project before that is on the disk already. */
+const opened = new WeakSet<Log>()
+
+const { load, register } = Log.prototype
+Log.prototype.load = function (this: Log): Promise<void> {
+  opened.add(this)
+  return load.call(this)
+}
 Log.prototype.register = function (this: Log, projection): void {
   if (projection.kinds.has('entry')) {
     const project = projection.project.bind(projection)
     unheard.set(this, [])
     projection.project = async (change, sink) => {
+      const isFound = !opened.has(this)
       await project(change, sink)
       for (const item of change.added as ReadonlyArray<AcceptedStatement<'entry'>>) {
         const listener = listeners.get(this)
-        if (listener === undefined) unheard.get(this)?.push(item)
-        else listener(item)
+        if (listener === undefined) unheard.get(this)?.push([item, isFound])
+        else listener(item, isFound)
       }
     }
   }
   register.call(this, projection)
 }
 
-function listen(log: Log, listener: (item: AcceptedStatement<'entry'>) => void): void {
+function listen(log: Log, listener: (...heard: Heard) => void): void {
   listeners.set(log, listener)
-  for (const item of unheard.get(log)?.splice(0) ?? []) listener(item)
+  for (const heard of unheard.get(log)?.splice(0) ?? []) listener(...heard)
 }
 
 /**
@@ -79,8 +89,13 @@ export class Records {
     this.#nowMs = init.nowMs
   }
 
-  watch(machine: string, log: Log): void {
-    listen(log, item => this.#note(machine, item))
+  /**
+   * Hears of all that this log projects. What its start found on the disk reached the machine when the last process
+   * ended, at `endedMs`, however long the machine was off: it was killed after the row was written, and before the
+   * record was projected.
+   */
+  watch(machine: string, log: Log, endedMs: number): void {
+    listen(log, (item, isFound) => this.#note(machine, item, isFound ? endedMs : this.#nowMs()))
   }
 
   knownTo(machine: string): ReadonlyMap<string, number> {
@@ -112,13 +127,13 @@ export class Records {
     return Map.groupBy(this.all.values(), ({ record }) => toHex(record.entry))
   }
 
-  #note(machine: string, { statement, author, role }: AcceptedStatement<'entry'>): void {
+  #note(machine: string, { statement, author, role }: AcceptedStatement<'entry'>, atMs: number): void {
     const id = toHex(statement.id)
     const known = this.#knownBy.get(machine) ?? new Map()
     this.#knownBy.set(machine, known)
     if (!this.all.has(id)) this.all.set(id, this.#erased.get(id) ?? this.#read(id, { statement, author, role }))
     this.#erased.delete(id)
-    if (!known.has(id)) known.set(id, this.#nowMs())
+    if (!known.has(id)) known.set(id, atMs)
   }
 
   #read(
