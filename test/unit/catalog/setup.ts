@@ -227,7 +227,9 @@ export class Setup {
   isClockRight = true
   #last: Promise<void> = Promise.resolve()
 
-  private constructor({ logger = silentLogger, self = admin, seed = 2, keys: ring = keys }: SetupOptions) {
+  private constructor({ logger = silentLogger, self = admin, seed = 2, keys }: SetupOptions) {
+    // A ring of its own, since a ring holds on to all that listen to it.
+    const ring = keys ?? new KeyRing(secrets.epochs)
     this.chance = seededChance(seed)
     const { index, log, clock, chance } = this
     const bodies = new Bodies(log, ring, logger)
