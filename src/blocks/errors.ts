@@ -55,6 +55,7 @@ export class NotEnoughCopiesError extends DfsError {
   readonly wanted: number
   /** The number of copies of chunks that members still owe. */
   readonly owedBlocks: number
+  /** The members that had no room for some block. */
   readonly full: readonly PeerId[]
 
   constructor({ reached, wanted, owedBlocks, isHere, full = [] }: NotEnoughCopies) {
