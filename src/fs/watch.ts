@@ -131,8 +131,10 @@ class Scope {
     if (!this.#isInside(at)) return
     yield { change: 'reset', path: formatPath(at), ...NOTHING }
     const node = await this.#find(at)
-    if (node === undefined) this.listedUpTo = (await this.#fs.feed.newest()).number
-    else if (at.length === 0 && node.kind === 'directory') yield* this.#below(node)
+    // The watcher has forgotten what was below, so a directory that was there, and that a later row moves, is new to it.
+    if (node?.kind !== 'directory') this.listedUpTo = (await this.#fs.feed.newest()).number
+    if (node === undefined) return
+    if (at.length === 0 && node.kind === 'directory') yield* this.#below(node)
     else
       yield* this.#appeared({
         change: node.isConflict ? 'conflict' : 'created',

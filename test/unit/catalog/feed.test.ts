@@ -27,6 +27,7 @@ import { catchUp, listed } from './watching.ts'
 const [D, E, F] = [0xd0, 0xe0, 0xf0].map(byte => Buffer.alloc(16, byte)) as [Buffer, Buffer, Buffer]
 const LATE = { epoch: lateEpoch.id, incarnation: Buffer.alloc(8, 1) }
 const OPTIONS = { recursive: true }
+type Signed = ReturnType<typeof sign>
 
 /** A program that watches everything, and has read what there is. */
 class Watching {
@@ -150,6 +151,23 @@ test('a conflict is told under another name when an entry comes that has its nam
   assert.ok((await watch.read()).includes('conflict /f (conflict e0e0e0e0)'))
 })
 
+test('a directory that has moved from where a reset finds a file is told whole at its new place', async () => {
+  const setup = await Setup.open()
+  const [first, second] = [D, E].map(entry => sign({ entry, ...directoryAt('d') })) as [Signed, Signed]
+  const below = Buffer.alloc(16, 1)
+  await setup.add(first, sign({ entry: below, ...fileWith('1', { parent: D, name: 'below' }) }), second)
+  await setup.add(sign({ entry: F, ...fileWith('2', { name: 'd' }) }))
+  const watch = await watching(setup)
+  const { body } = directoryAt('d')
+  await setup.add(sign({ entry: E, seen: pastOf(second.record), op: 'delete', body }))
+  await setup.add(sign({ ...carrying(first), ...directoryAt('moved') }))
+  const told = await watch.read()
+  assert.ok(
+    told.includes('reset /d') && told.includes('created /d') && told.includes('created /moved/below'),
+    told.join()
+  )
+})
+
 test('when the last entry of a directory and then the directory leave a path that others share, these stay told', async () => {
   const setup = await Setup.open()
   const shared = [D, E].map(entry => sign({ entry, ...directoryAt('d') }))
@@ -158,7 +176,7 @@ test('when the last entry of a directory and then the directory leave a path tha
   await setup.add(sign({ entry: Buffer.alloc(16, 1), ...fileWith('2', { parent: E, name: 'f' }), hlc: hlcAt(2_000) }))
   const watch = await watching(setup)
   await setup.add(sign({ entry: F, seen: pastOf(mine.record), op: 'delete', hlc: hlcAt(3_000) }))
-  const left = sign({ ...carrying(shared[0] as typeof mine), ...directoryAt('gone') })
+  const left = sign({ ...carrying(shared[0] as Signed), ...directoryAt('gone') })
   await setup.add(left)
   await watch.read()
 })
