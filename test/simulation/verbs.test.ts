@@ -5,7 +5,7 @@ import { plainTree } from '../fixtures/plain-tree.ts'
 import { VerbWorld } from '../fixtures/verb-world.ts'
 
 /** Seeds that once found a fault, of the catalog or of the model. They run each time. */
-const PAST_SEEDS: readonly number[] = [30, 44, 121, 151, 285, 294, 320, 662, 724, 1015, 1053, 1137]
+const PAST_SEEDS: readonly number[] = [30, 44, 121, 151, 285, 294, 320, 662, 724, 867, 1015, 1053, 1137]
 const SEEDS = process.env['DFS_LONG'] === '1' ? 3_000 : 20
 /** Set these to run some seeds again: the first one, and how many. */
 const ONLY = process.env['DFS_SEEDS']
