@@ -26,6 +26,11 @@ export interface Verb {
   outcome: Outcome
   /** What the machine showed at the paths of this verb when it began; undefined if it could not say. */
   saw: Shown | undefined
+  /**
+   * If the path is that of a conflict which is a file of its own: the paths of the other contents of this file. The verb
+   * replaces or removes the file with all its contents.
+   */
+  beside?: ReadonlySet<string>
   /** The members that a put says it has reached. */
   reached?: readonly string[]
   /** The number of copies at the moment of the acknowledgement: the least over the blocks. */
@@ -185,7 +190,11 @@ export class Model {
       return verb.kind === 'cp' && at.startsWith(`${plain(to)}/`)
     }
     if (hasConflict(verb.path))
-      return path === verb.path || (verb.recursive === true && path.startsWith(`${verb.path}/`))
+      return (
+        path === verb.path ||
+        verb.beside?.has(path) === true ||
+        (verb.recursive === true && path.startsWith(`${verb.path}/`))
+      )
     return at === plain(verb.path) || (verb.recursive === true && at.startsWith(`${plain(verb.path)}/`))
   }
 

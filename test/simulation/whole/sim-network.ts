@@ -16,6 +16,15 @@ export class SimHost extends MemoryHost {
     network.hosts.add(this)
   }
 
+  /**
+   * The process that dialled may have died while its message was held, for instance because this process was frozen. The
+   * machine of that process resets such a connection. If it stayed, every stream to the peer would be opened on it.
+   */
+  override addLink(link: Parameters<MemoryHost['addLink']>[0]): void {
+    if ((link.otherOf(this) as SimHost).process.isDead) link.end(new Error('reset'))
+    else super.addLink(link)
+  }
+
   async refreshDiscovery(): Promise<void> {}
 }
 

@@ -255,6 +255,12 @@ export class World {
     })
   }
 
+  /** Returns the paths of the other contents of the file that a machine shows at a path. */
+  async #besideAt(machine: Machine, path: string): Promise<ReadonlySet<string>> {
+    const paths = await this.glance(machine, async node => (await node.stat(path)).conflicts.map(other => other.path))
+    return new Set(paths)
+  }
+
   // Verbs
 
   async put(machine: Machine, path: string, content: Content, options: PutOptions): Promise<void> {
@@ -330,6 +336,7 @@ export class World {
       endMs: Number.POSITIVE_INFINITY,
       outcome: 'pending',
       saw: await this.shownAt(machine, paths),
+      ...(hasConflict(path) ? { beside: await this.#besideAt(machine, path) } : {}),
       ...(to === undefined ? {} : { to }),
       ...(noClobber === undefined ? {} : { noClobber }),
       ...(ifTag === undefined ? {} : { ifTag }),
