@@ -26,6 +26,12 @@ export class SimRows {
   readonly #rows = new Map<string, Row>()
   #keys: string[] = []
   #unsynced: Batch[] = []
+  #changes = 0
+
+  /** The number of batches so far. If it is the same before and after a look, what the look saw is still true. */
+  get changes(): number {
+    return this.#changes
+  }
 
   get size(): number {
     return this.#keys.length
@@ -42,6 +48,7 @@ export class SimRows {
   }
 
   apply(ops: readonly Op[]): void {
+    this.#changes++
     this.#unsynced.push({ ops, before: ops.map(({ key }) => this.#rows.get(textOf(key))) })
     for (const op of ops) this.#set(op.key, op.type === 'put' ? op : undefined)
   }

@@ -431,10 +431,15 @@ export class World {
     look()
   }
 
-  async #loseOwnBlock(machine: Machine, path: string, { tag, blocks }: Content): Promise<void> {
+  async #loseOwnBlock(machine: Machine, path: string, content: Content): Promise<void> {
+    const { tag, blocks } = content
+    const { rows } = machine.disk
+    const { changes } = rows
     const shown = await this.shownAt(machine, [path])
     const lost = blocks.find(block => isLarge(block) && hasBlock(machine.disk, block))
     if (lost === undefined || shown === undefined || [...shown.values()].includes(tag)) return
+    // The put went on during the look. It may have linked the file since, and checked the block, and said yes.
+    if (rows.changes !== changes) return this.#loseOwnBlock(machine, path, content)
     this.hasLostBlocks = true
     this.hurt.add(machine)
     this.disturb(machine)
