@@ -58,7 +58,7 @@ export class NotEnoughCopiesError extends DfsError {
   /** The members that had no room for some block. */
   readonly full: readonly PeerId[]
 
-  constructor({ reached, wanted, owedBlocks, isHere, full = [] }: NotEnoughCopies) {
+  constructor({ reached, wanted, owedBlocks, isHere, full }: NotEnoughCopies) {
     const where = isHere
       ? 'it is stored here, and the other copies are made when members can be reached'
       : 'the copy here is not whole, so put the file again'
@@ -79,8 +79,8 @@ export interface NotEnoughCopies {
   owedBlocks: number
   /** True if every block of the file is on this disk. */
   isHere: boolean
-  /** The members that had no room for some block; none if it is not given. */
-  full?: readonly PeerId[] | undefined
+  /** The members that had no room for some block. */
+  full: readonly PeerId[]
 }
 
 /**

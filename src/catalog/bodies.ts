@@ -1,11 +1,11 @@
-import { type EntryBody, type EntryRecord, openBody } from '../format/entry.ts'
+import { ENTRY_ID_BYTES, type EntryBody, type EntryRecord, openBody } from '../format/entry.ts'
 import { FormatError, SealError } from '../format/errors.ts'
 import { epochSubkeys } from '../format/network-key.ts'
 import { secretKey } from '../format/seal.ts'
-import { idOf, type Statement } from '../format/statement.ts'
+import { idOf, STATEMENT_ID_BYTES, type Statement } from '../format/statement.ts'
 import type { Log } from '../log/log.ts'
 import type { KeyRing } from '../members/key-ring.ts'
-import { shortHex, toHex } from '../util/bytes.ts'
+import { fromHex, shortHex, toHex } from '../util/bytes.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
 import { growingCache } from '../util/lru.ts'
 import { BODIES_MAX } from './constants.ts'
@@ -82,6 +82,15 @@ export class Bodies {
   /** Returns the entry that a record is about, or undefined if the log does not have the record. */
   async entryOf(record: Uint8Array): Promise<Uint8Array | undefined> {
     return (await this.#statementOf(record))?.fields.id
+  }
+
+  /**
+   * Returns the entry to which these hex digits belong: they are its whole id, or that of one of its records. Returns
+   * undefined for any other digits.
+   */
+  async entryWith(digits: string): Promise<Uint8Array | undefined> {
+    if (digits.length === 2 * ENTRY_ID_BYTES) return fromHex(digits)
+    return digits.length === 2 * STATEMENT_ID_BYTES ? this.entryOf(fromHex(digits)) : undefined
   }
 
   /** Does the same as `open` for a record whose statement the caller already has. */

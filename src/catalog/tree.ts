@@ -1,9 +1,7 @@
 import type { IndexDb } from '../disk/index-db.ts'
 import { TABLES } from '../disk/tables.ts'
-import { ENTRY_ID_BYTES } from '../format/entry.ts'
 import type { Path } from '../format/path.ts'
-import { STATEMENT_ID_BYTES } from '../format/statement.ts'
-import { equalBytes, fromHex } from '../util/bytes.ts'
+import { equalBytes } from '../util/bytes.ts'
 import type { Clock } from '../util/clock.ts'
 import type { Bodies } from './bodies.ts'
 import { Entries } from './entries.ts'
@@ -147,14 +145,9 @@ export class Tree {
     if (parent.path.length === 0) yield* await this.#unreachable.candidates(substitute)
   }
 
-  /**
-   * Returns the own name of the entry in a directory to which these digits belong: they are its whole id, or that of
-   * one of its records.
-   */
+  /** Returns the own name of the entry in a directory to which these digits belong. */
   async #nameOf({ ids }: DirectoryNode, { digits }: Substitute): Promise<string | undefined> {
-    let id: Uint8Array | undefined
-    if (digits.length === 2 * ENTRY_ID_BYTES) id = fromHex(digits)
-    if (digits.length === 2 * STATEMENT_ID_BYTES) id = await this.#bodies.entryOf(fromHex(digits))
+    const id = await this.#bodies.entryWith(digits)
     const row = id === undefined ? undefined : (await this.#entries.get(id))?.row
     if (id === undefined || row === undefined || !ids.some(parent => equalBytes(parent, row.parent))) return undefined
     return this.#groups.nameOf(id, row)

@@ -108,6 +108,7 @@ test('a node that is killed at any moment comes back with everything that it ack
     await node.kill()
     await Promise.allSettled(writers)
   }
+  assert.ok(kept.size > 20)
 })
 
 test('an index that was deleted or garbled is rebuilt, and nothing is lost', { timeout: 300_000 }, async t => {

@@ -1,8 +1,6 @@
 import type { IndexDb } from '../../disk/index-db.ts'
 import { TABLES } from '../../disk/tables.ts'
-import { ENTRY_ID_BYTES, ROOT_ENTRY } from '../../format/entry.ts'
-import { STATEMENT_ID_BYTES } from '../../format/statement.ts'
-import { fromHex } from '../../util/bytes.ts'
+import { ROOT_ENTRY } from '../../format/entry.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { Bodies } from '../bodies.ts'
 import { ORPHAN_MS } from '../constants.ts'
@@ -18,7 +16,7 @@ export interface UnreachableOptions {
   index: IndexDb
   clock: Clock
   entries: Entries
-  bodies: Pick<Bodies, 'entryOf' | 'isSealed'>
+  bodies: Pick<Bodies, 'entryWith' | 'isSealed'>
   groups: NameGroups
   builder: NodeBuilder
 }
@@ -48,7 +46,7 @@ export class Unreachable {
 
   /** Returns the nodes of the entry whose nodes may have this name, if it is unreachable. */
   async candidates({ digits }: Substitute): Promise<TreeNode[]> {
-    const id = await this.#idOf(digits)
+    const id = await this.#options.bodies.entryWith(digits)
     return id !== undefined && (await this.#isUnreachable(id)) ? this.#nodesOf(id) : []
   }
 
@@ -94,11 +92,5 @@ export class Unreachable {
       if (!(await groups.has([ROOT_ENTRY], own))) nodes.push({ ...node, path: [own] })
     }
     return nodes
-  }
-
-  /** Returns the id of the entry for which these digits stand. */
-  async #idOf(digits: string): Promise<Uint8Array | undefined> {
-    if (digits.length === 2 * ENTRY_ID_BYTES) return fromHex(digits)
-    return digits.length === 2 * STATEMENT_ID_BYTES ? this.#options.bodies.entryOf(fromHex(digits)) : undefined
   }
 }

@@ -42,7 +42,7 @@ type Heard = [item: AcceptedStatement<'entry'>, isFound: boolean]
 const listeners = new WeakMap<Log, (...heard: Heard) => void>()
 /** What was projected before anybody listened. */
 const unheard = new WeakMap<Log, Heard[]>()
-/** The logs whose stores are open. What they project before that is on the disk already. */
+/** The logs that have read their disk. A log projects the records that its disk already has before it is in here. */
 const opened = new WeakSet<Log>()
 
 const { load, register } = Log.prototype
@@ -90,9 +90,9 @@ export class Records {
   }
 
   /**
-   * Hears of all that this log projects. What its start found on the disk reached the machine when the last process
-   * ended, at `endedMs`, however long the machine was off: it was killed after the row was written, and before the
-   * record was projected.
+   * Hears of all records that this log projects. The last process may have been killed when the row of a record was on
+   * the disk and the record was not projected yet. The start finds such a record, however long the machine was off. It
+   * counts as having reached the machine at `endedMs`, when that process ended.
    */
   watch(machine: string, log: Log, endedMs: number): void {
     listen(log, (item, isFound) => this.#note(machine, item, isFound ? endedMs : this.#nowMs()))

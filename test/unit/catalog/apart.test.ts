@@ -10,7 +10,7 @@ async function bothWays(before: Act, a: Act, b: Act, aThenB: string[], bThenA: s
 
 /** Replaces the digits of conflicts, which are drawn. */
 const plain = (lines: readonly string[]): string[] =>
-  lines.map(line => line.replace(/conflict [0-9a-f]{8,64}/g, 'conflict')).sort()
+  lines.map(line => line.replace(/conflict ([0-9a-f]{8}|[0-9a-f]{32})(?=\))/g, 'conflict')).sort()
 
 const file: Act = hand => hand.put('/f', 'old')
 

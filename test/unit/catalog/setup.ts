@@ -228,7 +228,7 @@ export class Setup {
   #last: Promise<void> = Promise.resolve()
 
   private constructor({ logger = silentLogger, self = admin, seed = 2, keys }: SetupOptions) {
-    // A ring of its own, since a ring holds on to all that listen to it.
+    // A ring keeps all that listen to it in memory, so each catalog has its own.
     const ring = keys ?? new KeyRing(secrets.epochs)
     this.chance = seededChance(seed)
     const { index, log, clock, chance } = this
