@@ -90,7 +90,7 @@ export class DirectFile {
   async write(parts: readonly Uint8Array[], position: number): Promise<void> {
     const isAligned = (position | byteLengthOf(parts)) % PAGE_BYTES === 0
     if (isAligned && (await this.#orRefused(handle => this.#writeDirect(handle, parts, position))) === true) return
-    await writeAll(this.#plain, Buffer.concat(parts), position)
+    await writeAllOf(this.#plain, parts, position)
   }
 
   async close(): Promise<void> {
@@ -220,7 +220,7 @@ export async function readInto(handle: FileHandle, buffer: Uint8Array, offset: n
 /** Writes buffers one after another at `offset`. */
 async function writeAllOf(handle: FileHandle, buffers: readonly Uint8Array[], offset: number): Promise<void> {
   const { bytesWritten } = await handle.writev(buffers, offset)
-  // A write that ends early ends at a page.
+  // The rest of a write that ended early. Past the page cache it ended at a page, so the rest is aligned too.
   let end = 0
   for (const buffer of buffers) {
     const from = Math.max(0, bytesWritten - end)

@@ -59,6 +59,9 @@ export type RequestOf<D extends JoinRequest['do']> = Extract<JoinRequest, { do: 
 export const helloReply = z.object({ network: bytesOf(32), nonce: bytesOf(NONCE_BYTES), now: now.optional() })
 export const aliveReply = z.object({ instance: bytesOf(INSTANCE_BYTES), now })
 
+/** The answer to `ask`. `granted`: the machine has been let in already, so it gets no code. */
+export const askReply = z.object({ state: z.literal('granted').optional() })
+
 /** The fields of `busy` if a member has no place for another machine that waits. */
 export const placesFields = z.object({
   /** The number of machines that wait there and use up the bound that keeps this machine out. */

@@ -10,7 +10,7 @@ import { DIAL_TIMEOUT_MS } from '../../wire/constants.ts'
 import { RefusedError } from '../../wire/errors.ts'
 import { NONCE_BYTES } from '../constants.ts'
 import { ATTEMPT_MS } from '../joining/constants.ts'
-import { placesIn } from '../joining/entry-client.ts'
+import { placesIn, type WaitReply } from '../joining/entry-client.ts'
 import {
   BUSY_RETRY_MS,
   BUSY_RETRY_MS_MAX,
@@ -171,12 +171,15 @@ export class Newcomer {
     const { client, clock, device, name, role, onCode } = this.#options
     const { peer, nonce, theirNonce } = this.#here as Required<Here>
     const request = { nonce: nonce as Uint8Array, name, role, x25519: device.x25519 }
+    const wait = (): Promise<WaitReply> => this.#call(signal, inner => client.wait(peer, inner))
     try {
-      await this.#call(signal, inner => client.ask(peer, request, inner))
+      const state = await this.#call(signal, inner => client.ask(peer, request, inner))
+      // This machine ended after it was let in and before it knew. Nobody has to decide again, so it shows no code.
+      if (state === 'granted') return { event: 'said', reply: await wait() }
     } catch (error) {
       if (!(error instanceof RefusedError) || error.status !== 'forbidden') throw error
-      // A machine that crashed after it was let in gets its grant from any member.
-      const reply = await this.#call(signal, inner => client.wait(peer, inner)).catch(cause => {
+      // A member that may not let machines in has the grant too.
+      const reply = await wait().catch(cause => {
         this.#log('%s may not let machines in, and does not say that we are a member: %s', peer, reasonOf(cause))
         return undefined
       })

@@ -7,6 +7,7 @@ import type { Host } from '../../wire/host.ts'
 import { JOIN_BYTES_MAX, JOIN_PROTOCOL } from '../constants.ts'
 import {
   type AskedRole,
+  askReply,
   type ENTER_OUTCOMES,
   enterReply,
   helloReply,
@@ -91,9 +92,13 @@ export class EntryClient {
     return this.#callers.read(peer, () => parseReply(helloReply, fields))
   }
 
-  /** Asks an admin for a person's decision to let this machine in. Both sides then show the same code. */
-  async ask(peer: PeerId, request: AskRequest, signal?: AbortSignal): Promise<void> {
-    await this.#callers.call(peer, { do: 'ask', ...request, now: this.#nowMs }, { signal })
+  /**
+   * Asks an admin for a person's decision to let this machine in. Both sides then show the same code, unless the answer
+   * is `granted`: then the machine has been let in already, and `wait` brings its grant.
+   */
+  async ask(peer: PeerId, request: AskRequest, signal?: AbortSignal): Promise<'asked' | 'granted'> {
+    const { fields } = await this.#callers.call(peer, { do: 'ask', ...request, now: this.#nowMs }, { signal })
+    return this.#callers.read(peer, () => parseReply(askReply, fields)).state ?? 'asked'
   }
 
   /** Waits until a person has decided, but no longer than `WAIT_MS`. */

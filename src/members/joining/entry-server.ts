@@ -81,8 +81,8 @@ export class EntryServer {
     peers.handle(peer, { event: 'revealed' })
     if (greeting?.commit === undefined || !equalBytes(commitOf(nonce), greeting.commit))
       throw new RefusedError('invalid')
-    // This machine was let in before and does not know it yet. The answer to its `wait` will tell it.
-    if (this.#entrance.supportOf(peer) !== undefined) return { status: 'ok' }
+    // This machine was let in before and does not know it yet. The answer to its `wait` brings its grant.
+    if (this.#entrance.supportOf(peer) !== undefined) return { status: 'ok', fields: { state: 'granted' } }
     const key = publicKeyOf(peer)
     const listener = { key: self.publicKey, nonce: greeting.nonce }
     const code = approvalCode({ dialler: { key, nonce }, listener, network: self.network })

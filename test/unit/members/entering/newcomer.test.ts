@@ -76,7 +76,7 @@ class FakePeer {
   /** What it says with `busy`. */
   places: Record<string, unknown> = {}
   /** What `ask` answers. */
-  asks: Array<WireStatus> = []
+  asks: Array<WireStatus | 'granted'> = []
   waits: Array<WaitReply | 'gone' | WireStatus> = []
   enters: Array<EnterReply | WireStatus> = []
   readonly asked: AskRequest[] = []
@@ -159,7 +159,9 @@ function run(peers: readonly FakePeer[], options: RunOptions = {}, hidden: reado
     ask: async (peer: string, request: AskRequest) => {
       up(peer).asked.push(request)
       const status = of(peer).asks.shift() ?? 'ok'
+      if (status === 'granted') return status
       if (status !== 'ok') throw new RefusedError(status, of(peer).places)
+      return 'asked'
     },
     wait: async (peer: string) => {
       const next = up(peer).waits[0]
@@ -298,6 +300,15 @@ test('a machine that was let in before it crashed gets its grant even from a mem
   const { done, codes } = run([reader])
   assert.equal((await done).statements, GRANT)
   assert.deepEqual(codes, [])
+})
+
+test('a machine that ended after it was let in, and before it knew, gets its grant and shows no code', async () => {
+  const admin = new FakePeer(10)
+  admin.asks = ['granted']
+  admin.waits = [{ state: 'granted', statements: GRANT }]
+  const { done, codes } = run([admin])
+  assert.equal((await done).statements, GRANT)
+  assert.deepEqual([codes, admin.asked.length], [[], 1])
 })
 
 test('a newcomer whose owner does not know the network neither asks nor shows a code', async () => {

@@ -127,6 +127,8 @@ test('a machine that was let in while it was away gets its grant from any member
   await laptop.host.hangUp(attic.peer)
   await settle()
   await attic.members.admitting.approve(code)
+  await setup.dial(laptop.host, attic)
+  assert.equal(await laptop.askAgain(attic.peer), 'granted', 'it shows no code')
   await timePassesUntil(
     setup.clock,
     'the reader knows',
