@@ -12,7 +12,7 @@ import {
 } from '../contract/named-file.ts'
 import { encodeLine } from '../contract/ndjson.ts'
 import type { OpenFile, PutOptions, PutResult } from '../index.ts'
-import { NAMED_PIECE_BYTES, NDJSON_HEADERS, PROGRESS_MS } from './constants.ts'
+import { NAMED_PIECE_BYTES, NDJSON_HEADERS, PROGRESS_MS, SPARE_PIECES_MAX } from './constants.ts'
 import { errorOf, HttpError } from './errors.ts'
 import type { RouteContext } from './route-context.ts'
 
@@ -154,7 +154,7 @@ async function answerLines<Result>(
 async function* piecesOf({ handle, file }: UsableFile, count: (bytes: number) => void): AsyncGenerator<Uint8Array> {
   const size = Number(file.size)
   const length = (at: number): number => Math.max(0, Math.min(NAMED_PIECE_BYTES, size - at))
-  const buffers = [0, NAMED_PIECE_BYTES].map(at => Buffer.allocUnsafeSlow(length(at)))
+  const buffers = [0, NAMED_PIECE_BYTES].map(at => takePiece(length(at)))
   const begin = (at: number): Promise<Uint8Array> => {
     const buffer = buffers[(at / NAMED_PIECE_BYTES) % 2] as Buffer
     const piece = readWhole(handle, buffer.subarray(0, length(at)), at)
@@ -173,9 +173,23 @@ async function* piecesOf({ handle, file }: UsableFile, count: (bytes: number) =>
   } finally {
     // The file must not be closed while it is read.
     await next.catch(() => {})
+    for (const buffer of buffers) returnPiece(buffer)
   }
   const now = await handle.stat({ bigint: true })
   if (`${now.size}` !== file.size || `${now.mtimeNs}` !== file.mtimeNs) throw changed()
+}
+
+/** Whole pieces that no transfer uses now. If each file got new ones, they would wait for the garbage collector. */
+const spare: Buffer[] = []
+
+/** Returns a buffer of this length with arbitrary content. */
+function takePiece(length: number): Buffer {
+  return (length === NAMED_PIECE_BYTES ? spare.pop() : undefined) ?? Buffer.allocUnsafeSlow(length)
+}
+
+/** Nothing may use the buffer any more. */
+function returnPiece(buffer: Buffer): void {
+  if (buffer.byteLength === NAMED_PIECE_BYTES && spare.length < SPARE_PIECES_MAX) spare.push(buffer)
 }
 
 /** Fills a buffer from a file. */
