@@ -266,6 +266,7 @@ export class LocalBlocks {
       const bytes = await this.get(cid)
       if (bytes === undefined) return false
       if (!isPlausible(cid, bytes.byteLength)) this.#odd.set(blockKey(cid), bytes.byteLength)
+      this.returnBuffer(bytes)
       return true
     } catch (error) {
       // `onBad` has been called with this error.

@@ -18,6 +18,7 @@ import type { Holds } from '../hold/holds.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { ReferenceLookup } from '../hold/reference-lookup.ts'
 import { releasedBlockOp } from '../hold/release-rows.ts'
+import { useBlock } from '../hold/use-block.ts'
 import { nameOf } from '../log-names.ts'
 import type { ManifestBlock, ManifestChunk } from '../manifest-walk.ts'
 import { possessionProofOf } from '../protocol/proof.ts'
@@ -141,11 +142,11 @@ export class HoldGranter {
     const { local, self, memory } = this.#options
     try {
       return await memory.run(BLOCK_BYTES_MAX, { owner: peer, signal }, async lease => {
-        const bytes = await local.get(cid)
-        if (bytes === undefined) return undefined
-        lease.shrink(bytes.byteLength)
-        await this.#pace.take(peer, bytes.byteLength, signal)
-        return possessionProofOf(nonce, peer, self, bytes)
+        return useBlock(local, cid, async bytes => {
+          lease.shrink(bytes.byteLength)
+          await this.#pace.take(peer, bytes.byteLength, signal)
+          return possessionProofOf(nonce, peer, self, bytes)
+        })
       })
     } catch (error) {
       if (!isOutOfReach(error)) throw error

@@ -12,6 +12,7 @@ import { type Claimant, Claims } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { ReferenceLookup } from '../hold/reference-lookup.ts'
 import { releasedBlockKey, releasedBlockOp } from '../hold/release-rows.ts'
+import { useBlock } from '../hold/use-block.ts'
 import { nameOf } from '../log-names.ts'
 import { walkManifest } from '../manifest-walk.ts'
 import type { Ranking } from '../rank.ts'
@@ -26,7 +27,7 @@ export interface BlockCheckOptions {
   logger: ComponentLogger
   codec: NodeCodec
   index: Pick<IndexDb, 'range' | 'has' | 'batch'>
-  local: Pick<LocalBlocks, 'all' | 'get' | 'has' | 'getOrThrow' | 'whileLocked' | 'bad'>
+  local: Pick<LocalBlocks, 'all' | 'get' | 'returnBuffer' | 'has' | 'getOrThrow' | 'whileLocked' | 'bad'>
   claims: Claims
   nodes: Pick<ClaimingNodes, 'cidOf'>
   puller: Pick<BlockPuller, 'pull'>
@@ -213,7 +214,7 @@ export class BlockCheck {
   async #read(cid: BlockCid, found: Findings, signal: AbortSignal): Promise<void> {
     const { local, claims, puller, self } = this.#options
     try {
-      await local.get(cid, signal)
+      await useBlock(local, cid, () => {}, signal)
     } catch (error) {
       if (!(error instanceof BlockCorruptError || error instanceof BlockUnreadableError)) throw error
       const { records } = await new ReferenceLookup(claims).of(cid.multihash.bytes)

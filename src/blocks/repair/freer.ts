@@ -8,6 +8,7 @@ import type { Claims } from '../hold/claims.ts'
 import type { Holds } from '../hold/holds.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { ReferenceLookup, type Referrers, referrersKey } from '../hold/reference-lookup.ts'
+import { useBlock } from '../hold/use-block.ts'
 import { nameOf } from '../log-names.ts'
 import { type CopyPlan, provenBy } from './copy-plan.ts'
 
@@ -116,8 +117,7 @@ export class Freer {
   async #proven(plan: CopyPlan): Promise<ReadonlyMap<PeerId, number> | undefined> {
     const { local, self } = this.#options
     try {
-      const bytes = await local.get(plan.cid)
-      return bytes === undefined ? undefined : provenBy(plan, self, bytes)
+      return await useBlock(local, plan.cid, bytes => provenBy(plan, self, bytes))
     } catch (error) {
       this.#log('could not read block %s to check its proofs: %s', nameOf(plan.cid), reasonOf(error))
       return undefined
