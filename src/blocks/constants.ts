@@ -9,8 +9,13 @@ import { BLOCK_BYTES_MAX, CHUNK_BYTES } from '../format/constants.ts'
 export const STORE_PROTOCOL = '/dfs/store/1.0.0'
 export const GET_PROTOCOL = '/dfs/get/1.0.0'
 
-/** A block smaller than this travels inside the request that asks to keep it. */
-export const INLINE_BLOCK_BYTES_MAX = SMALL_BLOCK_BYTES_MAX
+/**
+ * The only block of a small file travels inside the request that asks to keep it. Such a block is smaller than this. One
+ * more round trip, as for a block that is pulled, would cost more than its bytes do.
+ */
+export const INLINE_BLOCK_BYTES_MAX = 256 << 10
+/** Other blocks travel like that if they are smaller than this. */
+export const PULLED_BYTES_MIN = SMALL_BLOCK_BYTES_MAX
 /** The most bytes of inline blocks, or of a bitmap, in one `keep`. */
 export const KEEP_BYTES_MAX = 1 << 20
 /** The most blocks that one `keep` names. This many CIDs fit into its header. */

@@ -23,11 +23,17 @@ import type { Session } from './session.ts'
  * puts run in parallel. With 256 the daemon has files to seal while earlier ones are on their way to other members.
  */
 const FILES_AT_ONCE = 256
+/** A small file counts once for each of these bytes, so that the files that wait take up few megabytes. */
+const SMALL_SLOT_BYTES = 48 << 10
 /** How many of these files may be larger than `LARGE_BYTES`. A few large files use the whole bandwidth. */
 const LARGE_AT_ONCE = 2
 const LARGE_BYTES = 4 << 20
-/** How many of these files may be of a size between small and large. Each of them needs its own request. */
+/**
+ * How many of these files may be of a size between small and large; each of them needs its own request. One counts once
+ * for each `MEDIUM_SLOT_BYTES`: eight photos of 3 MiB are put as fast as 32, and in a third of the memory.
+ */
 const MEDIUM_AT_ONCE = 32
+const MEDIUM_SLOT_BYTES = 768 << 10
 
 export interface PutRunOptions {
   session: Session
@@ -89,7 +95,8 @@ export class PutRun {
       if (root !== '' && !isDryRun) await client.call('mkdir', { path: root })
       const remote = new RemoteFolders(client, root, signal)
       await remote.begin()
-      await forEachAtOnce(this.#find(sources, root, isInto, remote), FILES_AT_ONCE, found => this.#putItem(found))
+      const found = this.#find(sources, root, isInto, remote)
+      await forEachAtOnce(found, FILES_AT_ONCE, item => this.#putItem(item), slotsOf)
     } finally {
       counting.abort()
       await this.#bundle.end()
@@ -153,8 +160,11 @@ export class PutRun {
     const { size } = item
     const deps = { session, rules, progress: this.#progress, bundle: this.#bundle }
     const work = (): Promise<Json<PutResult>> => putFile(deps, item)
-    const slots = size > LARGE_BYTES ? this.#large : size > SMALL_FILE_BYTES_MAX ? this.#medium : undefined
-    const result = await (slots === undefined ? work() : slots.run(work))
+    const result = await (size > LARGE_BYTES
+      ? this.#large.run(work)
+      : size > SMALL_FILE_BYTES_MAX
+        ? this.#medium.run(work, Math.ceil(size / MEDIUM_SLOT_BYTES))
+        : work())
     this.#progress.addFile()
     this.#tally.note(result)
     if (session.isJson || isVerbose) showPut(session, result, this.#warned)
@@ -207,6 +217,11 @@ export class PutRun {
     }
     this.#progress.setTotal({ files, bytes })
   }
+}
+
+/** The bytes of larger files are not in this process, but in the daemon, which reads them piece by piece. */
+function slotsOf({ item }: Found): number {
+  return item.kind === 'file' && item.size <= SMALL_FILE_BYTES_MAX ? Math.ceil(item.size / SMALL_SLOT_BYTES) : 1
 }
 
 /** Prints what has become of a file. `warned` are the warnings that need no repetition. */

@@ -6,7 +6,7 @@
  * repeated here, because this room may import only index.ts, and that import would make `dfs` load the whole node. A
  * test compares the two.
  */
-export const SMALL_FILE_BYTES_MAX = 48 << 10
+export const SMALL_FILE_BYTES_MAX = 192 << 10
 
 /**
  * The days for which a version is kept if no admin has set another number. It equals the bound in members/constants.ts,

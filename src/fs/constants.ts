@@ -6,7 +6,7 @@ import { REPLICAS_MAX } from '../format/constants.ts'
  * Files up to this size are read whole before anything is stored. Small files that are put at about the same time share
  * calls.
  */
-export const SMALL_FILE_BYTES_MAX = 48 << 10
+export const SMALL_FILE_BYTES_MAX = 192 << 10
 /**
  * Small files that wait at the same time are sealed and linked together, at most so many and of so many bytes, so that
  * sealing them does not hold up other work for long. While one group waits for the disk, the next is sealed.

@@ -7,7 +7,7 @@ import { writeTo } from '../flow/write.ts'
 import type { PutOptions } from '../index.ts'
 import { goneSignal, withBody } from './body.ts'
 import { type BundledFile, readBundle } from './bundle.ts'
-import { BUNDLED_AT_ONCE, NDJSON_HEADERS } from './constants.ts'
+import { BUNDLED_AT_ONCE, BUNDLED_SLOT_BYTES, NDJSON_HEADERS } from './constants.ts'
 import { errorOf } from './errors.ts'
 import { factsOf, rulesOf } from './request.ts'
 import type { RouteContext } from './route-context.ts'
@@ -42,7 +42,7 @@ async function putBundle(
   }
   try {
     await withBody(request.raw, log, body =>
-      forEachAtOnce(readBundle(body instanceof Uint8Array ? [body] : body), BUNDLED_AT_ONCE, putOne)
+      forEachAtOnce(readBundle(body instanceof Uint8Array ? [body] : body), BUNDLED_AT_ONCE, putOne, slotsOf)
     )
   } catch (error) {
     if (response.destroyed) log('a bundle ended because its client went away', error)
@@ -50,6 +50,11 @@ async function putBundle(
   }
   response.end()
   return reply
+}
+
+/** A larger file counts as several, so that the bytes of the files under way are bounded too. */
+function slotsOf({ bytes }: BundledFile): number {
+  return Math.ceil(bytes.byteLength / BUNDLED_SLOT_BYTES)
 }
 
 /**

@@ -9,7 +9,7 @@ import { raceSignal } from '../../util/deadline.ts'
 import { forEachUntilFailure, untilEnd } from '../../util/for-each.ts'
 import { isFulfilled } from '../../util/is-fulfilled.ts'
 import { Bitmap } from '../bitmap.ts'
-import { INLINE_BLOCK_BYTES_MAX, PUT_CLAIM_MS, PUT_WINDOW_BLOCKS, REPEATS_MAX, STRAGGLERS_MS } from '../constants.ts'
+import { PULLED_BYTES_MIN, PUT_CLAIM_MS, PUT_WINDOW_BLOCKS, REPEATS_MAX, STRAGGLERS_MS } from '../constants.ts'
 import { boundOf } from '../fetch/source-asker.ts'
 import type { PutClaim, PutId } from '../hold/claims.ts'
 import type { GroupedKeeps } from '../hold/grouped-keeps.ts'
@@ -253,7 +253,7 @@ export class Put {
     const lease = passed ?? (await this.lease(bytes.byteLength, signal))
     const release = window.add(cid, bytes)
     const sizeBytes = bytes.byteLength
-    const inline = sizeBytes < INLINE_BLOCK_BYTES_MAX ? bytes : null
+    const inline = sizeBytes < PULLED_BYTES_MIN ? bytes : null
     const placing = this.#driver.place({ cid, chunkIndex, sizeBytes, inline })
     const kept = withRoom(makeRoom, () => keeps.keep(cid, bytes, this.#claim))
     const place = async (): Promise<void> => {

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { DfsNode, GetOptions, NodeEvent, PutOptions } from '../../../src/api.ts'
 import { idOf } from '../../../src/format/statement.ts'
+import { SMALL_FILE_BYTES_MAX } from '../../../src/fs/constants.ts'
 import { PartlyDoneError } from '../../../src/fs/partly-done.ts'
 import type { Log } from '../../../src/log/log.ts'
 import { toHex } from '../../../src/util/bytes.ts'
@@ -420,8 +421,12 @@ export class World {
       this.fault('damage', `${machine.name} says ${describe(error)}, and nothing is damaged`)
   }
 
-  /** Takes a large block away from the machine that puts it, as soon as it is there, if the put has not linked the file. */
+  /**
+   * Takes a large block away from the machine that puts it, as soon as it is there, if the put has not linked the file.
+   * The block of a small file stays: it is linked at once, and what was stored a moment before is not looked at again.
+   */
   loseOwnBlockSoon(machine: Machine, path: string, content: Content): void {
+    if (content.bytes.byteLength <= SMALL_FILE_BYTES_MAX) return
     const isHere = (): boolean => content.blocks.some(block => isLarge(block) && hasBlock(machine.disk, block))
     let looksLeft = OWN_BLOCK_LOOKS
     const look = (): void => {

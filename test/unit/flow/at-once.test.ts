@@ -41,6 +41,29 @@ test('reads no further item while all slots are taken', async () => {
   assert.equal(read, 10)
 })
 
+test('an item that counts several times waits for as many slots, and the items after it wait behind it', async () => {
+  let slots = 0
+  let most = 0
+  const started: number[] = []
+  const work = async (count: number): Promise<void> => {
+    started.push(count)
+    slots += count
+    most = Math.max(most, slots)
+    await new Promise(resolve => setImmediate(resolve))
+    slots -= count
+  }
+  const counts = [1, 2, 3, 4, 9, 1, 0, 2, 4]
+  await forEachAtOnce(
+    (async function* () {
+      yield* counts
+    })(),
+    4,
+    count => work(Math.min(count, 4)),
+    count => count
+  )
+  assert.deepEqual([started, most], [counts.map(count => Math.min(count, 4)), 4])
+})
+
 test('passes a slot on in the order of the calls, even after a failure', async () => {
   const slots = new Slots(1)
   const order: number[] = []

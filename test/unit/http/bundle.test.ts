@@ -87,7 +87,7 @@ test('each file of a bundle is put with its own facts and gets its own answer', 
     [{ path: '/when', modified: 'noon' }, 'four'],
     [{ path: '/long', type: 'x'.repeat(256) }, 'five'],
     [{ path: '/empty' }, ''],
-    [{ path: '/largest' }, Buffer.alloc(48 << 10, 7)]
+    [{ path: '/largest' }, Buffer.alloc(192 << 10, 7)]
   ]
   const answer = await ask('POST', '/v1/files?noClobber=true&replicas=2&ack=1', {}, bundleOf(...files))
   assert.deepEqual([answer.status, answer.headers['content-type']], [200, 'application/x-ndjson'])
@@ -101,7 +101,7 @@ test('each file of a bundle is put with its own facts and gets its own answer', 
       [3, 'invalid'],
       [4, 'invalid'],
       [5, 0],
-      [6, 48 << 10]
+      [6, 192 << 10]
     ]
   )
   const first = node.files.get('/a b/ü.txt')
@@ -109,7 +109,7 @@ test('each file of a bundle is put with its own facts and gets its own answer', 
     [Buffer.from(first?.bytes ?? []).toString(), first?.modified.toISOString(), first?.mode, first?.type],
     ['one', '2026-01-02T03:04:05.678Z', 0o640, 'text/plain']
   )
-  assert.deepEqual(node.files.get('/largest')?.bytes, Buffer.alloc(48 << 10, 7))
+  assert.deepEqual(node.files.get('/largest')?.bytes, Buffer.alloc(192 << 10, 7))
   assert.equal(Buffer.from(node.files.get('/there')?.bytes ?? []).toString(), 'before')
   for (const { options } of node.calls.filter(({ call }) => call.startsWith('put')))
     assert.deepEqual([(options as { replicas: number }).replicas, (options as { ack: number }).ack], [2, 1])
@@ -131,7 +131,7 @@ test('the last line says what is wrong with a bundle, and the complete files bef
     head({ path: '/f', size: '1' }),
     head({ path: 7, size: 1 }),
     head({ path: '/f', size: 0, more: true }),
-    head({ path: '/f', size: (48 << 10) + 1 }),
+    head({ path: '/f', size: (192 << 10) + 1 }),
     head({ path: `/${'x'.repeat(65 << 10)}`, size: 0 }),
     'x'.repeat(65 << 10),
     Buffer.concat([Buffer.from('{"path":"/'), Buffer.from([0xff]), Buffer.from('","size":0}\n')]),
