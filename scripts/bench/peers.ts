@@ -167,7 +167,15 @@ async function write(results: Results): Promise<void> {
 }
 
 function drawing(results: Results): string {
-  const shown = { a: 'mbPerS', b: 'mbPerS', c: 'filesPerS', c20k: 'filesPerS', d: 'mbPerS' }
+  const shown = {
+    a: 'mbPerS',
+    b: 'mbPerS',
+    c: 'filesPerS',
+    c20k: 'filesPerS',
+    docs: 'mbPerS',
+    photos: 'mbPerS',
+    d: 'mbPerS'
+  }
   const groups = Object.entries(shown).flatMap(([workload, figure]) => {
     const bars = Object.keys(results.peers).flatMap(name => {
       const value = medianOf(results, name, workload, figure)

@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
+const KIB = 1 << 10
 const MIB = 1 << 20
 const PIECE_BYTES = MIB
-const SMALL_BYTES = 4096
 /** Where the second version of a document differs from the first. No chunk of any system begins here. */
 const CHANGED_AT = 128 * MIB + 333_333
 
@@ -21,6 +21,10 @@ export interface TestData {
   thousand: string
   /** 20,000 files of 4 KiB. */
   twentyThousand: string
+  /** 1,000 files of 100 KiB. */
+  documents: string
+  /** 200 files of 3 MiB. */
+  photos: string
   /** 256 MiB. */
   medium: string
   /** 64 MiB. */
@@ -31,7 +35,7 @@ export interface TestData {
   versions: string[]
 }
 
-/** Returns the test data in this folder. The same bytes every time, made when they are first needed: 3 GB. */
+/** Returns the test data in this folder. The same bytes every time, made when they are first needed: 4 GB. */
 export async function testData(folder: string): Promise<TestData> {
   await mkdir(folder, { recursive: true })
   const at = (name: string): string => join(folder, name)
@@ -43,8 +47,10 @@ export async function testData(folder: string): Promise<TestData> {
     await mkdir(path)
     for (let i = 0; i < 64; i++) await random(join(path, `file ${i}.bin`), 16 * MIB, 100 + i)
   })
-  await once(at('thousand'), path => smallFiles(path, 1_000, 4))
-  await once(at('twenty-thousand'), path => smallFiles(path, 20_000, 5))
+  await once(at('thousand'), path => files(path, 1_000, 4 * KIB, 4))
+  await once(at('twenty-thousand'), path => files(path, 20_000, 4 * KIB, 5))
+  await once(at('documents'), path => files(path, 1_000, 100 * KIB, 8))
+  await once(at('photos'), path => files(path, 200, 3 * MIB, 9))
   await once(at('changed.bin'), async path => {
     await copyFile(at('medium.bin'), path)
     const file = await open(path, 'r+')
@@ -59,6 +65,8 @@ export async function testData(folder: string): Promise<TestData> {
     many: at('many'),
     thousand: at('thousand'),
     twentyThousand: at('twenty-thousand'),
+    documents: at('documents'),
+    photos: at('photos'),
     medium: at('medium.bin'),
     modest: at('modest.bin'),
     small: at('small.bin'),
@@ -75,12 +83,10 @@ async function once(path: string, make: (path: string) => Promise<void>): Promis
   await rename(unfinished, path)
 }
 
-async function smallFiles(folder: string, count: number, seed: number): Promise<void> {
+async function files(folder: string, count: number, bytes: number, seed: number): Promise<void> {
   await mkdir(folder)
-  const bytes = keystream(count * SMALL_BYTES, seed)
-  for (let i = 0; i < count; i++) {
-    await writeFile(join(folder, `file ${i}.bin`), bytes.subarray(i * SMALL_BYTES, (i + 1) * SMALL_BYTES))
-  }
+  const cipher = cipherOf(seed)
+  for (let i = 0; i < count; i++) await writeFile(join(folder, `file ${i}.bin`), cipher.update(Buffer.alloc(bytes)))
 }
 
 /** Bytes that no system can compress or find twice, always the same for a seed. */

@@ -50,6 +50,16 @@ export const WORKLOADS: Record<string, Workload> = {
     machines: 2,
     run: setting => transfer(setting, setting.data.twentyThousand, 20_000)
   },
+  docs: {
+    title: '1,000 files of 100 KiB to one other',
+    machines: 2,
+    run: setting => transfer(setting, setting.data.documents, 1_000)
+  },
+  photos: {
+    title: '200 files of 3 MiB to one other',
+    machines: 2,
+    run: setting => transfer(setting, setting.data.photos, 200)
+  },
   d: {
     title: '1 file of 256 MiB to two others',
     machines: 3,
