@@ -87,7 +87,7 @@ test('a keep has the fields of its form, and `/dfs/get` has no others', async t 
     { cids: Array(513).fill(smallCid), lengths: Array(513).fill(0) },
     { cids: ['bafy'] },
     { lengths: [] },
-    { lengths: [64 << 10] },
+    { lengths: [256 << 10] },
     { lengths: [-1] },
     { until: 0 },
     { until: 24 * HOUR + 1 },

@@ -40,7 +40,7 @@ const TURNS_MAX = 6
 
 const PATHS = ['/a', '/b.txt', '/d/a', '/d/b', '/d/e/c', '/g/a']
 const DIRECTORIES = ['/d', '/g', '/d/e', '/x']
-const SIZES = [300, 300, 5_000, 5_000, 30_000, 90_000, 90_000, 1_200_000]
+const SIZES = [300, 300, 5_000, 5_000, 30_000, 90_000, 250_000, 1_200_000]
 const DAYS = [1, 2, 3, 10, 30, 30]
 
 /** How often each step is drawn, if a seed includes it at all. */

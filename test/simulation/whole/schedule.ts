@@ -23,7 +23,7 @@ const PATHS = ['/a', '/b.txt', '/d/a', '/d/b', '/d/e/c', '/g/a', '/g/h/c']
 /** The fewer paths, the more often verbs meet. */
 const RACING_PATHS = ['/a', '/d/a', '/d/b', '/d/e/c']
 const DIRECTORIES = ['/d', '/g', '/d/e', '/g/h', '/x']
-const SIZES = [300, 300, 300, 5_000, 5_000, 30_000, 90_000, 90_000, 1_200_000]
+const SIZES = [300, 300, 300, 5_000, 5_000, 30_000, 90_000, 250_000, 1_200_000]
 const RACING_SIZES = [300, 300, 300, 5_000]
 /** How many of the seeds are races of verbs, without faults of machines. They are short. */
 const RACING_SHARE = 0.4
