@@ -1,3 +1,4 @@
+import { slotsOfSmall } from '../contract/bundle-head.ts'
 import { SMALL_FILE_BYTES_MAX } from '../contract/constants.ts'
 import type { Json } from '../contract/json.ts'
 import { forEachAtOnce, Slots } from '../flow/at-once.ts'
@@ -23,8 +24,6 @@ import type { Session } from './session.ts'
  * puts run in parallel. With 256 the daemon has files to seal while earlier ones are on their way to other members.
  */
 const FILES_AT_ONCE = 256
-/** A small file counts once for each of these bytes, so that the files that wait take up few megabytes. */
-const SMALL_SLOT_BYTES = 48 << 10
 /** How many of these files may be larger than `LARGE_BYTES`. A few large files use the whole bandwidth. */
 const LARGE_AT_ONCE = 2
 const LARGE_BYTES = 4 << 20
@@ -221,7 +220,7 @@ export class PutRun {
 
 /** The bytes of larger files are not in this process, but in the daemon, which reads them piece by piece. */
 function slotsOf({ item }: Found): number {
-  return item.kind === 'file' && item.size <= SMALL_FILE_BYTES_MAX ? Math.ceil(item.size / SMALL_SLOT_BYTES) : 1
+  return item.kind === 'file' && item.size <= SMALL_FILE_BYTES_MAX ? slotsOfSmall(item.size) : 1
 }
 
 /** Prints what has become of a file. `warned` are the warnings that need no repetition. */

@@ -8,9 +8,8 @@ export const HEADER_BYTES_MAX = 64 << 10
 export const JSON_BYTES_MAX = 64 << 10
 /** The most bytes in a line of a bundle. The line comes before the bytes of a file and holds a path and a few facts. */
 export const BUNDLE_HEAD_BYTES_MAX = 64 << 10
-/** The number of files of one bundle that are put concurrently. A file counts once for each `BUNDLED_SLOT_BYTES`. */
+/** The number of files of one bundle that are put concurrently; larger ones count several times (`slotsOfSmall`). */
 export const BUNDLED_AT_ONCE = 256
-export const BUNDLED_SLOT_BYTES = 48 << 10
 /** The longest media type that fits into a record. */
 export const TYPE_BYTES_MAX = 255
 /** The number of ended transfers that are remembered, and how long a client can ask for each of them. */

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { slotsOfSmall } from '../contract/bundle-head.ts'
 import { encodeLine } from '../contract/ndjson.ts'
 import { FILES_ROUTE } from '../contract/routes.ts'
 import { forEachAtOnce } from '../flow/at-once.ts'
@@ -7,7 +8,7 @@ import { writeTo } from '../flow/write.ts'
 import type { PutOptions } from '../index.ts'
 import { goneSignal, withBody } from './body.ts'
 import { type BundledFile, readBundle } from './bundle.ts'
-import { BUNDLED_AT_ONCE, BUNDLED_SLOT_BYTES, NDJSON_HEADERS } from './constants.ts'
+import { BUNDLED_AT_ONCE, NDJSON_HEADERS } from './constants.ts'
 import { errorOf } from './errors.ts'
 import { factsOf, rulesOf } from './request.ts'
 import type { RouteContext } from './route-context.ts'
@@ -42,7 +43,9 @@ async function putBundle(
   }
   try {
     await withBody(request.raw, log, body =>
-      forEachAtOnce(readBundle(body instanceof Uint8Array ? [body] : body), BUNDLED_AT_ONCE, putOne, slotsOf)
+      forEachAtOnce(readBundle(body instanceof Uint8Array ? [body] : body), BUNDLED_AT_ONCE, putOne, ({ bytes }) =>
+        slotsOfSmall(bytes.byteLength)
+      )
     )
   } catch (error) {
     if (response.destroyed) log('a bundle ended because its client went away', error)
@@ -50,11 +53,6 @@ async function putBundle(
   }
   response.end()
   return reply
-}
-
-/** A larger file counts as several, so that the bytes of the files under way are bounded too. */
-function slotsOf({ bytes }: BundledFile): number {
-  return Math.ceil(bytes.byteLength / BUNDLED_SLOT_BYTES)
 }
 
 /**

@@ -43,10 +43,7 @@ export async function testData(folder: string): Promise<TestData> {
   await once(at('medium.bin'), path => random(path, 256 * MIB, 2))
   await once(at('modest.bin'), path => random(path, 64 * MIB, 7))
   await once(at('small.bin'), path => random(path, 16 * MIB, 3))
-  await once(at('many'), async path => {
-    await mkdir(path)
-    for (let i = 0; i < 64; i++) await random(join(path, `file ${i}.bin`), 16 * MIB, 100 + i)
-  })
+  await once(at('many'), path => files(path, 64, 16 * MIB, 100))
   await once(at('thousand'), path => files(path, 1_000, 4 * KIB, 4))
   await once(at('twenty-thousand'), path => files(path, 20_000, 4 * KIB, 5))
   await once(at('documents'), path => files(path, 1_000, 100 * KIB, 8))

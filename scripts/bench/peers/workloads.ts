@@ -30,41 +30,13 @@ const THIN_BITS_PER_S = 100e6
 const MIDDLE = { offset: 128 * MIB + 12_345, length: MIB }
 
 export const WORKLOADS: Record<string, Workload> = {
-  a: {
-    title: '1 file of 1 GiB to one other',
-    machines: 2,
-    run: setting => transfer(setting, setting.data.large, 1)
-  },
-  b: {
-    title: '64 files of 16 MiB to one other',
-    machines: 2,
-    run: setting => transfer(setting, setting.data.many, 64)
-  },
-  c: {
-    title: '1,000 files of 4 KiB to one other',
-    machines: 2,
-    run: setting => transfer(setting, setting.data.thousand, 1_000)
-  },
-  c20k: {
-    title: '20,000 files of 4 KiB to one other',
-    machines: 2,
-    run: setting => transfer(setting, setting.data.twentyThousand, 20_000)
-  },
-  docs: {
-    title: '1,000 files of 100 KiB to one other',
-    machines: 2,
-    run: setting => transfer(setting, setting.data.documents, 1_000)
-  },
-  photos: {
-    title: '200 files of 3 MiB to one other',
-    machines: 2,
-    run: setting => transfer(setting, setting.data.photos, 200)
-  },
-  d: {
-    title: '1 file of 256 MiB to two others',
-    machines: 3,
-    run: setting => transfer(setting, setting.data.medium, 1)
-  },
+  a: sends('1 file of 1 GiB to one other', 2, data => data.large, 1),
+  b: sends('64 files of 16 MiB to one other', 2, data => data.many, 64),
+  c: sends('1,000 files of 4 KiB to one other', 2, data => data.thousand, 1_000),
+  c20k: sends('20,000 files of 4 KiB to one other', 2, data => data.twentyThousand, 20_000),
+  docs: sends('1,000 files of 100 KiB to one other', 2, data => data.documents, 1_000),
+  photos: sends('200 files of 3 MiB to one other', 2, data => data.photos, 200),
+  d: sends('1 file of 256 MiB to two others', 3, data => data.medium, 1),
   thin: {
     title: '1 file of 64 MiB to two others, 100 Mbit/s each way',
     machines: 3,
@@ -90,6 +62,11 @@ export const WORKLOADS: Record<string, Workload> = {
       return { frozenS: seconds, cpuS }
     }
   }
+}
+
+/** A workload in which one machine sends a file or folder to the others. */
+function sends(title: string, machines: number, sourceIn: (data: TestData) => string, files: number): Workload {
+  return { title, machines, run: setting => transfer(setting, sourceIn(setting.data), files) }
 }
 
 /** Sends a file or folder, and lets each receiver return it. */

@@ -172,10 +172,9 @@ export class Newcomer {
     const { peer, nonce, theirNonce } = this.#here as Required<Here>
     const request = { nonce: nonce as Uint8Array, name, role, x25519: device.x25519 }
     const wait = (): Promise<WaitReply> => this.#call(signal, inner => client.wait(peer, inner))
+    let state: 'asked' | 'granted'
     try {
-      const state = await this.#call(signal, inner => client.ask(peer, request, inner))
-      // This machine ended after it was let in and before it knew. Nobody has to decide again, so it shows no code.
-      if (state === 'granted') return { event: 'said', reply: await wait() }
+      state = await this.#call(signal, inner => client.ask(peer, request, inner))
     } catch (error) {
       if (!(error instanceof RefusedError) || error.status !== 'forbidden') throw error
       // A member that may not let machines in has the grant too.
@@ -186,6 +185,8 @@ export class Newcomer {
       if (reply?.state !== 'granted') throw error
       return { event: 'said', reply }
     }
+    // This machine ended after it was let in and before it knew. Nobody has to decide again, so it shows no code.
+    if (state === 'granted') return { event: 'said', reply: await wait() }
     this.#asked.add(peer)
     this.#busy.reset()
     this.#rounds.reset()
