@@ -89,8 +89,8 @@ const PUBLIC: Record<string, readonly string[]> = {
 }
 /** The faces use only the library, as any user's program does. */
 const FACES = new Set(['bin', 'daemon', 'cli', 'http', 'contract', 'terminal', 'flow'])
-/** The only files besides the library that the faces use: texts for people, which load nothing else. */
-const SHARED_WORDS = join(SRC, 'util/system-words.ts')
+/** The only files besides the library that the faces use: small tools of any program. They load nothing else. */
+const SHARED_TOOLS = new Set(['buffer-pool', 'limiter', 'system-words'].map(name => join(SRC, `util/${name}.ts`)))
 /** These faces do their own input and output. The other two are pure, or only pass on what they are given. */
 const PROGRAMS = new Set(['bin', 'daemon', 'cli', 'http', 'terminal'])
 
@@ -143,10 +143,16 @@ test('a room imports only from those below it', () => {
       const other = roomOf(join(dirname(file), target))
       if (other === room) continue
       assert.ok(levelOf(other) > levelOf(room), `${name} imports ${target}: ${other} is not below ${room}`)
-      if (FACES.has(room) && join(dirname(file), target) !== SHARED_WORDS)
+      if (FACES.has(room) && !SHARED_TOOLS.has(join(dirname(file), target)))
         assert.ok(FACES.has(other) || other === 'index', `${name} imports ${target}, not the library`)
     }
   }
+})
+
+test('the tools that the faces share load nothing else', () => {
+  const tools = files.filter(({ file }) => SHARED_TOOLS.has(file))
+  assert.equal(tools.length, SHARED_TOOLS.size)
+  for (const { name, text } of tools) assert.deepEqual(importsOf(text), [], name)
 })
 
 test('a room imports only the public files of another', () => {
@@ -259,7 +265,7 @@ test('dfs starts at once: it talks to a node and loads neither the node nor its 
   const rooms = new Set(['cli', 'contract', 'terminal', 'flow'])
   assert.deepEqual(
     [...loaded]
-      .filter(file => file !== SHARED_WORDS)
+      .filter(file => !SHARED_TOOLS.has(file))
       .map(file => relative(SRC, file))
       .filter(file => !rooms.has(roomOf(join(SRC, file)))),
     []

@@ -1,12 +1,13 @@
 import { slotsOfSmall } from '../contract/bundle-head.ts'
 import { SMALL_FILE_BYTES_MAX } from '../contract/constants.ts'
 import type { Json } from '../contract/json.ts'
-import { forEachAtOnce, Slots } from '../flow/at-once.ts'
+import { forEachAtOnce } from '../flow/at-once.ts'
 import type { PutResult } from '../index.ts'
 import { CliError, isOfOneFile, usage } from '../terminal/errors.ts'
 import { note, printJson, printLine } from '../terminal/print.ts'
 import { hideProgress, Progress } from '../terminal/progress.ts'
 import { formatBytes } from '../terminal/units.ts'
+import { Limiter } from '../util/limiter.ts'
 import type { Bundle } from './bundle.ts'
 import { copiesText, outHint } from './copies-text.ts'
 import { FileFailures } from './file-failures.ts'
@@ -60,8 +61,8 @@ export class PutRun {
   readonly #failures: FileFailures
   readonly #tally: PutTally
   readonly #bundle: Bundle
-  readonly #large = new Slots(LARGE_AT_ONCE)
-  readonly #medium = new Slots(MEDIUM_AT_ONCE)
+  readonly #large = new Limiter(LARGE_AT_ONCE)
+  readonly #medium = new Limiter(MEDIUM_AT_ONCE)
   /** The warnings that were printed. */
   readonly #warned = new Set<string>()
 
@@ -162,7 +163,7 @@ export class PutRun {
     const result = await (size > LARGE_BYTES
       ? this.#large.run(work)
       : size > SMALL_FILE_BYTES_MAX
-        ? this.#medium.run(work, Math.ceil(size / MEDIUM_SLOT_BYTES))
+        ? this.#medium.run(work, { slots: Math.ceil(size / MEDIUM_SLOT_BYTES) })
         : work())
     this.#progress.addFile()
     this.#tally.note(result)

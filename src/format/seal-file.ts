@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto'
-import { returnBuffer } from '../util/buffer-pool.ts'
+import { returnBuffer, takeBuffer } from '../util/buffer-pool.ts'
 import type { Chunk } from './chunker.ts'
 import { type BlockCid, nameBlock, RAW } from './cid.ts'
 import { SEAL_OVERHEAD_BYTES } from './constants.ts'
@@ -50,9 +50,10 @@ export function sealSmall(
   { subkey, salt = NO_SALT }: Pick<SealFileOptions, 'subkey' | 'salt'>,
   text: Uint8Array
 ): { cid: BlockCid; bytes: Uint8Array; key: Uint8Array } {
-  const buffer = new Uint8Array(paddedChunkLength(text.byteLength))
+  const buffer = takeBuffer(paddedChunkLength(text.byteLength))
   buffer.set(text)
   const { bytes, key } = seal(subkey, padChunk({ buffer, length: text.byteLength }), { label: 'chunk', salt })
+  returnBuffer(buffer)
   return { cid: nameBlock(bytes, RAW), bytes, key }
 }
 

@@ -29,7 +29,8 @@ export async function peek(source: Source, limit: number, { signal }: AbortOptio
     if (last !== undefined) head.push(new Uint8Array(last))
     const next = await pieces.next()
     if (next.done === true) {
-      const whole = head.length === 1 ? (head[0] as Uint8Array) : concatBytes(...head)
+      // Once it has ended, the source may use its last buffer for something else.
+      const whole = concatBytes(...head)
       return { whole, all: resume([whole], pieces) }
     }
     head.push(next.value)

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { z } from 'zod'
 import type { BundleHead } from '../contract/bundle-head.ts'
 import { SMALL_FILE_BYTES_MAX } from '../contract/constants.ts'
+import { returnBuffer, takeBuffer } from '../util/buffer-pool.ts'
 import { BUNDLE_HEAD_BYTES_MAX } from './constants.ts'
 import { HttpError } from './errors.ts'
 
@@ -10,8 +11,17 @@ export interface BundledFile {
   /** Its index in the bundle, from 0. */
   item: number
   head: BundleHead
-  /** The file's bytes: a view of a buffer that other files of the bundle share. */
+  /** The file's bytes. Other files of the bundle may share their memory. */
   bytes: Uint8Array
+  /** Call it when nobody uses the bytes any more, so that their memory can be used again. Not calling it does no harm. */
+  release: () => void
+}
+
+/** A file of which not all bytes have come. */
+interface Partial {
+  head: BundleHead
+  buffer: Buffer
+  length: number
 }
 
 const LINE_END = 0x0a
@@ -28,38 +38,50 @@ const headSchema: z.ZodType<BundleHead> = z.strictObject({
  * Reads the files of a bundle as they arrive, and holds about one file in memory at a time. Throws an `HttpError` (400)
  * for a malformed line, a file that is too large for a bundle, or a body that ends in the middle of a file. By then,
  * all complete files before the error have been yielded.
+ *
+ * A file that lies within one piece of the body is not copied. The bytes of any other are copied once.
  */
 export async function* readBundle(source: Iterable<Buffer> | AsyncIterable<Buffer>): AsyncGenerator<BundledFile> {
   let item = 0
-  let parts: Buffer[] = []
-  let length = 0
-  let head: BundleHead | undefined
+  // The beginning of a line. It is joined once, however small the pieces are.
+  let line: Buffer[] = []
+  let lineBytes = 0
+  let partial: Partial | undefined
   for await (const piece of source) {
-    parts.push(piece)
-    length += piece.byteLength
-    // Pieces are joined only once a line or a file is complete, so each byte is copied only once or twice, however
-    // small the pieces are.
-    if (head === undefined ? length <= BUNDLE_HEAD_BYTES_MAX && !piece.includes(LINE_END) : length < head.size) continue
-    let rest = parts.length === 1 ? piece : Buffer.concat(parts)
-    for (;;) {
-      if (head === undefined) {
+    let rest = piece
+    while (rest.byteLength > 0) {
+      if (partial === undefined) {
         const end = rest.indexOf(LINE_END)
-        if ((end < 0 ? rest.byteLength : end) > BUNDLE_HEAD_BYTES_MAX) throw malformed('a line is too long')
+        const part = end < 0 ? rest : rest.subarray(0, end)
+        lineBytes += part.byteLength
+        if (lineBytes > BUNDLE_HEAD_BYTES_MAX) throw malformed('a line is too long')
+        line.push(part)
         if (end < 0) break
-        head = parseHead(rest.subarray(0, end))
+        const head = parseHead(line.length === 1 ? part : Buffer.concat(line))
+        line = []
+        lineBytes = 0
         rest = rest.subarray(end + 1)
+        if (rest.byteLength >= head.size) {
+          yield { item: item++, head, bytes: rest.subarray(0, head.size), release: nothingToDo }
+          rest = rest.subarray(head.size)
+          continue
+        }
+        partial = { head, buffer: takeBuffer(head.size), length: 0 }
       }
-      const { size }: BundleHead = head
-      if (rest.byteLength < size) break
-      yield { item: item++, head, bytes: rest.subarray(0, size) }
-      rest = rest.subarray(size)
-      head = undefined
+      const { head, buffer } = partial
+      const part = rest.subarray(0, head.size - partial.length)
+      buffer.set(part, partial.length)
+      partial.length += part.byteLength
+      rest = rest.subarray(part.byteLength)
+      if (partial.length < head.size) continue
+      partial = undefined
+      yield { item: item++, head, bytes: buffer, release: () => returnBuffer(buffer) }
     }
-    parts = rest.byteLength === 0 ? [] : [rest]
-    length = rest.byteLength
   }
-  if (head !== undefined || length > 0) throw malformed('it ends in the middle of a file')
+  if (partial !== undefined || lineBytes > 0) throw malformed('it ends in the middle of a file')
 }
+
+const nothingToDo = (): void => {}
 
 function parseHead(line: Buffer): BundleHead {
   // If a malformed line were decoded anyway, two different names could become the same.

@@ -28,8 +28,6 @@ export const SOCKET_PATH_BYTES_MAX = 100
 
 /** A file that a client has named is read in pieces of this size, of which each request has two in memory. */
 export const NAMED_PIECE_BYTES = 1 << 20
-/** The most buffers for such pieces that are kept for later files: two transfers use as many. */
-export const SPARE_PIECES_MAX = 4
 /** How often the answer says how many bytes of such a file were read or written. */
 export const PROGRESS_MS = 200
 

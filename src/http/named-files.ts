@@ -12,9 +12,12 @@ import {
 } from '../contract/named-file.ts'
 import { encodeLine } from '../contract/ndjson.ts'
 import type { OpenFile, PutOptions, PutResult } from '../index.ts'
-import { NAMED_PIECE_BYTES, NDJSON_HEADERS, PROGRESS_MS, SPARE_PIECES_MAX } from './constants.ts'
+import { returnBuffer, takeBuffer } from '../util/buffer-pool.ts'
+import { NAMED_PIECE_BYTES, NDJSON_HEADERS, PROGRESS_MS } from './constants.ts'
 import { errorOf, HttpError } from './errors.ts'
 import type { RouteContext } from './route-context.ts'
+
+const NO_MORE = new Uint8Array(0)
 
 const whole = z.string().regex(/^-?\d{1,24}$/)
 const headerSchema: z.ZodType<NamedFile> = z.strictObject({
@@ -149,14 +152,16 @@ async function answerLines<Result>(
 
 /**
  * Yields the bytes of a file, and reads the next piece while the last one is used. Two buffers take turns, which a put
- * allows (`Source`). Throws an `HttpError` if the file cannot be read, or has changed since it was opened.
+ * allows (`Source`); a file of one piece needs one. Throws an `HttpError` if the file cannot be read, or has changed
+ * since it was opened.
  */
 async function* piecesOf({ handle, file }: UsableFile, count: (bytes: number) => void): AsyncGenerator<Uint8Array> {
   const size = Number(file.size)
   const length = (at: number): number => Math.max(0, Math.min(NAMED_PIECE_BYTES, size - at))
-  const buffers = [0, NAMED_PIECE_BYTES].map(at => takePiece(length(at)))
+  const buffers = [0, NAMED_PIECE_BYTES].filter(at => at < size).map(at => takeBuffer(length(at)))
   const begin = (at: number): Promise<Uint8Array> => {
-    const buffer = buffers[(at / NAMED_PIECE_BYTES) % 2] as Buffer
+    const buffer = buffers[(at / NAMED_PIECE_BYTES) % 2]
+    if (buffer === undefined) return Promise.resolve(NO_MORE)
     const piece = readWhole(handle, buffer.subarray(0, length(at)), at)
     // If the put has ended by then, nobody waits for this piece.
     piece.catch(() => {})
@@ -173,23 +178,10 @@ async function* piecesOf({ handle, file }: UsableFile, count: (bytes: number) =>
   } finally {
     // The file must not be closed while it is read.
     await next.catch(() => {})
-    for (const buffer of buffers) returnPiece(buffer)
+    for (const buffer of buffers) returnBuffer(buffer)
   }
   const now = await handle.stat({ bigint: true })
   if (`${now.size}` !== file.size || `${now.mtimeNs}` !== file.mtimeNs) throw changed()
-}
-
-/** Whole pieces that no transfer uses now. If each file got new ones, they would wait for the garbage collector. */
-const spare: Buffer[] = []
-
-/** Returns a buffer of this length with arbitrary content. */
-function takePiece(length: number): Buffer {
-  return (length === NAMED_PIECE_BYTES ? spare.pop() : undefined) ?? Buffer.allocUnsafeSlow(length)
-}
-
-/** Nothing may use the buffer any more. */
-function returnPiece(buffer: Buffer): void {
-  if (buffer.byteLength === NAMED_PIECE_BYTES && spare.length < SPARE_PIECES_MAX) spare.push(buffer)
 }
 
 /** Fills a buffer from a file. */

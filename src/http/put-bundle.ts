@@ -30,10 +30,11 @@ async function putBundle(
   // The answer begins immediately, because a client that sends file after file is waiting for it.
   response.writeHead(200, NDJSON_HEADERS).flushHeaders()
   const say = lineWriter(response)
-  const putOne = async ({ item, head, bytes }: BundledFile): Promise<void> => {
+  const putOne = async ({ item, head, bytes, release }: BundledFile): Promise<void> => {
     try {
       const { modified = null, mode = null, type } = head
       const result = await node.put(head.path, bytes, { ...shared, ...factsOf({ modified, mode, type }) })
+      release()
       await say({ item, result })
     } catch (error) {
       if (shared.signal?.aborted === true) throw error

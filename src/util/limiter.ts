@@ -1,3 +1,9 @@
+/** How many slots some work takes, and what ends the wait for them. */
+export interface LimitOptions {
+  slots?: number | undefined
+  signal?: AbortSignal | undefined
+}
+
 /**
  * Lets callers hold at most `slots` slots in total. Other callers wait in the order in which they came. It bounds what
  * is in flight, such as blocks, bytes or calls. A holder may take several slots, for example one for each byte. A
@@ -48,9 +54,9 @@ export class Limiter {
     return this.#releaser(wanted)
   }
 
-  /** Runs `work` inside a slot. */
-  async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const release = await this.acquire(1, signal)
+  /** Runs `work` while it holds one slot, or several. */
+  async run<T>(work: () => Promise<T>, { slots = 1, signal }: LimitOptions = {}): Promise<T> {
+    const release = await this.acquire(slots, signal)
     try {
       return await work()
     } finally {

@@ -109,7 +109,7 @@ export class CallServer {
       response = await this.#answer(fields, body)
       if (this.#ended.signal.aborted) return
       const frame = encodeFrame({ ...response.fields, id, status: response.status }, response.body)
-      await this.#writes.run(() => this.#write(frame), this.#ended.signal)
+      await this.#writes.run(() => this.#write(frame), { signal: this.#ended.signal })
     } catch (error) {
       this.#onResponseFailed(error as Error)
     } finally {

@@ -194,7 +194,7 @@ export class Redialler {
           withDeadline(this.#clock, DIAL_TIMEOUT_MS, stopped, signal =>
             this.#host.dial(addresses, { signal, peer: target.peer })
           ),
-        stopped
+        { signal: stopped }
       )
       this.#log('connected to %s at dial %d', target.reached, target.failures)
       this.#unreachable.delete(target)

@@ -72,7 +72,7 @@ export class Keeper {
 
   /** Keeps some blocks for a put. Returns the state of each block, in the same order. */
   async keepBlocks(
-    { put, blocks, claimMs, fetch, from }: KeepBlocks,
+    { put, blocks, claimMs, fetch, from, body }: KeepBlocks,
     peer: PeerId,
     signal: AbortSignal
   ): Promise<KeepState[]> {
@@ -84,7 +84,10 @@ export class Keeper {
     const reason = { put: putIdOf(peer, put), claimMs, peer, sources: fetch ? sourcesOf(peer, from) : null, signal }
     const keep = (block: KeepBlocks['blocks'][number]): Promise<KeepState> =>
       this.#keepOne(block.cid, { ...reason, ...block })
-    return addFiles(blocks, peer, { ...this.#options, log: this.#log, keep })
+    const states = await addFiles(blocks, peer, { ...this.#options, log: this.#log, keep })
+    // After an error, something may still be written from it.
+    if (body !== undefined) this.#options.local.returnBuffer(body)
+    return states
   }
 
   /**

@@ -111,6 +111,8 @@ export interface KeepBlocks {
   fetch: boolean
   /** The member to pull from first, in place of the asker. */
   from?: PeerId | undefined
+  /** The memory of all inline blocks. It belongs to the keeper. */
+  body?: Uint8Array | undefined
 }
 
 /** A part of a file: the chunks from `first` to the end of its page. A page has `PAGE_CHUNKS` chunks. */

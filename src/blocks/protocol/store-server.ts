@@ -75,10 +75,11 @@ export class StoreServer {
           cid: acceptCid(cid, nodeCodecs),
           inline: parts[i] ?? null,
           sizeBytes: size === 0 ? undefined : size,
-          record: parts[cids.length + i] ?? null
+          record: copyOf(parts[cids.length + i])
         }
       })
-      const states = await keeping.keepBlocks({ put, blocks, fetch, from, claimMs: request.until }, peer, signal)
+      const asked = { put, blocks, fetch, from, body, claimMs: request.until }
+      const states = await keeping.keepBlocks(asked, peer, signal)
       return { status: 'ok', fields: { states: Uint8Array.from(states, state => KEEP_STATES.indexOf(state)) } }
     }
     const root = acceptCid(request.root, nodeCodecs)
@@ -93,6 +94,11 @@ export class StoreServer {
     const { lacking, covered, proofs } = await keeping.holdRoot({ ...page, view, nonce, records }, peer, signal)
     return { status: 'ok', fields: { covered, lacking: lacking.bytes.byteLength }, body: [lacking.bytes, proofs] }
   }
+}
+
+/** A record outlives its request. A view of the request would keep all of its blocks in memory. */
+function copyOf(record: Uint8Array | null | undefined): Uint8Array | null {
+  return record == null ? null : new Uint8Array(record)
 }
 
 /** Returns the bitmap of a request. A request that reaches beyond the end of a page is refused as `over-limit`. */

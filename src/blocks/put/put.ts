@@ -263,7 +263,9 @@ export class Put {
         // The block leaves the window only once it is written, because until then members can pull it only from there.
         // A put that fails waits for the write too, so that none of its work goes on after its end.
         const isKept = await isFulfilled(kept)
-        if (release(new Set(placing.keptBy())) && isKept && isOurs) local.returnBuffer(bytes)
+        // Requests may still hold the bytes of a block that travels with them.
+        const isUnused = release(new Set(placing.keptBy())) && inline === null
+        if (isUnused && isKept && isOurs) local.returnBuffer(bytes)
         lease.release()
       }
     }

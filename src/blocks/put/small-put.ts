@@ -5,6 +5,7 @@ import type { PutId } from '../hold/claims.ts'
 import type { LocalBlocks } from '../hold/local-blocks.ts'
 import { type MakeRoom, withRoom } from '../hold/with-room.ts'
 import { nameOf, nameOfId } from '../log-names.ts'
+import { InlineBlock } from './inline-block.ts'
 import type { KeptFile } from './kept-file.ts'
 import type { PutOptions } from './put.ts'
 import { PutDriver } from './put-driver.ts'
@@ -12,7 +13,7 @@ import type { PutDriverDeps } from './put-ports.ts'
 
 export interface SmallPutDeps extends PutDriverDeps {
   self: string
-  local: Pick<LocalBlocks, 'keepFresh' | 'fresh'>
+  local: Pick<LocalBlocks, 'keepFresh' | 'fresh' | 'returnBuffer'>
   /** The memory of all puts. */
   memory: Budget
   makeRoom: MakeRoom
@@ -45,6 +46,7 @@ export class SmallPut {
   readonly #init: SmallPutInit
   #lease: Lease | undefined
   #endProtection: (() => void) | undefined
+  #block: InlineBlock | undefined
   #driver: PutDriver | undefined
 
   constructor(deps: SmallPutDeps, init: SmallPutInit) {
@@ -70,6 +72,7 @@ export class SmallPut {
 
   close(): void {
     this.#driver?.end()
+    this.#block?.end()
     this.#endProtection?.()
     this.#endProtection = undefined
     this.#lease?.release()
@@ -77,11 +80,13 @@ export class SmallPut {
   }
 
   #noteKept(root: BlockCid, bytes: Uint8Array): KeptFile {
-    const { logs, self } = this.#deps
+    const { logs, self, storeClient, local } = this.#deps
     const { putNumber, putId, options } = this.#init
     if (logs.put.enabled) logs.put('put %s: root %s is kept here', nameOfId(putNumber), nameOf(root))
     const { replicas, ack } = options
-    this.#driver = new PutDriver(this.#deps, { self, replicas, ack, hasBlocks: true }, putNumber)
+    this.#block = new InlineBlock(storeClient, () => local.returnBuffer(bytes))
+    const deps = { ...this.#deps, storeClient: this.#block }
+    this.#driver = new PutDriver(deps, { self, replicas, ack, hasBlocks: true }, putNumber)
     return { root, putNumber, putId, driver: this.#driver, unsent: bytes }
   }
 }

@@ -118,7 +118,7 @@ export class Freeing {
   /** Runs work, and aborts it when the node stops. */
   async #begin<T>(signal: AbortSignal | undefined, work: (both: AbortSignal) => Promise<T>): Promise<T> {
     const both = AbortSignal.any([this.#stopped.signal, ...(signal === undefined ? [] : [signal])])
-    const result = await this.#running.run(() => work(both), both)
+    const result = await this.#running.run(() => work(both), { signal: both })
     both.throwIfAborted()
     return result
   }

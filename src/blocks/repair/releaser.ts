@@ -91,7 +91,7 @@ export class Releaser {
       log: this.#log,
       everyMs: SWEEP_MS,
       onError,
-      work: signal => this.#turns.run(() => this.#round(signal), signal)
+      work: signal => this.#turns.run(() => this.#round(signal), { signal })
     })
   }
 
@@ -119,7 +119,7 @@ export class Releaser {
   async run(signal: AbortSignal): Promise<Released> {
     this.#waiting++
     try {
-      return await this.#turns.run(() => this.#round(signal), signal)
+      return await this.#turns.run(() => this.#round(signal), { signal })
     } finally {
       this.#waiting--
     }

@@ -67,7 +67,7 @@ export class Surplus {
       log: this.#log,
       everyMs: SURPLUS_LOOK_MS,
       onError,
-      work: signal => this.#turns.run(() => this.#look(signal), signal)
+      work: signal => this.#turns.run(() => this.#look(signal), { signal })
     })
   }
 
@@ -83,7 +83,7 @@ export class Surplus {
   /** Frees all surplus that may go now, whatever its time, and without rests. Returns what could not be freed. */
   async run(signal: AbortSignal): Promise<SurplusLeft> {
     const left: SurplusLeft = { records: 0, blocks: 0, bytes: 0 }
-    await this.#turns.run(() => this.#look(signal, left), signal)
+    await this.#turns.run(() => this.#look(signal, left), { signal })
     return left
   }
 

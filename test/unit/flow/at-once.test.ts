@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { forEachAtOnce, Slots } from '../../../src/flow/at-once.ts'
+import { forEachAtOnce } from '../../../src/flow/at-once.ts'
 
 test('works on a bounded number of items at once, and leaves none running after a failure', async () => {
   let running = 0
@@ -62,21 +62,4 @@ test('an item that counts several times waits for as many slots, and the items a
     count => count
   )
   assert.deepEqual([started, most], [counts.map(count => Math.min(count, 4)), 4])
-})
-
-test('passes a slot on in the order of the calls, even after a failure', async () => {
-  const slots = new Slots(1)
-  const order: number[] = []
-  const run = (i: number): Promise<void> =>
-    slots.run(async () => {
-      await new Promise(resolve => setImmediate(resolve))
-      order.push(i)
-      if (i === 1) throw new Error('one')
-    })
-  const results = await Promise.allSettled([run(0), run(1), run(2), run(3)])
-  assert.deepEqual(order, [0, 1, 2, 3])
-  assert.deepEqual(
-    results.map(({ status }) => status),
-    ['fulfilled', 'rejected', 'fulfilled', 'fulfilled']
-  )
 })

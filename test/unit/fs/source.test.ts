@@ -24,3 +24,13 @@ test('a source may use one buffer for all of its pieces', async () => {
     assert.ok(bytes.equals(Buffer.concat(parts)), `${pieces} pieces`)
   }
 })
+
+test('a source may use its buffer for something else once it has ended', async () => {
+  const buffer = Buffer.from('the whole file')
+  async function* source(): AsyncGenerator<Uint8Array> {
+    yield buffer
+    buffer.fill(0)
+  }
+  const { whole } = await peek(source(), 100)
+  assert.equal(Buffer.from(whole as Uint8Array).toString(), 'the whole file')
+})

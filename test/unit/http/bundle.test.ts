@@ -21,7 +21,7 @@ function bundleOf(...files: File[]): Buffer {
 }
 
 /** Reads a bundle in pieces that end at the given places. */
-async function read(bundle: Buffer, ends: readonly number[] = []): Promise<BundledFile[]> {
+async function read(bundle: Buffer, ends: readonly number[] = []): Promise<Array<Omit<BundledFile, 'release'>>> {
   async function* pieces(): AsyncGenerator<Buffer> {
     let start = 0
     for (const end of [...ends, bundle.byteLength]) {
@@ -29,8 +29,11 @@ async function read(bundle: Buffer, ends: readonly number[] = []): Promise<Bundl
       start = end
     }
   }
-  const files: BundledFile[] = []
-  for await (const { item, head, bytes } of readBundle(pieces())) files.push({ item, head, bytes: Buffer.from(bytes) })
+  const files: Array<Omit<BundledFile, 'release'>> = []
+  for await (const { item, head, bytes, release } of readBundle(pieces())) {
+    files.push({ item, head, bytes: Buffer.from(bytes) })
+    release()
+  }
   return files
 }
 

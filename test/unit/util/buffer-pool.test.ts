@@ -4,12 +4,23 @@ import { returnBuffer, takeBuffer } from '../../../src/util/buffer-pool.ts'
 
 const MIB = 1 << 20
 
-test('a returned buffer is used again, but not for another length', () => {
+test('a returned buffer is used again, also for another length that needs as much memory', () => {
   const first = takeBuffer(MIB + 1)
+  assert.equal(first.byteLength, MIB + 1)
   returnBuffer(first)
-  assert.notEqual(takeBuffer(MIB + 2).buffer, first.buffer)
-  assert.equal(takeBuffer(MIB + 1).buffer, first.buffer)
+  assert.notEqual(takeBuffer(2 * MIB).buffer, first.buffer)
+  const second = takeBuffer(MIB - 50_000)
+  assert.equal(second.buffer, first.buffer)
+  assert.equal(second.byteLength, MIB - 50_000)
   assert.notEqual(takeBuffer(MIB + 1).buffer, first.buffer)
+})
+
+test('the memory of a buffer is larger than the buffer by a quarter at most', () => {
+  for (const length of [32 << 10, (32 << 10) + 1, 100_000, 192 << 10, MIB - 1, MIB, MIB + 84, 4 * MIB + 84]) {
+    const { buffer } = takeBuffer(length)
+    assert.ok(buffer.byteLength >= length && buffer.byteLength <= length * 1.25 + 1024, `${length}`)
+  }
+  assert.ok(takeBuffer(MIB + 84).buffer.byteLength < 1.01 * MIB)
 })
 
 test('a buffer that is returned twice gets only one owner', () => {
@@ -21,9 +32,10 @@ test('a buffer that is returned twice gets only one owner', () => {
 })
 
 test('views of a part of some memory, and small buffers, are not pooled', () => {
-  const whole = Buffer.allocUnsafeSlow(2 * MIB)
-  returnBuffer(whole.subarray(0, MIB + 4))
-  assert.notEqual(takeBuffer(MIB + 4).buffer, whole.buffer)
+  const whole = takeBuffer(2 * MIB)
+  returnBuffer(whole.subarray(0, MIB))
+  returnBuffer(whole.subarray(4))
+  assert.notEqual(takeBuffer(2 * MIB).buffer, whole.buffer)
   const small = takeBuffer(100)
   returnBuffer(small)
   assert.notEqual(takeBuffer(100).buffer, small.buffer)
