@@ -31,7 +31,7 @@ export type { Fetched } from './fetch/fetcher.ts'
 export type { PutOutcome } from './put/acknowledgement.ts'
 export type { KeptFile } from './put/kept-file.ts'
 export type { Put, PutOptions } from './put/put.ts'
-export type { SmallPut } from './put/small-put.ts'
+export type { SmallBlock, SmallPut } from './put/small-put.ts'
 
 /**
  * Decides on which members sealed blocks are stored, brings the blocks there, and keeps them there as long as they are
@@ -63,7 +63,7 @@ export class Blocks {
   readonly bytesHere: (root: BlockCid) => Promise<number>
   /** Waits for an answer of a member, at most until it falls silent: see `SilenceWatch.waitFor`. */
   readonly untilSilent: SilenceWatch['waitFor']
-  /** Opens the streams to a member. Call it once both sides have admitted each other. */
+  /** Opens the streams to a member. Call it once the logs have been compared. */
   readonly prepare: Clients['prepare']
   /** Frees what is not needed here. */
   readonly freeing: Freeing

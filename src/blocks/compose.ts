@@ -248,7 +248,8 @@ export function composePuts(
     silence,
     uplink
   }
-  const isAvoided = (peer: PeerId): boolean => health.isAvoided(peer) || silence.isGone(peer)
+  const isAvoided = (peer: PeerId): boolean =>
+    health.isAvoided(peer) || silence.isGone(peer) || storeClient.isBehind(peer)
   const hasAll = keeper.hasAll.bind(keeper)
   const endWithRecord = keeper.endWithRecord.bind(keeper)
   const { puller, readNode } = fetching

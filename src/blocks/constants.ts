@@ -118,6 +118,11 @@ export const PUT_WINDOW_BLOCKS = 64
  * then, and pulls them later.
  */
 export const BEHIND_MAX = 64
+/**
+ * The bytes of small blocks that a member may leave unanswered, over all puts. While there are more, it is asked for
+ * small blocks only if a put cannot succeed without it, and pulls the others later.
+ */
+export const BEHIND_BYTES = 16 << 20
 /** The most blocks that a put remembers, so that repeated content is stored only once. */
 export const REPEATS_MAX = 1_024
 /** How long a put waits for members that it does not need, so that it can count them too. */

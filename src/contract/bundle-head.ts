@@ -16,10 +16,7 @@ export function encodeHead(head: BundleHead): Uint8Array {
 
 const SLOT_BYTES = 48 << 10
 
-/**
- * How many of the files that are under way at once a file of this size counts as, at either end of a bundle: so the bytes
- * that wait are bounded too.
- */
+/** Returns how many slots a file of this size takes, at either end of a bundle, so that the bytes are bounded too. */
 export function slotsOfSmall(bytes: number): number {
-  return Math.ceil(bytes / SLOT_BYTES)
+  return Math.max(1, Math.ceil(bytes / SLOT_BYTES))
 }

@@ -67,7 +67,7 @@ export function parseDaemonFlags(args: readonly string[], env: NodeJS.ProcessEnv
   if (!LOG_LEVELS.includes(flags.logLevel))
     throw usage(`--log-level: "${flags.logLevel}" is not a level: give one of ${LOG_LEVELS.join(', ')}`)
   if (flags.chunker !== undefined && !CHUNKERS.includes(flags.chunker))
-    throw usage(`--chunker: "${flags.chunker}" is no way to cut files: give ${CHUNKERS.join(' or ')}`)
+    throw usage(`--chunker: "${flags.chunker}" is not a chunker: give ${CHUNKERS.join(' or ')}`)
   checkWayIn(flags)
   if (flags.dataDir === '') throw usage('--data-dir is empty: name a directory')
   // The path is made absolute, because the daemon records it for programs that run in other folders.

@@ -2,10 +2,10 @@ import { Limiter } from '../util/limiter.ts'
 
 /**
  * Runs `work` for the items of a stream, at most `atOnce` of them concurrently. While that many are under way, no
- * further item is read. The first failure of the work or of the stream ends the loop. It is thrown once all work under
- * way has ended too.
+ * further item is read. After the first failure of the work or of the stream, no further item is begun. It is thrown
+ * once all work under way has ended too.
  *
- * An item for which `slotsOf` says more than one counts as that many. No further item is read while it waits for them.
+ * An item takes as many slots as `slotsOf` says, at least one. While it waits for them, no further item is read.
  */
 export async function forEachAtOnce<T>(
   source: AsyncIterable<T>,
@@ -33,10 +33,12 @@ export async function forEachAtOnce<T>(
       void start(item, more > 0 ? [release, await slots.acquire(more)] : [release])
       release = await slots.acquire()
     }
-  } finally {
-    release()
-    // Once we hold all slots, nothing is under way.
-    await slots.acquire(atOnce)
+  } catch (error) {
+    // The stream has failed, perhaps because of what failed before.
+    failures.push(error)
   }
+  release()
+  // Once we hold all slots, nothing is under way.
+  await slots.acquire(atOnce)
   if (failures.length > 0) throw failures[0]
 }

@@ -29,7 +29,7 @@ export interface CodeFacts {
 /** The number of characters in an approval code. */
 export const CODE_LENGTH = 6
 /** The number of words that stand for a network. */
-export const NETWORK_WORDS = 6
+const NETWORK_WORDS = 6
 
 const COMMIT_PREFIX = utf8('dfs/commit/1\0')
 const CODE_PREFIX = utf8('dfs/code/1\0')

@@ -16,13 +16,13 @@ import { type Chunker, type Cutter, chunkerOf, type LeaseBytes } from './chunker
 export type GearTable = Int32Array
 
 /** The fewest bytes in a chunk, the last one excepted. Anything smaller would be a small block. */
-export const CONTENT_CHUNK_BYTES_MIN = 64 << 10
+const CONTENT_CHUNK_BYTES_MIN = 64 << 10
 /**
  * Up to this length a cut is unlikely, and after it likely, so most chunks are about as long as this. A change sends the
  * chunk around it again, so it is much less than a fixed chunk.
  */
-export const CONTENT_CHUNK_BYTES = 160 << 10
-export const CONTENT_CHUNK_BYTES_MAX = 1 << 20
+const CONTENT_CHUNK_BYTES = 160 << 10
+const CONTENT_CHUNK_BYTES_MAX = 1 << 20
 
 // 19 bits and 16 bits. The further apart they are, the more alike are the lengths, but the longer it takes after a large
 // change until the cuts are those of before. The highest bit is left out, so that a hash that was shifted one bit further

@@ -1,7 +1,7 @@
 import { FormatError } from './errors.ts'
 
 /** The length of ids, keys and nonces that are joined without their lengths. */
-export const FIXED_BYTES = 32
+const FIXED_BYTES = 32
 
 /**
  * Throws a `FormatError` unless each value has 32 bytes. The values are joined without their lengths before they are

@@ -48,7 +48,7 @@ export const ROLES = ['admin', 'writer', 'reader', 'storage'] as const
 export type Role = (typeof ROLES)[number]
 const role = z.enum(ROLES)
 
-export const MEMBER_STATES = ['in', 'draining', 'full'] as const
+const MEMBER_STATES = ['in', 'draining', 'full'] as const
 export type MemberState = (typeof MEMBER_STATES)[number]
 
 /** Each id occurs once, and ids are in ascending order, so that a set of ids has only one encoding. */

@@ -1,4 +1,4 @@
-import type { KeptFile, SmallPut } from '../blocks/blocks.ts'
+import type { KeptFile, SmallBlock, SmallPut } from '../blocks/blocks.ts'
 import type { Content } from '../catalog/author.ts'
 import type { LinkChange, LinkFailure } from '../catalog/change.ts'
 import { CHUNK_BYTES_MAX, INLINE_BYTES_MAX } from '../format/constants.ts'
@@ -77,7 +77,10 @@ export class SmallFiles {
   /** Makes files durable and visible on this member. Returns what has become of each, in their order. */
   async #link(files: readonly Waiting[]): Promise<Outcome[]> {
     const outcomes = new Map<Waiting, Outcome>()
-    const kept = await this.#keep(files.filter(file => !isAborted(file, outcomes)))
+    const kept = await this.#keep(
+      files.filter(file => !isAborted(file, outcomes)),
+      outcomes
+    )
     for (let left = kept; left.length > 0; ) {
       const { groups, later } = groupsOf(left.filter(({ file }) => !isAborted(file, outcomes)))
       await Promise.all(groups.map(group => this.#linkGroup(group, outcomes)))
@@ -86,9 +89,12 @@ export class SmallFiles {
     return files.map(file => outcomes.get(file) as Outcome)
   }
 
-  /** Seals files, and makes the blocks of those that have one durable on this member, in one write. */
-  async #keep(files: readonly Waiting[]): Promise<Kept[]> {
-    const { author, blocks } = this.#fs
+  /**
+   * Seals files, and makes the blocks of those that have one durable on this member, in one write. If that fails, each
+   * is tried alone, so that each has its own error: on a disk that is nearly full, some may fit.
+   */
+  async #keep(files: readonly Waiting[], outcomes: Map<Waiting, Outcome>): Promise<Kept[]> {
+    const { author } = this.#fs
     const { epoch } = author
     const sealed = files.map(file => {
       const { text, facts, put } = file
@@ -97,11 +103,29 @@ export class SmallFiles {
       const content = { ...facts, root: cid.bytes, key, rootEpoch: epoch.id, size: text.byteLength }
       return { file, content, block: { put, root: cid, bytes } }
     })
-    const ownBlocks = sealed.flatMap(({ block }) => block ?? [])
-    const keptFiles = (ownBlocks.length === 0 ? [] : await blocks.keepSmall(ownBlocks)).values()
-    return sealed.map(({ file, content, block }) => {
-      return { file, content, kept: block === undefined ? null : (keptFiles.next().value as KeptFile) }
+    const kept = await this.#keepBlocks(sealed.flatMap(({ block }) => block ?? []))
+    return sealed.flatMap(({ file, content, block }) => {
+      if (block === undefined) return { file, content, kept: null }
+      const own = kept.get(block.put) as KeptFile | LinkFailure
+      if (!('error' in own)) return { file, content, kept: own }
+      outcomes.set(file, own)
+      return []
     })
+  }
+
+  /** Makes blocks durable. Returns what has become of each, by its put. */
+  async #keepBlocks(blocks: readonly SmallBlock[]): Promise<Map<SmallPut, KeptFile | LinkFailure>> {
+    if (blocks.length === 0) return new Map()
+    try {
+      const kept = await this.#fs.blocks.keepSmall(blocks)
+      return new Map(blocks.map(({ put }, i) => [put, kept[i] as KeptFile]))
+    } catch (error) {
+      const [{ put }] = blocks as [SmallBlock]
+      if (blocks.length === 1) return new Map([[put, { error }]])
+      const each: Array<Map<SmallPut, KeptFile | LinkFailure>> = []
+      for (const block of blocks) each.push(await this.#keepBlocks([block]))
+      return new Map(each.flatMap(one => [...one]))
+    }
   }
 
   /** Links files of one directory. If none of them could be linked, each is tried alone, so that each has its own error. */

@@ -38,7 +38,7 @@ export interface UploadPart {
 export type LinkTo = (content: Content, options: { replicas: number }) => Promise<LinkChange>
 
 /**
- * The only way in which content comes into the network: `append` keeps a part of it, `commit` makes a file of parts,
+ * The way in which content of more than one small block comes into the network (`SmallFiles` puts the rest): `append` keeps a part of it, `commit` makes a file of parts,
  * and `abort` gives it up. A put appends one part and commits it; a copy commits what is stored. An upload in many
  * parts may append them in any order, also concurrently, and commits them in the order of the file.
  *

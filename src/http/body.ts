@@ -1,12 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { SMALL_FILE_BYTES_MAX } from '../contract/constants.ts'
-import { JSON_BYTES_MAX } from './constants.ts'
+import { Limiter } from '../util/limiter.ts'
+import { JSON_BYTES_MAX, SMALL_BODIES_BYTES_MAX } from './constants.ts'
 import { HttpError } from './errors.ts'
 import type { LogError } from './route-context.ts'
 
 /**
  * Passes the body of a request to `use`. A body that is known to be small is passed in one piece, because a stream
- * would cost more than everything else that is done for a small file. Other bodies are passed as a stream. If `use`
+ * would cost more than everything else that is done for a small file. If there are many of these at once, some wait
+ * until there is memory for them. Other bodies are passed as a stream. If `use`
  * fails, or needs no more of the body, the rest is read and dropped, because cutting the connection would lose the
  * answer that says why.
  */
@@ -16,7 +18,11 @@ export async function withBody<T>(
   use: (body: Buffer | AsyncIterable<Buffer>) => Promise<T>
 ): Promise<T> {
   const length = request.headers['content-length']
-  if (length !== undefined && Number(length) <= SMALL_FILE_BYTES_MAX) return use(await readWhole(request))
+  if (length !== undefined && Number(length) <= SMALL_FILE_BYTES_MAX)
+    return smallBodies.run(async () => use(await readWhole(request)), {
+      slots: Math.max(1, Number(length)),
+      signal: brokenOff(request)
+    })
   const body = piecesOf(request)
   try {
     return await use(body)
@@ -24,6 +30,18 @@ export async function withBody<T>(
     // This is not awaited, because the answer must not wait for a body whose bytes may never come.
     void body.return(undefined).catch(error => log('the rest of a body could not be dropped', error))
   }
+}
+
+/** A slot for each byte. */
+const smallBodies = new Limiter(SMALL_BODIES_BYTES_MAX)
+
+/** Returns a signal that fires when the client is gone before its body has come. */
+function brokenOff(request: IncomingMessage): AbortSignal {
+  const controller = new AbortController()
+  request.once('close', () => {
+    if (!request.complete) controller.abort(new Error('the request broke off'))
+  })
+  return controller.signal
 }
 
 function readWhole(request: IncomingMessage): Promise<Buffer> {

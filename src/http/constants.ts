@@ -26,6 +26,8 @@ export const CLOSE_MS = 2_000
 /** The longest socket path that every operating system accepts. */
 export const SOCKET_PATH_BYTES_MAX = 100
 
+/** The most bytes of small bodies in memory, over all requests. */
+export const SMALL_BODIES_BYTES_MAX = 16 << 20
 /** A file that a client has named is read in pieces of this size, of which each request has two in memory. */
 export const NAMED_PIECE_BYTES = 1 << 20
 /** How often the answer says how many bytes of such a file were read or written. */

@@ -70,7 +70,7 @@ export const placesFields = z.object({
   freeMs: z.number().int().nonnegative().max(ATTEMPT_MS)
 })
 
-export const WAIT_STATES = ['waiting', 'granted', 'denied', 'over'] as const
+const WAIT_STATES = ['waiting', 'granted', 'denied', 'over'] as const
 export const waitReply = z.object({ state: z.enum(WAIT_STATES), lengths })
 
 export const ENTER_OUTCOMES = ['granted', 'expired', 'revoked', 'used-up', 'elsewhere'] as const

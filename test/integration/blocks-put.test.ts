@@ -9,6 +9,7 @@ import { indexKey } from '../../src/disk/index-db.ts'
 import { TABLES } from '../../src/disk/tables.ts'
 import { type BlockCid, blockKey } from '../../src/format/cid.ts'
 import { defaultNodeCodec } from '../../src/format/manifest.ts'
+import type { PeerId } from '../../src/format/peer-id.ts'
 import { sealSmall } from '../../src/format/seal-file.ts'
 import { DisconnectedError } from '../../src/wire/errors.ts'
 import { FrameReader, fieldsOf } from '../../src/wire/frames.ts'
@@ -389,6 +390,28 @@ test('a small file whose record never comes is freed', async t => {
   assert.ok(await writer.holds(cid))
   put.close()
   await timePassesUntil(clock, 'it is freed', async () => !(await writer.holds(cid)), { stepMs: 10_000 })
+})
+
+test('a put that fails is given up at the members that were asked to keep a block, and at no other', async t => {
+  const { clock, members } = await start(t, 4)
+  const [writer, ...others] = members
+  const told: PeerId[] = []
+  const asked = new Set<PeerId>()
+  for (const member of others)
+    onRequest(member, '/dfs/store/1.0.0', fields => {
+      if ('ended' in fields) told.push(member.peer)
+      else asked.add(member.peer)
+    })
+  async function* source(): AsyncGenerator<Uint8Array> {
+    // A chunk, and the beginning of another.
+    yield chance.bytes(1_001)
+    while (asked.size === 0) await settle()
+    throw new Error('the source broke off')
+  }
+  await assert.rejects(whileTimePasses(clock, writer.put(source(), { replicas: 2, chunkBytes: 1_000 })), /broke off/)
+  await timePassesUntil(clock, 'they are told', async () => told.length >= asked.size)
+  assert.ok(asked.size < others.length)
+  assert.deepEqual(new Set(told), asked)
 })
 
 for (const step of ['block', 'root', 'record'] as const)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
+import { NoSpaceError } from '../../src/disk/errors.ts'
 import { parsePath } from '../../src/format/path.ts'
 import { openFile } from '../../src/fs/get.ts'
 import { listPath } from '../../src/fs/list.ts'
@@ -87,6 +88,27 @@ test('a small put that is aborted before it is linked leaves nothing visible, an
   await assert.rejects(aborted, { name: 'AbortError' })
   await other
   assert.deepEqual(await namesIn(stack, '/'), ['/other'])
+})
+
+test('if the blocks of small files do not fit together, each is tried alone', async t => {
+  const stack = await startOne(t)
+  const { blocks } = stack.fs
+  const keepSmall = blocks.keepSmall.bind(blocks)
+  t.mock.method(blocks, 'keepSmall', async (...args: Parameters<typeof keepSmall>) => {
+    const kept = await keepSmall(...args)
+    const bytes = args[0].reduce((sum, block) => sum + block.bytes.byteLength, 0)
+    if (bytes > 20_000) throw new NoSpaceError('full')
+    return kept
+  })
+  const sizes = { '/a': 5_000, '/large': 30_000, '/c': 6_000, '/inline': 10 }
+  const outcomes = await Promise.allSettled(
+    Object.entries(sizes).map(([path, size]) => put(stack, path, randomBytes(size)))
+  )
+  assert.deepEqual(
+    outcomes.map(outcome => (outcome.status === 'rejected' ? outcome.reason.name : outcome.value.path)),
+    ['/a', 'NoSpaceError', '/c', '/inline']
+  )
+  assert.deepEqual(await namesIn(stack, '/'), ['/a', '/c', '/inline'])
 })
 
 test('if small files cannot be linked together, each is tried alone', async t => {

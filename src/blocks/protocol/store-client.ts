@@ -12,6 +12,7 @@ import { DisconnectedError, ProtocolError } from '../../wire/errors.ts'
 import type { Host } from '../../wire/host.ts'
 import { Bitmap } from '../bitmap.ts'
 import {
+  BEHIND_BYTES,
   KEEP_BYTES_MAX,
   KEEP_CIDS_MAX,
   KEEP_LARGE_BYTES_MAX,
@@ -53,6 +54,8 @@ export interface StoreClientOptions {
 interface Lane {
   small: Batcher<KeepRequest, KeepState>
   large: Batcher<KeepRequest, KeepState>
+  /** The bytes of blocks in requests that have not been answered. */
+  inlineBytes: number
   idleTimer: IdleTimer
   ended: AbortController
 }
@@ -88,9 +91,24 @@ export class StoreClient {
   }
 
   /** Asks a member to keep one block for a put. Requests that are made at about the same time travel together. */
-  keepBlock(peer: PeerId, request: KeepRequest): Promise<KeepState> {
-    const { small, large } = this.#lane(peer)
-    return (request.bytes === null ? large : small).add(request)
+  async keepBlock(peer: PeerId, request: KeepRequest): Promise<KeepState> {
+    const lane = this.#lane(peer)
+    if (request.bytes === null) return lane.large.add(request)
+    const { byteLength } = request.bytes
+    lane.inlineBytes += byteLength
+    try {
+      return await lane.small.add(request)
+    } finally {
+      lane.inlineBytes -= byteLength
+    }
+  }
+
+  /**
+   * Returns true if the small blocks that wait for a member take much memory. A put that needs no more copies does not
+   * wait for them, so nothing else bounds them.
+   */
+  isBehind(peer: PeerId): boolean {
+    return (this.#lanes.get(peer)?.inlineBytes ?? 0) > BEHIND_BYTES
   }
 
   /** Asks a member which of these blocks it keeps. It claims nothing. At most `KEEP_CIDS_MAX` blocks. */
@@ -233,6 +251,7 @@ export class StoreClient {
         sizeOf: ({ sizeBytes }) => sizeBytes ?? CHUNK_BYTES,
         parallel: LARGE_KEEPS_IN_FLIGHT
       }),
+      inlineBytes: 0,
       idleTimer: new IdleTimer(this.#options.clock, KEEP_SILENCE_MS, () => {
         this.#end(peer, new DeadlineError('the peer neither answers nor pulls'))
         this.#options.onFault(peer)

@@ -31,7 +31,7 @@ export function beginConfirming({ state }: Step, hasNodes: boolean): void {
 }
 
 /** Asks a member to confirm the chunks that it is counted on for. */
-export function confirmAgain({ hasNodes }: PutState, member: MemberState): void {
+function confirmAgain({ hasNodes }: PutState, member: MemberState): void {
   if (isEmpty(member.counted)) return
   if (hasNodes) member.mustConfirm = true
   else noteConfirmedByKeeping(member)

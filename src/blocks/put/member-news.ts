@@ -14,7 +14,10 @@ export interface MemberNewsDeps {
   ranking: () => Ranking
   /** Returns the members that can be asked now. */
   admitted: () => readonly PeerId[]
-  /** Returns true for a member that recently misbehaved or was silent. It is asked only if there is nobody else. */
+  /**
+   * Returns true for a member that recently misbehaved or was silent, or for which too much waits. It is asked only if
+   * there is nobody else.
+   */
   isAvoided: (peer: PeerId) => boolean
 }
 

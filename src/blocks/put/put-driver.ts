@@ -22,6 +22,8 @@ import { isAnyWaitedFor } from './yes.ts'
  */
 export class PutDriver {
   readonly machine: PutMachine
+  /** The members that were asked to keep a block. */
+  readonly asked = new Set<PeerId>()
   readonly #news: MemberNews
   readonly #deps: PutDriverDeps
   readonly #putNumber: Uint8Array | null
@@ -199,6 +201,7 @@ export class PutDriver {
   async #keep({ peer, key, from }: Extract<PutAsk, { ask: 'keep' }>): Promise<void> {
     const { cid, inline, sizeBytes, record } = (this.#wanted.get(key) as { wanted: Wanted }).wanted
     const put = this.#putNumber as Uint8Array
+    this.asked.add(peer)
     if (record !== undefined) this.#addedTo.push(peer)
     let answer: KeepAnswer = 'failed'
     try {

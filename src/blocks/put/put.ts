@@ -136,7 +136,7 @@ export class Put {
   async keepStored(root: BlockCid, read: (cid: BlockCid) => Promise<Uint8Array>): Promise<void> {
     const { local, codec } = this.#deps
     await this.#forEach(walkManifest(root, read, codec), async ({ cid, chunkIndex }, signal) => {
-      // A file of one chunk may be small, and a small block travels with the request, so its bytes must be read.
+      // The only chunk of a file may be below `PULLED_BYTES_MIN`. Then it travels with the request, so it must be read.
       const isHeld = isNode(root) && (await local.claimIfHere(cid, this.#claim))
       if (!isHeld) return this.#readAndPlace({ cid, chunkIndex }, read, signal)
       const { enough } = this.#driver.place({ cid, chunkIndex, sizeBytes: undefined, inline: null })
@@ -184,7 +184,7 @@ export class Put {
     this.#isClosed = true
     this.#renewal.end()
     this.#driver.end()
-    const forNothing = this.#mayBeLinked ? [] : [...this.#driver.machine.state.members.keys()]
+    const forNothing = this.#mayBeLinked ? [] : [...this.#driver.asked]
     this.#init.onClose({ hasNoRoom: this.#hasNoRoom, forNothing })
   }
 

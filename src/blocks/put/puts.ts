@@ -88,13 +88,12 @@ export class Puts {
 
   /** Tells keepers that they hold blocks for nothing, so that they need not keep them once their disk is full. */
   async #giveUp(number: Uint8Array, keepers: readonly PeerId[]): Promise<void> {
-    const { self, storeClient, logs } = this.#deps
-    for (const peer of keepers) {
-      if (peer === self) continue
-      await storeClient.giveUp(peer, number).catch(error => {
+    const { storeClient, logs } = this.#deps
+    const tell = (peer: PeerId): Promise<void> =>
+      storeClient.giveUp(peer, number).catch(error => {
         // Its claims run out.
         logs.put('put %s: %s was not told that it has ended: %s', nameOfId(number), peer, reasonOf(error))
       })
-    }
+    await Promise.all(keepers.map(tell))
   }
 }

@@ -56,10 +56,10 @@ export class SmallPut {
 
   /**
    * Keeps the blocks of some puts on this disk, in one write. Throws the errors of the disk, and then some blocks may be
-   * here. Call it only once for each put.
+   * here. It can be called again after an error.
    */
   static async keepAll({ local, makeRoom }: SmallPutDeps, blocks: readonly SmallBlock[]): Promise<KeptFile[]> {
-    for (const { put, root } of blocks) put.#endProtection = local.fresh.protect([root])
+    for (const { put, root } of blocks) put.#endProtection ??= local.fresh.protect([root])
     await withRoom(makeRoom, () => local.keepFresh(blocks.map(({ root: cid, bytes }) => ({ cid, bytes }))))
     return blocks.map(({ put, root, bytes }) => put.#noteKept(root, bytes))
   }

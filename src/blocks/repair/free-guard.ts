@@ -2,6 +2,7 @@ import type { Clock } from '../../util/clock.ts'
 import { withDeadline } from '../../util/deadline.ts'
 import { DeadlineError } from '../../util/errors.ts'
 import type { ComponentLogger, Logger } from '../../util/logger.ts'
+import { roughDuration } from '../../util/rough-duration.ts'
 import { EvictRefusedError } from '../errors.ts'
 import { CATCH_UP_MS } from './constants.ts'
 
@@ -48,7 +49,7 @@ export class FreeGuard {
     const { mayFree } = this.#options
     if (this.promisedMs > 0)
       throw new EvictRefusedError(
-        'this node no longer knows what it promised to other members before its last stop: try again in an hour'
+        `this node no longer knows what it promised to other members before its last stop: try again in ${roughDuration(this.promisedMs)}`
       )
     await this.#caughtUp(signal)
     if (!mayFree())

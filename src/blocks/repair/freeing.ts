@@ -91,7 +91,8 @@ export class Freeing {
 
   /**
    * Frees those of this member's copies of a file for which other members prove that they hold theirs. Throws an
-   * `EvictRefusedError` while it is not certain which records need the copies, and for an hour after an unclean stop.
+   * `EvictRefusedError` while it is not certain which records need the copies, and after a stop while promises to other
+   * members may last, which is an hour at most.
    * Counts in `result` what it has done, even if it fails half-way.
    */
   async evict(record: RecordRef, signal?: AbortSignal, result?: Freed): Promise<Freed> {

@@ -27,7 +27,7 @@ export type FreePlan = UnclaimedPlan | CopyPlan
 /** The reason why a block stays; undefined if it was freed. */
 export type Stays = string | undefined
 
-export const NOT_HERE = 'it is not here'
+const NOT_HERE = 'it is not here'
 export const IS_CLAIMED = 'something claims it'
 /** A manifest node that is kept because its links cannot be read: what it claims could not be released. */
 export const UNREADABLE = 'it is a manifest node that cannot be read'

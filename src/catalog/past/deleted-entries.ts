@@ -16,7 +16,7 @@ export interface DeletedEntry {
 }
 
 /** The tables that hold deleted entries. */
-export const DELETED_TABLES = [TABLES.deletedFiles, TABLES.deletedDirectories] as const
+const DELETED_TABLES = [TABLES.deletedFiles, TABLES.deletedDirectories] as const
 
 /**
  * Yields the deleted entries that some directories had under one name, those that were there last first. Each

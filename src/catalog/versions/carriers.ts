@@ -29,7 +29,7 @@ export function encodeCarrier({ stamp, arrivedAtMs, rootEpoch, root }: Carrier):
   return concatBytes(u64be(arrivedAtMs), stampBytes(stamp), rootEpoch, root)
 }
 
-export function decodeCarrier(value: Uint8Array): Carrier {
+function decodeCarrier(value: Uint8Array): Carrier {
   return {
     arrivedAtMs: Number(asBuffer(value).readBigUInt64BE(0)),
     stamp: decodeStampBytes(value.subarray(TIME_BYTES, EPOCH_AT)),

@@ -105,7 +105,7 @@ function parseValue(key: string, text: string): Value {
   if (key === 'replicas' || key === 'ack') return parseCopies(key, text)
   if (key === 'chunker') {
     if (text === 'fixed' || text === 'fastcdc') return text
-    throw usage(`chunker: "${text}" is no way to cut files: give fixed or fastcdc`)
+    throw usage(`chunker: "${text}" is not a chunker: give fixed or fastcdc`)
   }
   if (key === 'outAfter') return parseTime(key, text)
   if (key === 'quotaBytes') return parseSize(key, text)

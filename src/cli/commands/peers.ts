@@ -39,7 +39,7 @@ function isAway({ connected, lastSeen }: Item, nowMs: number): boolean {
 }
 
 /** Returns the table of the other members. */
-export function peerLines(all: readonly Item[], nowMs: number): string[] {
+function peerLines(all: readonly Item[], nowMs: number): string[] {
   return tableLines([
     ['NAME', 'ROLE', 'STATE', 'LAST SEEN', 'CONNECTED BY', 'LATENCY', 'PEER'],
     ...all.map(({ peerId, name, role, state, connected, lastSeen, latencyMs, via }) => [

@@ -36,7 +36,7 @@ export const restore: DfsCommand = {
 type Result = AnswerOf<'restoring'>
 
 /** Says what was restored. */
-export function restoredText({ path, kind, restored, left, ...counts }: Result): string {
+function restoredText({ path, kind, restored, left, ...counts }: Result): string {
   if (kind === 'file') return `${path}: restored version ${(restored as string).slice(0, 8)}`
   const rest = left === 0 ? '' : `; left alone: ${formatCount(left, 'file')} whose names are in use again`
   return `${path}: restored ${countsText(counts)}${rest}`

@@ -39,7 +39,7 @@ export const versions: DfsCommand = {
 }
 
 /** Returns the line of a version. The name comes last, because it has any length. */
-export function versionLine({ version, size, written, deleted, author, authorName, ...flags }: Item): string {
+function versionLine({ version, size, written, deleted, author, authorName, ...flags }: Item): string {
   const amount = deleted ? '-' : formatBytes(size)
   const by = authorName ?? shortId(author)
   return lineOf([version.slice(0, DIGITS), amount, localTime(written), stateText({ deleted, ...flags }), by])

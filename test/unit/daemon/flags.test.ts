@@ -18,7 +18,7 @@ test('reads each flag of the daemon, and its environment variable where the flag
   assert.equal(parseDaemonFlags([], { DFS_CHUNKER: 'fixed' }).chunker, 'fixed')
   assert.throws(() => parseDaemonFlags(['--chunker', 'rabin'], {}), {
     code: 'usage',
-    message: '--chunker: "rabin" is no way to cut files: give fixed or fastcdc'
+    message: '--chunker: "rabin" is not a chunker: give fixed or fastcdc'
   })
 })
 

@@ -63,3 +63,18 @@ test('an item that counts several times waits for as many slots, and the items a
   )
   assert.deepEqual([started, most], [counts.map(count => Math.min(count, 4)), 4])
 })
+
+test('if the stream fails after the work, the failure of the work is the one that is thrown', async () => {
+  const failed = Promise.withResolvers<void>()
+  async function* source(): AsyncGenerator<number> {
+    yield 1
+    await failed.promise
+    throw new Error('the stream was cut')
+  }
+  const work = async (): Promise<void> => {
+    await null
+    failed.resolve()
+    throw new Error('the work failed')
+  }
+  await assert.rejects(forEachAtOnce(source(), 4, work), /the work failed/)
+})

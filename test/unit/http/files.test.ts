@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { request } from 'node:http'
+import { once } from 'node:events'
+import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import { test } from 'node:test'
+import { SMALL_BODIES_BYTES_MAX } from '../../../src/http/constants.ts'
 import { serveFake } from '../../fixtures/api.ts'
 import { Fault } from '../../fixtures/fake-node.ts'
 import { until } from '../../fixtures/nodes.ts'
@@ -262,4 +264,39 @@ test('a version of a file is read with its own headers, whole or in part, and on
     [gone.status, JSON.parse(gone.text)],
     [403, { error: { code: 'expired', message: 'this version is gone' } }]
   )
+})
+
+test('small bodies that come at the same time wait until there is memory for them, and one whose client goes away waits no more', async t => {
+  const { node, url, token } = await serveFake(t)
+  const size = 192 << 10
+  const most = Math.floor(SMALL_BODIES_BYTES_MAX / size)
+  const gate = Promise.withResolvers<void>()
+  let begun = 0
+  node.hooks.put = async () => {
+    begun++
+    await gate.promise
+    throw new Fault('no-space')
+  }
+  const putting = (path: string): ClientRequest => {
+    const headers = { authorization: `Bearer ${token}`, 'content-length': size }
+    const options = { hostname: url.hostname, port: url.port, method: 'PUT', path: `/v1/files/${path}`, headers }
+    return request({ ...options, agent: false })
+  }
+  const put = async (path: string): Promise<number | undefined> => {
+    const outgoing = putting(path).end('x'.repeat(size))
+    const [response] = (await once(outgoing, 'response')) as [IncomingMessage]
+    response.resume()
+    return response.statusCode
+  }
+  const all = Array.from({ length: most }, (_, i) => put(`${i}`))
+  await until('as many are put as there is memory for', async () => begun === most)
+  const gone = putting('gone').on('error', () => {})
+  gone.write('x')
+  const last = put('last')
+  await new Promise(resolve => setTimeout(resolve, 100))
+  assert.equal(begun, most)
+  gone.destroy()
+  gate.resolve()
+  assert.deepEqual(new Set(await Promise.all([...all, last])), new Set([507]))
+  assert.equal(begun, most + 1)
 })
