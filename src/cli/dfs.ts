@@ -98,6 +98,8 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<void> 
   program.commandsGroup('Help:').helpCommand('help [command]', 'print this help, or that of a command')
   addHelpBelow(program, `\n${examplesText(EXAMPLES)}\n\n${exitLine(EXIT_NAMES)}\n${VARIABLES}`)
   program.on('command:*', ([name]: string[]) => refuseCommand(name as string))
+  const [first, about] = args
+  if (first === 'help' && about !== undefined && !NAMES.includes(about)) refuseCommand(about)
   await program.parseAsync(args, { from: 'user' })
 }
 
@@ -113,7 +115,7 @@ function needed(args: readonly string[]): (name: string) => boolean {
 
 function refuseCommand(name: string): never {
   if (UNBUILT_COMMANDS.includes(name)) throw usage(`dfs ${name} is not built yet`)
-  const meant = closest(name, [...NAMES, ...UNBUILT_COMMANDS])
+  const meant = name === 'watch' ? 'ls --watch' : closest(name, [...NAMES, ...UNBUILT_COMMANDS])
   throw usage(
     `dfs ${name}: there is no such command: ${meant === undefined ? 'see dfs --help' : `did you mean dfs ${meant}?`}`
   )

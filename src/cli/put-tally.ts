@@ -65,7 +65,10 @@ export class PutTally {
     if (this.failed > 0) parts.push(`${count(this.failed)} failed`)
     const seconds = (performance.now() - this.#startedAtMs) / 1000
     parts.push(this.#isDryRun ? formatBytes(this.bytes) : `${formatBytes(this.bytes)} in ${formatDuration(seconds)}`)
-    const short = this.#short === 0 ? '' : `; ${count(this.#short)} not on enough machines yet: see dfs status`
+    const short =
+      this.#short === 0
+        ? ''
+        : `; ${formatCount(this.#short, 'file still waits', 'files still wait')} for more copies: see dfs status`
     return parts.join(', ') + short
   }
 }

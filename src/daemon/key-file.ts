@@ -1,5 +1,5 @@
 import { open, rm } from 'node:fs/promises'
-import { formatNetworkKey, generateNetworkKey, parseNetworkKey } from '../index.ts'
+import { formatNetworkKey, generateNetworkKey, InvalidInputError, parseNetworkKey } from '../index.ts'
 import { usage } from '../terminal/errors.ts'
 import { readSecretIfThere } from '../terminal/secret-file.ts'
 import { publishFile } from './publish-file.ts'
@@ -17,12 +17,21 @@ export function assertNoKey(file: string): void {
 
 /**
  * Reads a network key from a file: 64 hex digits or 24 words. Returns undefined if there is no such file. Throws what
- * `readSecretIfThere`, `parseNetworkKey` and `assertNoKey` throw.
+ * `readSecretIfThere`, `networkKeyIn` and `assertNoKey` throw.
  */
 export async function readNetworkKey(file: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
   assertNoKey(file)
   const text = await readSecretIfThere(file, { ...FILE, signal })
-  return text === undefined ? undefined : parseNetworkKey(text)
+  return text === undefined ? undefined : networkKeyIn(text, FILE.flag)
+}
+
+/** Parses a network key. Throws an `InvalidInputError` that says where the text came from. */
+export function networkKeyIn(text: string, flag: string): Uint8Array {
+  try {
+    return parseNetworkKey(text)
+  } catch (error) {
+    throw new InvalidInputError(`${flag}: ${(error as Error).message}`)
+  }
 }
 
 /**

@@ -5,8 +5,7 @@ import {
   InvalidInputError,
   inviteFactsIn,
   keyWordsMissing,
-  type NodeOptions,
-  parseNetworkKey
+  type NodeOptions
 } from '../index.ts'
 import { CliError } from '../terminal/errors.ts'
 import { readPassphrase } from '../terminal/passphrase-file.ts'
@@ -17,7 +16,7 @@ import { readStdin } from '../terminal/stdin.ts'
 import { parseCopies, parseSize, parseTime } from '../terminal/units.ts'
 import type { DaemonFlags } from './flags.ts'
 import { assertNoInvite, checkInviteOut, readJoin } from './invite-files.ts'
-import { assertNoKey, makeNetworkKey, readNetworkKey } from './key-file.ts'
+import { assertNoKey, makeNetworkKey, networkKeyIn, readNetworkKey } from './key-file.ts'
 
 /** The bytes that 24 words may have, with all the white space of a careless paste. */
 const WORDS_BYTES_MAX = 4096
@@ -114,11 +113,10 @@ function moreWords(text: string): string | undefined {
 function typedKey(isFirst: boolean, signal: AbortSignal): Promise<Uint8Array | undefined> {
   return ifNeeded('what was given for --recover', { isFirst, signal }, async () => {
     const isTyped = process.stdin.isTTY === true
-    return parseNetworkKey(
-      isTyped
-        ? await askLines('Type the 24 words: ', moreWords, { signal })
-        : await readStdin('24 words', WORDS_BYTES_MAX, signal)
-    )
+    const words = isTyped
+      ? await askLines('Type the 24 words: ', moreWords, { signal })
+      : await readStdin('24 words', WORDS_BYTES_MAX, signal)
+    return networkKeyIn(words, '--recover')
   })
 }
 

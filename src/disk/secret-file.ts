@@ -1,6 +1,6 @@
-import { createCipheriv, createDecipheriv, createSecretKey, scrypt } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createSecretKey, hash, scrypt } from 'node:crypto'
 import { z } from 'zod'
-import { fromHex, toHex, utf8 } from '../util/bytes.ts'
+import { equalBytes, fromHex, toHex, utf8 } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import { FileMissingError, ReadOnlyError, UnknownLayoutError, WrongPassphraseError } from './errors.ts'
@@ -43,7 +43,7 @@ const sealedSchema = z.strictObject({
   nonce: bytesHex(NONCE_BYTES),
   box: anyHex.refine(box => box.byteLength >= TAG_BYTES)
 })
-const openSchema = z.strictObject({ v: z.literal(VERSION), secrets: z.unknown() })
+const openSchema = z.strictObject({ v: z.literal(VERSION), secrets: z.unknown(), check: bytesHex(32).optional() })
 
 export interface SecretFileOptions<T> {
   /** The name of the file, which is also what errors call it. */
@@ -87,7 +87,10 @@ export class SecretFile<T> {
    */
   async write(plain: unknown): Promise<void> {
     const { files, name, passphrase } = this.#options
-    const value = passphrase === undefined ? { v: VERSION, secrets: plain } : await this.#seal(plain, passphrase)
+    const value =
+      passphrase === undefined
+        ? { v: VERSION, secrets: plain, check: toHex(checkOf(plain)) }
+        : await this.#seal(plain, passphrase)
     await replaceFile(files, name, utf8(`${JSON.stringify(value, null, 2)}\n`))
   }
 
@@ -123,7 +126,10 @@ export class SecretFile<T> {
     if (!open.success) throw new UnknownLayoutError(this.#damaged)
     if (passphrase !== undefined)
       throw new WrongPassphraseError(`this ${name} is not sealed: start without --passphrase-file`)
-    return this.#secretsIn(open.data.secrets)
+    const { secrets, check } = open.data
+    // Nothing else notices a digit that has changed in a key: what is sealed with that key could never be read again.
+    if (check !== undefined && !equalBytes(check, checkOf(secrets))) throw new UnknownLayoutError(this.#damaged)
+    return this.#secretsIn(secrets)
   }
 
   #secretsIn(value: unknown): T {
@@ -168,6 +174,10 @@ export class SecretFile<T> {
     }
     return this.#parseJson(text.toString('utf8'))
   }
+}
+
+function checkOf(secrets: unknown): Uint8Array {
+  return hash('sha256', JSON.stringify(secrets), 'buffer')
 }
 
 function stretch(passphrase: string, salt: Uint8Array, N: number): Promise<Buffer> {

@@ -15,7 +15,7 @@ export const SMALL_BATCH_FILES_MAX = 64
 export const SMALL_BATCH_BYTES_MAX = 1 << 20
 export const SMALL_BATCHES_AT_ONCE = 2
 /** The number of files of a tree that are copied concurrently. */
-export const TREE_AT_ONCE = 8
+export const TREE_AT_ONCE = 32
 /** The most deleted entries that one append of a purge deletes once more. */
 export const ENDED_AT_ONCE = 256
 /** The most directories that one append restores. */

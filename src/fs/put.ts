@@ -1,3 +1,4 @@
+import { IsADirectoryError } from '../catalog/errors.ts'
 import type { Path } from '../format/path.ts'
 import { SMALL_FILE_BYTES_MAX } from './constants.ts'
 import { type FsContext, resolvePutOptions } from './context.ts'
@@ -10,6 +11,7 @@ import { Upload } from './upload.ts'
  * are freed when its claims expire. A window of blocks bounds the memory, whatever the size of the file.
  */
 export async function putFile(fs: FsContext, path: Path, source: Source, options: PutOptions = {}): Promise<PutResult> {
+  if (path.length === 0) throw new IsADirectoryError('this path is a directory')
   const resolved = resolvePutOptions(fs, options)
   const { whole, all } = await peek(source, SMALL_FILE_BYTES_MAX, options)
   const facts = { mtime: timeOf(fs, options), mode: options.mode, type: options.type }

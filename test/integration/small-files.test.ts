@@ -55,11 +55,12 @@ test('a small file that cannot be linked has its own error, and the others of it
     put(stack, '/dir/sub', text),
     put(stack, '/dir/old/file', text),
     put(stack, '/missing/file', text, { ifTag: 'another' }),
-    put(stack, '/dir/last', text)
+    put(stack, '/dir/last', text),
+    put(stack, '/', text)
   ])
   assert.deepEqual(
     outcomes.map(outcome => (outcome.status === 'rejected' ? outcome.reason.code : outcome.value.path)),
-    ['exists', '/dir/new', 'is-a-directory', 'not-a-directory', 'changed', '/dir/last']
+    ['exists', '/dir/new', 'is-a-directory', 'not-a-directory', 'changed', '/dir/last', 'is-a-directory']
   )
   assert.deepEqual(await namesIn(stack, '/dir'), ['/dir/last', '/dir/new', '/dir/old', '/dir/sub'])
   assert.deepEqual(await namesIn(stack, '/'), ['/dir'], 'no directory was made for the file that was refused')

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { createNode, type DfsNode } from '../../src/index.ts'
 import { codeOfRejection, startNode, until } from '../fixtures/nodes.ts'
 
@@ -44,6 +45,34 @@ test('a file that is written again and again keeps its last ten short-lived vers
   )
   const [gone] = ends.at(-1) as [string, number | null, boolean]
   assert.equal(await codeOfRejection(node.restore('/f', { version: gone })), 'not-found')
+})
+
+test('content that is stored again and again does not push out what was there before', async t => {
+  const { node, options } = await startNode(t, { name: 'a' })
+  const [first, other, again] = [
+    randomBytes(2_000),
+    randomBytes(2_000),
+    Buffer.from('so short that it is in the record')
+  ]
+  await node.put('/f', first)
+  await node.put('/f', other)
+  for (let i = 0; i < 8; i++) await node.put('/f', again)
+  await node.put('/f', first)
+  for (let i = 0; i < 8; i++) await node.put('/f', again)
+  await until('the others are no longer kept', async () => (await node.stat('/f')).versions === 11)
+  const ends = await endsOf(node, '/f')
+  const kept = ends.flatMap(([version, , expired]) => (expired ? [] : [version]))
+  assert.equal(kept.at(-1), ends.at(-1)?.[0])
+  assert.equal(kept.at(-2), ends.at(-2)?.[0])
+  await node.stop()
+  await rm(join(options.dataDir, 'index'), { recursive: true })
+  const rebuilt = await createNode(options)
+  t.after(() => rebuilt.stop())
+  await until('it decides the same', async () => isDeepStrictEqual(await endsOf(rebuilt, '/f'), ends))
+  await rebuilt.restore('/f', { version: kept.at(-1) as string })
+  const parts: Uint8Array[] = []
+  for await (const part of await rebuilt.get('/f')) parts.push(part)
+  assert.ok(Buffer.concat(parts).equals(first))
 })
 
 test('in a network that keeps no versions, what was overwritten and removed is no longer kept, and live files are', async t => {

@@ -143,17 +143,34 @@ export class VersionBatch {
     return this.#options.mayExpire && atMs <= this.#options.nowMs
   }
 
-  /** Adds a version to the short-lived ones of its entry. If there are too many, the oldest is dropped. */
+  /** Adds a version to the short-lived ones of its entry. If there are too many, one is dropped. */
   async #limitShortLived(entry: Uint8Array, written: Stamp): Promise<void> {
     const stamps = await this.#shortLived(entry)
     if (stamps.some(stamp => compareStamps(stamp, written) === 0)) return
     stamps.push(written)
     stamps.sort(compareStamps)
-    const [oldest] = stamps.length > SHORT_LIVED_MAX ? stamps.splice(0, 1) : []
+    const [least] = stamps.length > SHORT_LIVED_MAX ? stamps.splice(await this.#leastOf(entry, stamps), 1) : []
     this.#rows.put(shortVersionsKey(entry), encodeStamps(stamps))
-    const version = oldest === undefined ? undefined : await this.#versionOf(entry, oldest)
+    const version = least === undefined ? undefined : await this.#versionOf(entry, least)
     // Since it was listed, an earlier end of it may have become known.
     if (version?.fate.isShortLived === true && version.row?.isDropped !== true) await this.#drop(version)
+  }
+
+  /**
+   * Returns the index of the version that is missed least: the first whose content is also that of the next version, or
+   * else the oldest. Otherwise a program that stores the same content again and again would push out what was there
+   * before.
+   */
+  async #leastOf(entry: Uint8Array, stamps: readonly Stamp[]): Promise<number> {
+    let before: Uint8Array | undefined
+    for (const [i, stamp] of stamps.entries()) {
+      const value = await this.#rows.get(recordsKey(entry, stamp))
+      const content = value === undefined ? undefined : decodeRecordRow(value).content
+      const root = content === undefined ? undefined : rootInContent(content)?.root
+      if (root !== undefined && before !== undefined && equalBytes(root, before)) return i - 1
+      before = root
+    }
+    return 0
   }
 
   async #shortLived(entry: Uint8Array): Promise<Stamp[]> {

@@ -10,7 +10,7 @@ type Report = AnswerOf<'df'>
 
 export const df: DfsCommand = {
   name: 'df',
-  summary: 'show how full the members are, and what is here',
+  summary: 'show what members may hold, and what is here',
   exits: [],
   async run({ client, isJson }: Session) {
     const report = await client.call('df', {})

@@ -132,7 +132,7 @@ test('a put of a folder skips files whose size, time and mode, or whose content,
   assert.equal(puts().length, 5)
 })
 
-test('a put of a folder says how many files are not on enough machines yet', async t => {
+test('a put of a folder says how many files still wait for more copies', async t => {
   const { node, folder, dfs } = await setUpDfs(t)
   await write(folder, 'tree/a', 'tree/b')
   const owed = { blocks: 0, bytes: 0, waitingFor: [] }
@@ -141,7 +141,7 @@ test('a put of a folder says how many files are not on enough machines yet', asy
     return { ...facts, reached: ['fake-peer'], confirmed: path.endsWith('a') ? 1 : 2, wanted: 2 }
   }
   const { stdout } = await dfs(['put', 'tree'])
-  assert.match(stdout.toString(), /^2 stored, 12 B in \d+ s; 1 not on enough machines yet: see dfs status\n$/)
+  assert.match(stdout.toString(), /^2 stored, 12 B in \d+ s; 1 file still waits for more copies: see dfs status\n$/)
 })
 
 test('a dry run stores nothing and lists what would be stored', async t => {

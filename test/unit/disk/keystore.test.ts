@@ -109,6 +109,17 @@ test('an altered keystore does not open', async () => {
     await assert.rejects(open(await rewritten({ ...json, box: cut }), 'x').load(), WrongPassphraseError)
 })
 
+test('a keystore in which one digit has changed is refused as damaged, and one without a check is still read', async () => {
+  const { files } = await written()
+  const text = Buffer.from(await files.read('keystore')).toString()
+  const { check: _, ...unchecked } = JSON.parse(text) as Record<string, unknown>
+  assert.equal(flat(await open(await rewritten(unchecked)).load()), flat(SECRETS))
+  for (const { index } of text.matchAll(/[0-9a-f]{64}/g)) {
+    const altered = `${text.slice(0, index)}${text[index] === '0' ? '1' : '0'}${text.slice(index + 1)}`
+    await assert.rejects(open(await rewritten(altered)).load(), UnknownLayoutError)
+  }
+})
+
 test('a file that is not a keystore, or that demands too high a cost, is refused as damaged', async () => {
   const { json } = await written('x')
   const scrypt = json['scrypt'] as object

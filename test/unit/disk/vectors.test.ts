@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { createCipheriv, createDecipheriv, hash, scryptSync } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHash, hash, scryptSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -37,8 +37,9 @@ interface PlainSecrets {
 }
 interface KeystoreVectors {
   secrets: PlainSecrets
-  /** The keystore that is not sealed. */
+  /** The keystore that is not sealed, as earlier versions wrote it, and as it is written. */
   open: string
+  checked: string
   passphrase: string
   sealed: Array<{ N: number; salt: string; nonce: string; file: string }>
 }
@@ -274,9 +275,11 @@ function stretched(passphrase: string, N: number, salt: string): Buffer {
 }
 
 test('frozen vectors: a keystore that is not sealed is read and written', async () => {
-  assert.equal(await saved(drawing()), keystore.open)
-  assert.deepEqual(await loaded(keystore.open), keystore.secrets)
+  assert.equal(await saved(drawing()), keystore.checked)
+  for (const file of [keystore.open, keystore.checked]) assert.deepEqual(await loaded(file), keystore.secrets)
   assert.deepEqual(JSON.parse(keystore.open), { v: 1, secrets: keystore.secrets })
+  const check = createHash('sha256').update(JSON.stringify(keystore.secrets)).digest('hex')
+  assert.deepEqual(JSON.parse(keystore.checked), { v: 1, secrets: keystore.secrets, check })
 })
 
 test('frozen vectors: a sealed keystore opens, also at another cost than ours', async () => {
