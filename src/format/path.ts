@@ -11,6 +11,8 @@ export type Path = readonly string[]
  * paths that are too long. The text that `formatPath` returns is parsed as the same path.
  */
 export function parsePath(text: string): Path {
+  // A program in JavaScript may pass anything.
+  if (typeof text !== 'string') throw new PathError('a path is a text')
   const below = text.startsWith('/') ? text.slice(1) : text
   if (below === '') return []
   const parts = (below.endsWith('/') ? below.slice(0, -1) : below).split('/').map(checkName)

@@ -74,6 +74,11 @@ async function* piecesOf(
 }
 
 function readerOf(source: Exclude<Source, string | Uint8Array>): Reader {
+  // A program in JavaScript may pass anything.
+  if (typeof source !== 'object' || source === null || !isSource(source))
+    throw new InvalidInputError(
+      'what is put has to be a text, bytes (Uint8Array), a stream, or something that yields bytes'
+    )
   if (isWebStream(source)) {
     const reader = source.getReader()
     return { next: () => reader.read(), end: () => reader.cancel() }
@@ -83,6 +88,10 @@ function readerOf(source: Exclude<Source, string | Uint8Array>): Reader {
   // An iterator does not end while one of its reads is under way, but a stream can be destroyed then.
   const end = source instanceof Readable ? async () => source.destroy() : async () => iterator.return?.()
   return { next: async () => iterator.next(), end }
+}
+
+function isSource(source: object): boolean {
+  return isWebStream(source) || Symbol.asyncIterator in source || Symbol.iterator in source
 }
 
 function isWebStream(source: object): source is ReadableStream<Uint8Array> {

@@ -61,6 +61,8 @@ export interface FsckResult {
    * changed is noticed.
    */
   corrupt: number
+  /** Those of them that no file needs, such as blocks of a put that was cut off. They are freed in time. */
+  unneeded: number
   /** The number of repairs: claims that were missing or not needed, and blocks that another member delivered. */
   repaired: number
   /** Blocks that this node needs, and that no member that can be reached has. At most a thousand are named. */

@@ -222,6 +222,8 @@ function entryOf(start: Identified, entry: Entry, firstStart: FirstStart): NodeE
 export function checkNodeOptions(options: NodeOptions): void {
   const { name, networkKey, join, found, role, capacityBytes, chunker, outAfterMs, ownersFiles = [] } = options
   const { listen = [], announce = [], bootstrap = [] } = options
+  if (typeof options.dataDir !== 'string')
+    throw new InvalidInputError('dataDir is missing: name the directory in which the node keeps its data')
   if (options.dataDir === '') throw new InvalidInputError('the path of the data directory is empty: name a directory')
   // The node would overwrite or remove them.
   if (ownersFiles.some(isOwnName))

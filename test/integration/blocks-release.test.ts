@@ -235,7 +235,7 @@ test('a check restores claims that are missing, and ends those that nothing need
   await pass(clock, MINUTE)
   const before = await rowsOf(a, TABLES.claims, TABLES.nodes)
   const clean = await whileTimePasses(clock, a.blocks.freeing.check(true))
-  assert.deepEqual(clean, { checked: 8, corrupt: 0, repaired: 0, lost: [], lostCount: 0, isCertain: true })
+  assert.deepEqual(clean, { checked: 8, corrupt: 0, unneeded: 0, repaired: 0, lost: [], lostCount: 0, isCertain: true })
   // The index loses the claims on two chunks, and the claim of a record.
   const referrers = (await rowsOf(a, TABLES.claims)).filter(key => key.slice(69, 71) === '6d')
   const lost = [
@@ -283,6 +283,27 @@ test('a check that reads the data fetches damaged blocks again, and names those 
   assert.deepEqual([corrupt, lostCount], [1, 1])
   assert.equal(blockKey((lost[0] as { cid: BlockCid }).cid), chunks[1]?.multihash)
   assert.deepEqual(lost[0]?.records, [record.id])
+  a.errors.length = 0
+})
+
+test('a check says which damaged blocks no file needs', async t => {
+  const { clock, members } = await start(t, 1)
+  const [a] = members
+  async function* source(): AsyncGenerator<Uint8Array> {
+    yield bytesOf(2)
+    throw new Error('the source broke off')
+  }
+  await assert.rejects(whileTimePasses(clock, a.put(source(), { replicas: 1 })), /broke off/)
+  const [path, content] = [...a.files.contents()].find(([path]) => path.startsWith('blocks/')) as [string, Buffer]
+  const [{ offset }] = largeBlocksIn(path, content) as [LargeBlock]
+  a.files.corrupt(path, bytes => {
+    bytes[offset + 100] = (bytes[offset + 100] as number) ^ 1
+    return bytes
+  })
+  for (let i = 0; i < 2; i++) {
+    const { corrupt, unneeded, repaired, lostCount } = await whileTimePasses(clock, a.blocks.freeing.check(true))
+    assert.deepEqual([corrupt, unneeded, repaired, lostCount], [1, 1, 0, 0])
+  }
   a.errors.length = 0
 })
 

@@ -39,6 +39,22 @@ test('a stream that yields text is refused, and stores nothing', async t => {
   assert.equal(await node.exists('/text'), false)
 })
 
+test('arguments that are no path, no content and no directory are refused in words', async t => {
+  const { node } = await startNode(t)
+  for (const source of [42, null, undefined, {}, true])
+    await assert.rejects(node.put('/x', source as unknown as Source), {
+      code: 'invalid',
+      message: /what is put has to be/
+    })
+  for (const path of [5, null, undefined])
+    await assert.rejects(node.put(path as unknown as string, TEXT), { code: 'invalid', message: /a path is a text/ })
+  assert.equal(await node.exists('/x'), false)
+  await assert.rejects(createNode({} as Parameters<typeof createNode>[0]), {
+    code: 'invalid',
+    message: /dataDir is missing/
+  })
+})
+
 /** A source of each kind that says nothing, and whether it has been told to end. */
 function silentSources(): Record<string, { source: Source; hasEnded: () => boolean }> {
   let isCancelled = false

@@ -63,6 +63,8 @@ export interface Checked {
   checked: number
   /** The blocks here that were found damaged: another length or other bytes, or the disk cannot read them. */
   corrupt: number
+  /** Those of them that were found again and that no record needs, such as blocks of a put that was cut off. */
+  unneeded: number
   /** The claims and blocks that were put right: written, removed, or got from another member. */
   repaired: number
   /** At most `LOST_MAX` of the lost blocks, and how many there are. */
@@ -105,7 +107,8 @@ export class BlockCheck {
 
   async run({ readData, signal }: CheckOptions): Promise<Checked> {
     const { local, repair, releaser, mayFree } = this.#options
-    const done: Checked = { checked: 0, corrupt: 0, repaired: 0, lost: [], lostCount: 0, isCertain: true }
+    const none = { checked: 0, corrupt: 0, unneeded: 0, repaired: 0, lostCount: 0 }
+    const done: Checked = { ...none, lost: [], isCertain: true }
     await repair.caughtUp()
     const found: Findings = { checked: done, lost: new Map() }
     // The walks below also find damaged blocks, and get most of them again before the blocks are looked at.
@@ -219,8 +222,11 @@ export class BlockCheck {
       if (!(error instanceof BlockCorruptError || error instanceof BlockUnreadableError)) throw error
       const { records } = await new ReferenceLookup(claims).of(cid.multihash.bytes)
       const [needing] = [...records].sort(([, a], [, b]) => b.replicas - a.replicas)
-      // Nothing needs it, so it is not missed.
-      if (needing === undefined) return
+      // It is not missed, and is freed in time.
+      if (needing === undefined) {
+        found.checked.unneeded++
+        return
+      }
       try {
         const replicas = isNode(cid) ? Number.POSITIVE_INFINITY : needing[1].replicas
         await puller.pull(cid, { signal, author: self, replicas, once: true })

@@ -25,10 +25,11 @@ export const fsck: DfsCommand = {
   },
   async run({ client, isJson }: Session, { readData }: Flags) {
     const result = await client.call('fsck', { readData })
-    const { checked, corrupt, repaired, lost, lostCount, certain } = result
+    const { checked, corrupt, unneeded, repaired, lost, lostCount, certain } = result
     if (isJson) printJson(result)
     else {
-      const counts = [`${corrupt} damaged`, formatCount(repaired, 'repair'), `${lostCount} lost`]
+      const ofThem = unneeded === 0 ? '' : ` (${unneeded} of them in no file: they are freed in time)`
+      const counts = [`${corrupt} damaged${ofThem}`, formatCount(repaired, 'repair'), `${lostCount} lost`]
       printLine(`${formatCount(checked, 'block')} checked, ${counts.join(', ')}`)
       for (const item of lost) printLine(`lost: ${fileOf(item)} (block ${item.cid})`)
       if (!certain)
