@@ -11,7 +11,7 @@
 /** Smaller buffers cost little, so they are not pooled. */
 const POOLED_BYTES_MIN = 32 << 10
 /** The most bytes that the pool holds, over all sizes. */
-const FREE_BYTES_MAX = 32 << 20
+const FREE_BYTES_MAX = 16 << 20
 /** Room for what a seal adds, so that a sealed megabyte does not need the memory of a megabyte and a quarter. */
 const SLACK_BYTES = 1 << 10
 
