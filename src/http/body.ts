@@ -5,24 +5,32 @@ import { JSON_BYTES_MAX, SMALL_BODIES_BYTES_MAX } from './constants.ts'
 import { HttpError } from './errors.ts'
 import type { LogError } from './route-context.ts'
 
+type UseBody<T> = (body: Buffer | AsyncIterable<Buffer>) => Promise<T>
+
 /**
- * Passes the body of a request to `use`. A body that is known to be small is passed in one piece, because a stream
- * would cost more than everything else that is done for a small file. If there are many of these at once, some wait
- * until there is memory for them. Other bodies are passed as a stream. If `use`
- * fails, or needs no more of the body, the rest is read and dropped, because cutting the connection would lose the
- * answer that says why.
+ * Passes the body of a request with files to `use`. If there are many small bodies at once, some wait until there is
+ * memory for them.
  */
-export async function withBody<T>(
-  request: IncomingMessage,
-  log: LogError,
-  use: (body: Buffer | AsyncIterable<Buffer>) => Promise<T>
-): Promise<T> {
-  const length = request.headers['content-length']
-  if (length !== undefined && Number(length) <= SMALL_FILE_BYTES_MAX)
-    return smallBodies.run(async () => use(await readWhole(request)), {
-      slots: Math.max(1, Number(length)),
-      signal: brokenOff(request)
-    })
+export function withBody<T>(request: IncomingMessage, log: LogError, use: UseBody<T>): Promise<T> {
+  const bytes = smallLengthOf(request)
+  if (bytes === undefined) return withAnyBody(request, log, use)
+  const slots = Math.max(1, bytes)
+  return smallBodies.run(() => withAnyBody(request, log, use), { slots, signal: brokenOff(request) })
+}
+
+/** Returns the length of a body that is known to be small. */
+function smallLengthOf({ headers }: IncomingMessage): number | undefined {
+  const length = headers['content-length']
+  return length !== undefined && Number(length) <= SMALL_FILE_BYTES_MAX ? Number(length) : undefined
+}
+
+/**
+ * Passes a body to `use`: a small one in one piece, because a stream would cost more than everything else that is done
+ * for a small file, and others as a stream. If `use` fails, or needs no more of the body, the rest is read and dropped,
+ * because cutting the connection would lose the answer that says why.
+ */
+async function withAnyBody<T>(request: IncomingMessage, log: LogError, use: UseBody<T>): Promise<T> {
+  if (smallLengthOf(request) !== undefined) return use(await readWhole(request))
   const body = piecesOf(request)
   try {
     return await use(body)
@@ -66,7 +74,8 @@ async function* piecesOf(request: IncomingMessage): AsyncGenerator<Buffer> {
 export async function readJson(request: IncomingMessage, log: LogError): Promise<unknown> {
   const parts: Uint8Array[] = []
   let length = 0
-  await withBody(request, log, async body => {
+  // It holds its memory for a moment only, so it does not wait behind files.
+  await withAnyBody(request, log, async body => {
     for await (const part of body instanceof Uint8Array ? [body] : body) {
       length += part.byteLength
       if (length > JSON_BYTES_MAX)

@@ -267,7 +267,7 @@ test('a version of a file is read with its own headers, whole or in part, and on
 })
 
 test('small bodies that come at the same time wait until there is memory for them, and one whose client goes away waits no more', async t => {
-  const { node, url, token } = await serveFake(t)
+  const { node, ask, url, token } = await serveFake(t)
   const size = 192 << 10
   const most = Math.floor(SMALL_BODIES_BYTES_MAX / size)
   const gate = Promise.withResolvers<void>()
@@ -295,6 +295,12 @@ test('small bodies that come at the same time wait until there is memory for the
   const last = put('last')
   await new Promise(resolve => setTimeout(resolve, 100))
   assert.equal(begun, most)
+  const json = JSON.stringify({ from: '/a', to: '/b' })
+  assert.equal(
+    (await ask('POST', '/v1/move', { 'content-type': 'application/json' }, json)).status,
+    200,
+    'a verb waits'
+  )
   gone.destroy()
   gate.resolve()
   assert.deepEqual(new Set(await Promise.all([...all, last])), new Set([507]))
