@@ -119,8 +119,8 @@ export const PUT_WINDOW_BLOCKS = 64
  */
 export const BEHIND_MAX = 64
 /**
- * The bytes of small blocks that a member may leave unanswered, over all puts. While there are more, it is asked for
- * small blocks only if a put cannot succeed without it, and pulls the others later.
+ * The bytes of small blocks that a member may leave unanswered, over all puts. While there are more, a put asks it to
+ * keep blocks only if it cannot succeed without it. The member pulls what it owes later.
  */
 export const BEHIND_BYTES = 16 << 20
 /** The most blocks that a put remembers, so that repeated content is stored only once. */

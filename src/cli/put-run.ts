@@ -98,7 +98,6 @@ export class PutRun {
       const found = this.#find(sources, root, isInto, remote)
       await forEachAtOnce(found, FILES_AT_ONCE, item => this.#putItem(item), slotsOf)
     } catch (error) {
-      hideProgress()
       if (signal.aborted && !isJson) note(`interrupted: ${this.#tally.text}; the same put again goes on from there`)
       throw error
     } finally {

@@ -1,5 +1,6 @@
-import { createCipheriv, createDecipheriv, createSecretKey, hash, scrypt } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createSecretKey, scrypt } from 'node:crypto'
 import { z } from 'zod'
+import { sha256 } from '../format/hash.ts'
 import { equalBytes, fromHex, toHex, utf8 } from '../util/bytes.ts'
 import type { Chance } from '../util/chance.ts'
 import { InvalidInputError } from '../util/errors.ts'
@@ -177,7 +178,7 @@ export class SecretFile<T> {
 }
 
 function checkOf(secrets: unknown): Uint8Array {
-  return hash('sha256', JSON.stringify(secrets), 'buffer')
+  return sha256.digest(utf8(JSON.stringify(secrets)))
 }
 
 function stretch(passphrase: string, salt: Uint8Array, N: number): Promise<Buffer> {

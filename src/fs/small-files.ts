@@ -6,6 +6,7 @@ import { formatPath } from '../format/path.ts'
 import { encodeReplicas } from '../format/replicas.ts'
 import { sealedChunkLength, sealSmall } from '../format/seal-file.ts'
 import { Batcher } from '../util/batcher.ts'
+import { pushAll } from '../util/push-all.ts'
 import { SMALL_BATCH_BYTES_MAX, SMALL_BATCH_FILES_MAX, SMALL_BATCHES_AT_ONCE } from './constants.ts'
 import type { FsContext, ResolvedPutOptions } from './context.ts'
 import { finishPut, type LinkedFile } from './finish-put.ts'
@@ -103,28 +104,26 @@ export class SmallFiles {
       const content = { ...facts, root: cid.bytes, key, rootEpoch: epoch.id, size: text.byteLength }
       return { file, content, block: { put, root: cid, bytes } }
     })
-    const kept = await this.#keepBlocks(sealed.flatMap(({ block }) => block ?? []))
+    const keptFiles = (await this.#keepBlocks(sealed.flatMap(({ block }) => block ?? []))).values()
     return sealed.flatMap(({ file, content, block }) => {
       if (block === undefined) return { file, content, kept: null }
-      const own = kept.get(block.put) as KeptFile | LinkFailure
-      if (!('error' in own)) return { file, content, kept: own }
-      outcomes.set(file, own)
+      const kept = keptFiles.next().value as KeptFile | LinkFailure
+      if (!('error' in kept)) return { file, content, kept }
+      outcomes.set(file, kept)
       return []
     })
   }
 
-  /** Makes blocks durable. Returns what has become of each, by its put. */
-  async #keepBlocks(blocks: readonly SmallBlock[]): Promise<Map<SmallPut, KeptFile | LinkFailure>> {
-    if (blocks.length === 0) return new Map()
+  /** Makes blocks durable. Returns what has become of each, in their order. */
+  async #keepBlocks(blocks: readonly SmallBlock[]): Promise<Array<KeptFile | LinkFailure>> {
+    if (blocks.length === 0) return []
     try {
-      const kept = await this.#fs.blocks.keepSmall(blocks)
-      return new Map(blocks.map(({ put }, i) => [put, kept[i] as KeptFile]))
+      return await this.#fs.blocks.keepSmall(blocks)
     } catch (error) {
-      const [{ put }] = blocks as [SmallBlock]
-      if (blocks.length === 1) return new Map([[put, { error }]])
-      const each: Array<Map<SmallPut, KeptFile | LinkFailure>> = []
-      for (const block of blocks) each.push(await this.#keepBlocks([block]))
-      return new Map(each.flatMap(one => [...one]))
+      if (blocks.length === 1) return [{ error }]
+      const each: Array<KeptFile | LinkFailure> = []
+      for (const block of blocks) pushAll(each, await this.#keepBlocks([block]))
+      return each
     }
   }
 

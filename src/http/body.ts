@@ -14,8 +14,7 @@ type UseBody<T> = (body: Buffer | AsyncIterable<Buffer>) => Promise<T>
 export function withBody<T>(request: IncomingMessage, log: LogError, use: UseBody<T>): Promise<T> {
   const bytes = smallLengthOf(request)
   if (bytes === undefined) return withAnyBody(request, log, use)
-  const slots = Math.max(1, bytes)
-  return smallBodies.run(() => withAnyBody(request, log, use), { slots, signal: brokenOff(request) })
+  return smallBodies.run(() => withAnyBody(request, log, use), { slots: bytes, signal: brokenOff(request) })
 }
 
 /** Returns the length of a body that is known to be small. */

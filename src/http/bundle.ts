@@ -18,7 +18,7 @@ export interface BundledFile {
 }
 
 /** A file of which not all bytes have come. */
-interface Partial {
+interface PartialFile {
   head: BundleHead
   buffer: Buffer
   length: number
@@ -46,7 +46,7 @@ export async function* readBundle(source: Iterable<Buffer> | AsyncIterable<Buffe
   // The beginning of a line. It is joined once, however small the pieces are.
   let line: Buffer[] = []
   let lineBytes = 0
-  let partial: Partial | undefined
+  let partial: PartialFile | undefined
   for await (const piece of source) {
     let rest = piece
     while (rest.byteLength > 0) {

@@ -17,8 +17,6 @@ import { NAMED_PIECE_BYTES, NDJSON_HEADERS, PROGRESS_MS } from './constants.ts'
 import { errorOf, HttpError } from './errors.ts'
 import type { RouteContext } from './route-context.ts'
 
-const NO_MORE = new Uint8Array(0)
-
 const whole = z.string().regex(/^-?\d{1,24}$/)
 const headerSchema: z.ZodType<NamedFile> = z.strictObject({
   path: z.string().startsWith('/'),
@@ -152,16 +150,14 @@ async function answerLines<Result>(
 
 /**
  * Yields the bytes of a file, and reads the next piece while the last one is used. Two buffers take turns, which a put
- * allows (`Source`); a file of one piece needs one. Throws an `HttpError` if the file cannot be read, or has changed
- * since it was opened.
+ * allows (`Source`). Throws an `HttpError` if the file cannot be read, or has changed since it was opened.
  */
 async function* piecesOf({ handle, file }: UsableFile, count: (bytes: number) => void): AsyncGenerator<Uint8Array> {
   const size = Number(file.size)
   const length = (at: number): number => Math.max(0, Math.min(NAMED_PIECE_BYTES, size - at))
-  const buffers = [0, NAMED_PIECE_BYTES].filter(at => at < size).map(at => takeBuffer(length(at)))
+  const buffers = [0, NAMED_PIECE_BYTES].map(at => takeBuffer(length(at)))
   const begin = (at: number): Promise<Uint8Array> => {
-    const buffer = buffers[(at / NAMED_PIECE_BYTES) % 2]
-    if (buffer === undefined) return Promise.resolve(NO_MORE)
+    const buffer = buffers[(at / NAMED_PIECE_BYTES) % 2] as Buffer
     const piece = readWhole(handle, buffer.subarray(0, length(at)), at)
     // If the put has ended by then, nobody waits for this piece.
     piece.catch(() => {})

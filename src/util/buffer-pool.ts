@@ -16,7 +16,6 @@ const FREE_BYTES_MAX = 16 << 20
 const SLACK_BYTES = 1 << 10
 
 const freeBySize = new Map<number, ArrayBuffer[]>()
-const free = new Set<ArrayBufferLike>()
 let freeBytes = 0
 
 /** Returns a buffer of this length with arbitrary content. It shares its memory with no other buffer. */
@@ -25,7 +24,6 @@ export function takeBuffer(length: number): Buffer {
   const size = sizeFor(length)
   const memory = freeBySize.get(size)?.pop()
   if (memory === undefined) return Buffer.allocUnsafeSlow(size).subarray(0, length)
-  free.delete(memory)
   freeBytes -= size
   return Buffer.from(memory, 0, length)
 }
@@ -37,12 +35,12 @@ export function takeBuffer(length: number): Buffer {
  */
 export function returnBuffer({ buffer: memory, byteOffset, byteLength }: Uint8Array): void {
   const isPooled = byteLength >= POOLED_BYTES_MIN && byteOffset === 0 && sizeFor(byteLength) === memory.byteLength
-  // If the same memory were in the pool twice, it would get two owners.
-  if (!isPooled || !(memory instanceof ArrayBuffer) || free.has(memory)) return
+  if (!isPooled || !(memory instanceof ArrayBuffer)) return
   const size = memory.byteLength
   const pile = freeBySize.get(size) ?? []
+  // If the same memory were in the pool twice, it would get two owners.
+  if (pile.includes(memory)) return
   pile.push(memory)
-  free.add(memory)
   freeBytes += size
   freeBySize.set(size, pile)
   while (freeBytes > FREE_BYTES_MAX) dropOne()
@@ -53,7 +51,6 @@ function dropOne(): void {
   const piles = [...freeBySize].map(([size, pile]) => ({ size, pile, bytes: size * pile.length }))
   const largest = piles.reduce((a, b) => (b.bytes > a.bytes ? b : a))
   const memory = largest.pile.shift() as ArrayBuffer
-  free.delete(memory)
   freeBytes -= largest.size
   if (largest.pile.length === 0) freeBySize.delete(largest.size)
   memory.transfer(0)

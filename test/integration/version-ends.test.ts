@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import { createNode, type DfsNode } from '../../src/index.ts'
-import { codeOfRejection, startNode, until } from '../fixtures/nodes.ts'
+import { codeOfRejection, read, startNode, until } from '../fixtures/nodes.ts'
 
 async function endsOf(node: DfsNode, path: string): Promise<Array<[string, number | null, boolean]>> {
   const ends: Array<[string, number | null, boolean]> = []
@@ -70,9 +70,7 @@ test('content that is stored again and again does not push out what was there be
   t.after(() => rebuilt.stop())
   await until('it decides the same', async () => isDeepStrictEqual(await endsOf(rebuilt, '/f'), ends))
   await rebuilt.restore('/f', { version: kept.at(-1) as string })
-  const parts: Uint8Array[] = []
-  for await (const part of await rebuilt.get('/f')) parts.push(part)
-  assert.ok(Buffer.concat(parts).equals(first))
+  assert.ok((await read(rebuilt, '/f')).equals(first))
 })
 
 test('in a network that keeps no versions, what was overwritten and removed is no longer kept, and live files are', async t => {
@@ -92,8 +90,6 @@ test('in a network that keeps no versions, what was overwritten and removed is n
     ['/f', kept],
     ['/copy', old]
   ] as const) {
-    const parts: Uint8Array[] = []
-    for await (const part of await node.get(path)) parts.push(part)
-    assert.ok(Buffer.concat(parts).equals(bytes), path)
+    assert.ok((await read(node, path)).equals(bytes), path)
   }
 })

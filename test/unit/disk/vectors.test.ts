@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { createCipheriv, createDecipheriv, createHash, hash, scryptSync } from 'node:crypto'
+import { createCipheriv, createDecipheriv, hash, scryptSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -278,7 +278,7 @@ test('frozen vectors: a keystore that is not sealed is read and written', async 
   assert.equal(await saved(drawing()), keystore.checked)
   for (const file of [keystore.open, keystore.checked]) assert.deepEqual(await loaded(file), keystore.secrets)
   assert.deepEqual(JSON.parse(keystore.open), { v: 1, secrets: keystore.secrets })
-  const check = createHash('sha256').update(JSON.stringify(keystore.secrets)).digest('hex')
+  const check = hash('sha256', JSON.stringify(keystore.secrets), 'hex')
   assert.deepEqual(JSON.parse(keystore.checked), { v: 1, secrets: keystore.secrets, check })
 })
 
