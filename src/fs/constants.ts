@@ -14,8 +14,8 @@ export const SMALL_FILE_BYTES_MAX = 192 << 10
 export const SMALL_BATCH_FILES_MAX = 64
 export const SMALL_BATCH_BYTES_MAX = 1 << 20
 export const SMALL_BATCHES_AT_ONCE = 2
-/** The number of files of a tree that are copied concurrently. */
-export const TREE_AT_ONCE = 32
+/** The number of files of a tree that are copied concurrently. Small ones then fill a group. */
+export const TREE_AT_ONCE = 64
 /** The most deleted entries that one append of a purge deletes once more. */
 export const ENDED_AT_ONCE = 256
 /** The most directories that one append restores. */

@@ -10,9 +10,9 @@ import { type FsContext, resolvePutOptions } from './context.ts'
 import { readableBody } from './get.ts'
 import { makeDirectory } from './mkdir.ts'
 import { partlyDone } from './partly-done.ts'
+import { putCopy } from './put-copy.ts'
 import { resolveTarget } from './resolve.ts'
 import type { PutOptions } from './types.ts'
-import { Upload } from './upload.ts'
 
 type CopyOptions = Pick<PutOptions, 'noClobber' | 'signal'>
 
@@ -124,10 +124,5 @@ async function copyFile(fs: FsContext, { file, target }: FileToCopy, options: Co
   const named = { root: file.record.root as Uint8Array, rootEpoch: file.record.rootEpoch as Uint8Array }
   const copied = { ...named, size, mtime, mode, type, key, content }
   const resolved = { ...resolvePutOptions(fs, options), copies: decodeReplicas(file.shown.replicas) }
-  const upload = new Upload(fs, resolved)
-  try {
-    await upload.commitCopy(target, copied, cidOf(file.record))
-  } finally {
-    upload.close()
-  }
+  await putCopy(fs, { path: target, content: copied, root: cidOf(file.record) }, resolved)
 }

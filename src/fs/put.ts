@@ -2,6 +2,7 @@ import { IsADirectoryError } from '../catalog/errors.ts'
 import type { Path } from '../format/path.ts'
 import { SMALL_FILE_BYTES_MAX } from './constants.ts'
 import { type FsContext, resolvePutOptions } from './context.ts'
+import { smallFile } from './small-file.ts'
 import { peek } from './source.ts'
 import type { PutOptions, PutResult, Source } from './types.ts'
 import { Upload } from './upload.ts'
@@ -15,7 +16,7 @@ export async function putFile(fs: FsContext, path: Path, source: Source, options
   const resolved = resolvePutOptions(fs, options)
   const { whole, all } = await peek(source, SMALL_FILE_BYTES_MAX, options)
   const facts = { mtime: timeOf(fs, options), mode: options.mode, type: options.type }
-  if (whole !== undefined) return fs.putSmall({ path, text: whole, facts }, resolved)
+  if (whole !== undefined) return fs.putSmall(smallFile(path, whole, facts), resolved)
   // Refuse a link that cannot succeed before much is stored. The link itself checks again.
   await fs.catalog.checkLink(path, options)
   const upload = new Upload(fs, resolved)

@@ -4,8 +4,9 @@ import { cidOf } from '../catalog/projection.ts'
 import type { Path } from '../format/path.ts'
 import { decodeReplicas } from '../format/replicas.ts'
 import type { FsContext } from './context.ts'
+import { putCopy } from './put-copy.ts'
+import type { LinkTo } from './small-file.ts'
 import type { AbortOptions, PutResult } from './types.ts'
-import { type LinkTo, Upload } from './upload.ts'
 
 /**
  * Writes the content of a version to a path once more: the blocks are kept as a put keeps them, by as many members as
@@ -25,10 +26,5 @@ export async function writeVersion(
   const linkTo: LinkTo | undefined =
     deleted && ((content, options) => fs.catalog.restoreFile(deleted, content, options))
   const resolved = { copies: decodeReplicas(record.replicas), acks: fs.defaults.ack, signal }
-  const upload = new Upload(fs, resolved, { linkTo })
-  try {
-    return await upload.commitCopy(path, written, cidOf(record))
-  } finally {
-    upload.close()
-  }
+  return putCopy(fs, { path, content: written, root: cidOf(record), linkTo }, resolved)
 }

@@ -1,17 +1,16 @@
 import type { KeptFile, SmallBlock, SmallPut } from '../blocks/blocks.ts'
 import type { Content } from '../catalog/author.ts'
 import type { LinkChange, LinkFailure } from '../catalog/change.ts'
-import { CHUNK_BYTES_MAX, INLINE_BYTES_MAX } from '../format/constants.ts'
+import { CHUNK_BYTES_MAX } from '../format/constants.ts'
 import { formatPath } from '../format/path.ts'
 import { encodeReplicas } from '../format/replicas.ts'
-import { sealedChunkLength, sealSmall } from '../format/seal-file.ts'
 import { Batcher } from '../util/batcher.ts'
 import { pushAll } from '../util/push-all.ts'
 import { SMALL_BATCH_BYTES_MAX, SMALL_BATCH_FILES_MAX, SMALL_BATCHES_AT_ONCE } from './constants.ts'
 import type { FsContext, ResolvedPutOptions } from './context.ts'
 import { finishPut, type LinkedFile } from './finish-put.ts'
 import type { ReplicateContext } from './replicate.ts'
-import { inlineContent, type SmallFile } from './small-file.ts'
+import type { LinkTo, SealedFile, SmallFile } from './small-file.ts'
 import type { PutResult } from './types.ts'
 
 type Context = ReplicateContext & Pick<FsContext, 'author' | 'catalog'>
@@ -34,8 +33,8 @@ interface Kept {
 type Outcome = LinkedFile | LinkFailure
 
 /**
- * Puts small files. Those that are put at about the same time go through each step together, as an array: they are
- * sealed one after another, their blocks are one write, and the records of those in one directory are one change of the
+ * Puts small files and copies of them. Those that are put at about the same time go through each step together, as an
+ * array: they are sealed one after another, their blocks are one write, and the records of those in one directory are one change of the
  * catalog and one write. A put of one file is a group of one. From then on each file is replicated on its own, so that a
  * member that is slow to take one does not hold up the others.
  *
@@ -51,7 +50,7 @@ export class SmallFiles {
     this.#batches = new Batcher(files => this.#link(files), {
       itemsMax: SMALL_BATCH_FILES_MAX,
       bytesMax: SMALL_BATCH_BYTES_MAX,
-      sizeOf: ({ text }) => text.byteLength,
+      sizeOf: ({ blockBytes }) => blockBytes,
       parallel: SMALL_BATCHES_AT_ONCE
     })
   }
@@ -62,11 +61,10 @@ export class SmallFiles {
    */
   async put(file: SmallFile, resolved: ResolvedPutOptions): Promise<PutResult> {
     const { copies: replicas, acks: ack, signal } = resolved
-    const { byteLength: size } = file.text
-    const isInline = size <= INLINE_BYTES_MAX
-    const put = isInline ? undefined : this.#fs.blocks.openSmallPut({ replicas, ack, signal })
+    const { blockBytes } = file
+    const put = blockBytes === 0 ? undefined : this.#fs.blocks.openSmallPut({ replicas, ack, signal })
     try {
-      await put?.lease(sealedChunkLength(size))
+      await put?.lease(blockBytes)
       const linked = await this.#batches.add({ ...file, resolved, put })
       if ('error' in linked) throw linked.error
       return await finishPut(this.#fs, linked, resolved)
@@ -82,8 +80,11 @@ export class SmallFiles {
       files.filter(file => !isAborted(file, outcomes)),
       outcomes
     )
-    for (let left = kept; left.length > 0; ) {
-      const { groups, later } = groupsOf(left.filter(({ file }) => !isAborted(file, outcomes)))
+    const isLeft = ({ file }: Kept): boolean => !isAborted(file, outcomes)
+    const alone = kept.filter(one => one.file.linkTo !== undefined && isLeft(one))
+    await Promise.all(alone.map(one => this.#linkAlone(one, outcomes)))
+    for (let left = kept.filter(({ file }) => file.linkTo === undefined); left.length > 0; ) {
+      const { groups, later } = groupsOf(left.filter(isLeft))
       await Promise.all(groups.map(group => this.#linkGroup(group, outcomes)))
       left = later
     }
@@ -97,14 +98,8 @@ export class SmallFiles {
   async #keep(files: readonly Waiting[], outcomes: Map<Waiting, Outcome>): Promise<Kept[]> {
     const { author } = this.#fs
     const { epoch } = author
-    const sealed = files.map(file => {
-      const { text, facts, put } = file
-      if (put === undefined) return { file, content: inlineContent(epoch, facts, text) }
-      const { cid, bytes, key } = sealSmall({ subkey: epoch.content }, text)
-      const content = { ...facts, root: cid.bytes, key, rootEpoch: epoch.id, size: text.byteLength }
-      return { file, content, block: { put, root: cid, bytes } }
-    })
-    const keptFiles = (await this.#keepBlocks(sealed.flatMap(({ block }) => block ?? []))).values()
+    const sealed = files.map(file => ({ file, ...file.seal(epoch) }))
+    const keptFiles = (await this.#keepBlocks(sealed.flatMap(blocksOf))).values()
     return sealed.flatMap(({ file, content, block }) => {
       if (block === undefined) return { file, content, kept: null }
       const kept = keptFiles.next().value as KeptFile | LinkFailure
@@ -127,6 +122,17 @@ export class SmallFiles {
     }
   }
 
+  /** Links a file that is not linked at its own path, and so not together with others. */
+  async #linkAlone({ file, content, kept }: Kept, outcomes: Map<Waiting, Outcome>): Promise<void> {
+    try {
+      const options = { replicas: encodeReplicas(file.resolved.copies) }
+      const change = await (file.linkTo as LinkTo)(content, options)
+      outcomes.set(file, { change, content, kept, chunkBytesMax: CHUNK_BYTES_MAX })
+    } catch (error) {
+      outcomes.set(file, { error })
+    }
+  }
+
   /** Links files of one directory. If none of them could be linked, each is tried alone, so that each has its own error. */
   async #linkGroup(group: readonly Kept[], outcomes: Map<Waiting, Outcome>): Promise<void> {
     const [{ file: first }] = group as [Kept]
@@ -144,6 +150,11 @@ export class SmallFiles {
       else for (const file of group) await this.#linkGroup([file], outcomes)
     }
   }
+}
+
+/** Returns the block of a file, if it has one, with the put that keeps it. */
+function blocksOf({ file: { put }, block }: SealedFile & { file: Waiting }): SmallBlock[] {
+  return put === undefined || block === undefined ? [] : [{ put, root: block.cid, bytes: block.bytes }]
 }
 
 /**

@@ -1,7 +1,6 @@
 import { pipe } from 'it-pipe'
 import type { KeptFile, Put } from '../blocks/blocks.ts'
 import type { Content } from '../catalog/author.ts'
-import type { LinkChange } from '../catalog/change.ts'
 import { type Chunker, fixedChunker } from '../format/chunker.ts'
 import { type BlockCid, decodeCid, RAW } from '../format/cid.ts'
 import { CHUNK_BYTES_MAX } from '../format/constants.ts'
@@ -14,7 +13,7 @@ import { NO_BYTES } from '../util/bytes.ts'
 import { chunksInRange } from './chunks-in-range.ts'
 import type { FsContext, ResolvedPutOptions } from './context.ts'
 import { finishPut } from './finish-put.ts'
-import { type FileFacts, inlineContent } from './small-file.ts'
+import { type FileFacts, inlineContent, type LinkTo } from './small-file.ts'
 import type { PutResult } from './types.ts'
 
 /**
@@ -34,13 +33,11 @@ export interface UploadPart {
   number: Uint8Array
 }
 
-/** Links content to a file. */
-export type LinkTo = (content: Content, options: { replicas: number }) => Promise<LinkChange>
-
 /**
- * The way in which content of more than one small block comes into the network (`SmallFiles` puts the rest): `append` keeps a part of it, `commit` makes a file of parts,
- * and `abort` gives it up. A put appends one part and commits it; a copy commits what is stored. An upload in many
- * parts may append them in any order, also concurrently, and commits them in the order of the file.
+ * The way in which content of more than one small block comes into the network (`SmallFiles` puts the rest): `append`
+ * keeps a part of it, `commit` makes a file of parts, and `abort` gives it up. A put appends one part and commits it; a
+ * copy commits what is stored. An upload in many parts may append them in any order, also concurrently, and commits them
+ * in the order of the file.
  *
  * Each part has a manifest of its own, so a part of any size is a few bytes of plain data, and memory is bounded by a
  * window of blocks. If there is one part, its manifest is that of the file. A commit of several parts reads their
@@ -113,9 +110,9 @@ export class Upload {
     }
   }
 
-  /** Makes the content of another file visible at a path. `root` is undefined if the content travels in its record. */
-  async commitCopy(path: Path, content: Content, root: BlockCid | undefined): Promise<PutResult> {
-    return root === undefined ? this.#link(path, content, null) : this.#commitRoot(path, content, root)
+  /** Makes the content of another file, which has blocks, visible at a path. */
+  commitCopy(path: Path, content: Content, root: BlockCid): Promise<PutResult> {
+    return this.#commitRoot(path, content, root)
   }
 
   /**
