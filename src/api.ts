@@ -6,6 +6,7 @@ import type {
   AbortOptions,
   ClobberOptions,
   CopiesItem,
+  CopyResult,
   EvictResult,
   GetOptions,
   ListItem,
@@ -107,7 +108,12 @@ export interface DfsVerbs {
    * Copies a file or a whole directory. The copy shares the blocks of the original. Blocks that are here are not read
    * again. Blocks that are not here are fetched. Members that owe blocks of the copy but lack them pull them.
    */
-  copy(from: string, to: string, options?: ClobberOptions): Promise<{ from: string; path: string }>
+  copy(from: string, to: string, options?: ClobberOptions): Promise<CopyResult>
+  /**
+   * Copies like `copy`, and says how far it has come: for a directory it yields from time to time what has been copied so
+   * far. The last item is the result.
+   */
+  copying(from: string, to: string, options?: ClobberOptions): AsyncGenerator<CopyResult>
   /** Deletes a file, or, with `recursive`, also a directory. Members that are away delete it when they are back. */
   remove(path: string, options?: RemoveOptions & { wait?: boolean | undefined }): Promise<RemoveResult>
   /**

@@ -13,6 +13,7 @@ import { copiesText, outHint } from './copies-text.ts'
 import { FileFailures } from './file-failures.ts'
 import type { IgnoreRules } from './ignore-rules.ts'
 import { type LocalItem, type Skipped, walkLocal } from './local-tree.ts'
+import { orInterrupted } from './or-interrupted.ts'
 import type { PutRules } from './put-fields.ts'
 import { type PutItem, putFile } from './put-file.ts'
 import type { Source } from './put-sources.ts'
@@ -91,15 +92,15 @@ export class PutRun {
     assertDifferentNames(sources, isInto)
     const counting = new AbortController()
     if (this.#progress.isShown) void this.#count(sources, counting.signal)
+    const whatIsDone = (): string => `${this.#tally.text}; the same put again goes on from there`
     try {
-      if (root !== '' && !isDryRun) await client.call('mkdir', { path: root })
-      const remote = new RemoteFolders(client, root, signal)
-      await remote.begin()
-      const found = this.#find(sources, root, isInto, remote)
-      await forEachAtOnce(found, FILES_AT_ONCE, item => this.#putItem(item), slotsOf)
-    } catch (error) {
-      if (signal.aborted && !isJson) note(`interrupted: ${this.#tally.text}; the same put again goes on from there`)
-      throw error
+      await orInterrupted(session, whatIsDone, async () => {
+        if (root !== '' && !isDryRun) await client.call('mkdir', { path: root })
+        const remote = new RemoteFolders(client, root, signal)
+        await remote.begin()
+        const found = this.#find(sources, root, isInto, remote)
+        await forEachAtOnce(found, FILES_AT_ONCE, item => this.#putItem(item), slotsOf)
+      })
     } finally {
       counting.abort()
       await this.#bundle.end()

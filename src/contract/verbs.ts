@@ -69,6 +69,12 @@ export const VERBS = {
     fields: twoPaths,
     run: (node, { from, to, noClobber }, options) => node.copy(from, to, { noClobber, ...options })
   }),
+  copying: stream({
+    method: 'POST',
+    route: '/v1/copying',
+    fields: twoPaths,
+    run: (node, { from, to, noClobber }, options) => node.copying(from, to, { noClobber, ...options })
+  }),
   remove: call({
     method: 'DELETE',
     route: '/v1/files/*',

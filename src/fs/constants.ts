@@ -36,8 +36,8 @@ export const ACKNOWLEDGED_MAX = 1_000_000
 export const ACKNOWLEDGED_AT_ONCE = 4_096
 /** How long a caller that waits for members pauses before they are asked again. */
 export const ACKNOWLEDGED_POLL_MS = 500
-/** How often a restore of a directory says how far it has come. */
-export const RESTORE_REPORT_MS = 500
+/** How often a copy or a restore of a directory says how far it has come. */
+export const REPORT_MS = 500
 /**
  * A watcher that has been told nothing during this many batches of changes, because they were all about other paths, is
  * told the newest cursor, so that its own does not become too old.

@@ -5,16 +5,22 @@ import { formatPath, type Path } from '../format/path.ts'
 import { decodeReplicas } from '../format/replicas.ts'
 import { DfsError, type ErrorCode, InvalidInputError } from '../util/errors.ts'
 import { forEachUntilFailure } from '../util/for-each.ts'
-import { TREE_AT_ONCE } from './constants.ts'
+import { reporting } from '../util/reporting.ts'
+import { REPORT_MS, TREE_AT_ONCE } from './constants.ts'
 import { type FsContext, resolvePutOptions } from './context.ts'
 import { readableBody } from './get.ts'
 import { makeDirectory } from './mkdir.ts'
 import { partlyDone } from './partly-done.ts'
 import { putCopy } from './put-copy.ts'
 import { resolveTarget } from './resolve.ts'
-import type { PutOptions } from './types.ts'
+import type { CopyResult, PutOptions } from './types.ts'
 
 type CopyOptions = Pick<PutOptions, 'noClobber' | 'signal'>
+
+interface ReportedCopyOptions extends CopyOptions {
+  /** Called when more has been copied, with all that has been so far. */
+  onProgress?: ((soFar: CopyResult) => void) | undefined
+}
 
 interface FileToCopy {
   file: FileNode
@@ -30,22 +36,43 @@ export async function copyPath(
   fs: FsContext,
   from: Path,
   to: Path,
-  options: CopyOptions = {}
-): Promise<{ from: string; path: string }> {
+  options: ReportedCopyOptions = {}
+): Promise<CopyResult> {
   const { signal } = options
   const { node, target } = await resolveTarget(fs, from, to, signal)
   if (formatPath(target).startsWith(`${formatPath(node.path)}/`))
     throw new InvalidInputError('a directory cannot be copied into itself')
   signal?.throwIfAborted()
-  if (node.kind === 'file') await copyFile(fs, { file: node, target }, options)
-  else await new TreeCopy(fs, options).run(node, target)
-  return { from: formatPath(from), path: formatPath(target) }
+  const resultOf = (copied: number): CopyResult => ({ from: formatPath(from), path: formatPath(target), copied })
+  if (node.kind === 'directory') {
+    const copy = new TreeCopy(fs, options, copied => options.onProgress?.(resultOf(copied)))
+    return resultOf(await copy.run(node, target))
+  }
+  await copyFile(fs, { file: node, target }, options)
+  return resultOf(1)
+}
+
+/**
+ * Copies like `copyPath`. For a directory it yields from time to time what has been copied so far. The last item is the
+ * result. A caller that takes no more ends the copy.
+ */
+export function copyingPath(
+  fs: FsContext,
+  from: Path,
+  to: Path,
+  { signal: given, ...options }: CopyOptions = {}
+): AsyncGenerator<CopyResult> {
+  const reports = { clock: fs.clock, everyMs: REPORT_MS, signal: given }
+  return reporting<CopyResult>(reports, (onProgress, signal) =>
+    copyPath(fs, from, to, { ...options, signal, onProgress })
+  )
 }
 
 /** One copy of a directory and everything below it. */
 class TreeCopy {
   readonly #fs: FsContext
   readonly #options: CopyOptions
+  readonly #onCopied: (copied: number) => void
   /** The number of files and directories that the copy now has. */
   #copied = 0
   /** The number of single files, or directories with all that is in them, that were left out. */
@@ -53,12 +80,14 @@ class TreeCopy {
   /** Why the first of them was left out. */
   #failure: DfsError | undefined
 
-  constructor(fs: FsContext, options: CopyOptions) {
+  constructor(fs: FsContext, options: CopyOptions, onCopied: (copied: number) => void) {
     this.#fs = fs
     this.#options = options
+    this.#onCopied = onCopied
   }
 
-  async run(from: DirectoryNode, target: Path): Promise<void> {
+  /** Returns the number of files and directories that it has copied. */
+  async run(from: DirectoryNode, target: Path): Promise<number> {
     const { signal } = this.#options
     try {
       await forEachUntilFailure(this.#files(from, target), { atOnce: TREE_AT_ONCE, signal }, (file, signal) =>
@@ -67,7 +96,7 @@ class TreeCopy {
     } catch (error) {
       throw partlyDone(error, this.#copied, this.#copiedText)
     }
-    if (this.#failure === undefined) return
+    if (this.#failure === undefined) return this.#copied
     throw partlyDone(this.#failure, this.#copied, `could not be copied: ${this.#failed}; ${this.#copiedText}`)
   }
 
@@ -92,6 +121,7 @@ class TreeCopy {
     try {
       await work()
       this.#copied++
+      this.#onCopied(this.#copied)
       return true
     } catch (error) {
       if (!(error instanceof DfsError) || !OF_ONE_ITEM.has(error.code)) throw error

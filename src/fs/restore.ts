@@ -4,7 +4,8 @@ import type { FileNode } from '../catalog/tree-node.ts'
 import { formatPath, type Path } from '../format/path.ts'
 import { toHex } from '../util/bytes.ts'
 import { InvalidInputError } from '../util/errors.ts'
-import { RESTORE_REPORT_MS } from './constants.ts'
+import { reporting } from '../util/reporting.ts'
+import { REPORT_MS } from './constants.ts'
 import type { FsContext } from './context.ts'
 import { writeVersion } from './restore-file.ts'
 import { type RestoreTreeOptions, restoreBelow, restoreTree } from './restore-tree.ts'
@@ -51,36 +52,15 @@ export async function restorePath(
  * Restores a file or directory like `restorePath`. For a directory it yields from time to time what has been restored
  * so far. The last item is the result. A caller that takes no more ends the restore.
  */
-export async function* restoringPath(
+export function restoringPath(
   fs: FsContext,
   path: Path,
   { signal: given, ...options }: RestoreOptions = {}
 ): AsyncGenerator<RestoreResult> {
-  const ended = new AbortController()
-  const signal = given === undefined ? ended.signal : AbortSignal.any([given, ended.signal])
-  let soFar: RestoreResult | undefined
-  const onProgress = (result: RestoreResult): void => {
-    soFar = result
-  }
-  const restoring = restorePath(fs, path, { ...options, signal, onProgress })
-  try {
-    const isOver = restoring.then(() => true)
-    const isPaused = (): Promise<boolean> =>
-      fs.clock.sleep(RESTORE_REPORT_MS, ended.signal).then(
-        () => false,
-        () => false
-      )
-    while (!(await Promise.race([isOver, isPaused()]))) {
-      if (soFar !== undefined) yield soFar
-      soFar = undefined
-    }
-    yield await restoring
-  } finally {
-    ended.abort()
-    await restoring.catch(() => {
-      // If it has failed, the caller knows it. If the caller has gone, nobody waits for it.
-    })
-  }
+  const reports = { clock: fs.clock, everyMs: REPORT_MS, signal: given }
+  return reporting<RestoreResult>(reports, (onProgress, signal) =>
+    restorePath(fs, path, { ...options, signal, onProgress })
+  )
 }
 
 const DIRECTORY_IN_THE_WAY =

@@ -47,6 +47,13 @@ export interface PutOptions extends AbortOptions {
   ifTag?: string | null | undefined
 }
 
+export interface CopyResult {
+  from: string
+  path: string
+  /** How many files and directories were copied. */
+  copied: number
+}
+
 export interface PutResult {
   /** The path in NFC. */
   path: string

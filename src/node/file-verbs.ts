@@ -5,7 +5,7 @@ import { parsePath } from '../format/path.ts'
 import { cancelPurge } from '../fs/cancel-purge.ts'
 import type { FsContext } from '../fs/context.ts'
 import { copiesBelow } from '../fs/copies.ts'
-import { copyPath } from '../fs/copy.ts'
+import { copyingPath, copyPath } from '../fs/copy.ts'
 import { spaceOf } from '../fs/df.ts'
 import { usageOf } from '../fs/du.ts'
 import { evictPath } from '../fs/evict.ts'
@@ -25,6 +25,7 @@ import { statPath } from '../fs/stat.ts'
 import type {
   AbortOptions,
   CopiesItem,
+  CopyResult,
   EvictResult,
   GetOptions,
   ListItem,
@@ -96,8 +97,16 @@ export abstract class FileVerbs extends TypedEventEmitter<DfsNodeEvents> {
     from: string,
     to: string,
     options: AbortOptions & { noClobber?: boolean | undefined } = {}
-  ): Promise<{ from: string; path: string }> {
+  ): Promise<CopyResult> {
     return copyPath(await this.fs(), parsePath(from), parsePath(to), options)
+  }
+
+  async *copying(
+    from: string,
+    to: string,
+    options: AbortOptions & { noClobber?: boolean | undefined } = {}
+  ): AsyncGenerator<CopyResult> {
+    yield* copyingPath(await this.fs(), parsePath(from), parsePath(to), options)
   }
 
   async remove(path: string, options: RemoveOptions & { wait?: boolean | undefined } = {}): Promise<RemoveResult> {

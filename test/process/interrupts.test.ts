@@ -27,8 +27,14 @@ async function makeTree(folder: string): Promise<void> {
   for (let i = 0; i < FILES; i++) await writeFile(join(folder, `folder${i % FOLDERS}`, `${LONG}${i}`), `file ${i}`)
 }
 
-/** What a put of a folder says, since it can be gone on with. */
-const INTERRUPTED = /^interrupted: \d+ stored, .+; the same put again goes on from there\n$/
+/** What an interrupted command says, since it can be gone on with. */
+const INTERRUPTED: Record<string, RegExp> = {
+  put: /^interrupted: \d+ stored, .+; the same put again goes on from there\n$/,
+  cp: /^interrupted: (what was copied already stays|[\d,]+ files and directories or more were copied, and stay in \/copy)\n$/,
+  get: /^interrupted: [\d,]+ files? fetched, each complete; to get them again takes --force\n$/,
+  rm: /^interrupted: what was removed stays removed; the same rm again removes the rest\n$/,
+  restore: /^interrupted: what was restored stays; the same restore again brings back the rest\n$/
+}
 
 test('Ctrl-C in the middle of any command ends it with 130, and the daemon goes on', { timeout: 300_000 }, async t => {
   const folder = await temporaryFolder(t)
@@ -43,7 +49,7 @@ test('Ctrl-C in the middle of any command ends it with 130, and the daemon goes 
       child.kill('SIGINT')
     })
     assert.equal(code, 130, args[0])
-    assert.match(stderr, args[0] === 'put' ? INTERRUPTED : /^$/, args[0])
+    assert.match(stderr, INTERRUPTED[args[0] as string] as RegExp, args[0])
     const status = await dfs(['status'])
     // The one warning is that a founder's disk holds the network key.
     const others = status.stderr.split('\n').filter(line => line !== '' && !line.includes('holds the network key'))

@@ -1,5 +1,9 @@
+import type { AnswerOf } from '../../contract/verbs.ts'
 import { printJson } from '../../terminal/print.ts'
+import { ProgressLine } from '../../terminal/progress.ts'
+import { formatCount } from '../../terminal/units.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
+import { orInterrupted } from '../or-interrupted.ts'
 import type { Session } from '../session.ts'
 
 export const cp: DfsCommand = {
@@ -12,8 +16,26 @@ export const cp: DfsCommand = {
       .argument('<new>', 'new path; if it is a directory, copy into it', nonEmpty)
       .option('--no-clobber', 'fail rather than replace a file')
   },
-  async run({ client, isJson }: Session, from: string, to: string, { clobber }: { clobber: boolean }) {
-    const result = await client.call('copy', { from, to, noClobber: !clobber })
-    if (isJson) printJson(result)
+  async run(session: Session, from: string, to: string, { clobber }: { clobber: boolean }) {
+    const { client, isJson } = session
+    const line = new ProgressLine(isJson)
+    let last: AnswerOf<'copying'> | undefined
+    const whatIsDone = (): string =>
+      last === undefined
+        ? 'what was copied already stays'
+        : `${countText(last)} or more were copied, and stay in ${last.path}`
+    try {
+      await orInterrupted(session, whatIsDone, async () => {
+        for await (last of client.stream('copying', { from, to, noClobber: !clobber }))
+          line.show(`copied so far: ${countText(last)}`)
+      })
+    } finally {
+      line.hide()
+    }
+    if (isJson) printJson(last)
   }
+}
+
+function countText({ copied }: AnswerOf<'copying'>): string {
+  return formatCount(copied, 'file or directory', 'files and directories')
 }

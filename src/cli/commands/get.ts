@@ -7,13 +7,14 @@ import { CliError, isOfOneFile, usage } from '../../terminal/errors.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
 import { hideProgress, Progress } from '../../terminal/progress.ts'
 import { writeOut } from '../../terminal/stdout.ts'
-import { formatBytes } from '../../terminal/units.ts'
+import { formatBytes, formatCount } from '../../terminal/units.ts'
 import { type DfsCommand, eachNonEmpty } from '../command.ts'
 import { FileFailures } from '../file-failures.ts'
 import { kindOf, safeName } from '../local-file.ts'
 import { type Fill, type LocalTarget, LocalTargets } from '../local-target.ts'
 import { LocalWay } from '../local-way.ts'
 import { isUnusable, nameTarget } from '../named-file.ts'
+import { orInterrupted } from '../or-interrupted.ts'
 import type { Session } from '../session.ts'
 import { NoAnswerError } from '../transport.ts'
 
@@ -115,16 +116,27 @@ async function getFolder(session: Session, path: string, folder: string, targets
   else throw new CliError('exists', 'what has the name of this folder is not a folder', { about: folder })
   const way = new LocalWay(path, folder, targets)
   const files = localFiles(client.stream('list', { path, recursive: true }), way, failures)
-  await forEachAtOnce(files, FILES_AT_ONCE, async ({ item, local }) => {
+  let fetched = 0
+  const getItem = async ({ item, local }: LocalItem): Promise<void> => {
     try {
       await getOne({ session, targets, progress }, item, { local, isNamed: false })
+      fetched++
       progress.addFile()
     } catch (error) {
       if (error instanceof NoAnswerError || !(error instanceof CliError || isOfOneFile(error))) throw error
       failures.add(item.path, error)
     }
-  })
+  }
+  const whatIsDone = (): string =>
+    `${formatCount(fetched, 'file')} fetched, each complete; to get them again takes --force`
+  await orInterrupted(session, whatIsDone, () => forEachAtOnce(files, FILES_AT_ONCE, getItem))
   failures.end()
+}
+
+/** A file in a listing, and its local path. */
+interface LocalItem {
+  item: AnswerOf<'list'>
+  local: string
 }
 
 /**
@@ -135,7 +147,7 @@ async function* localFiles(
   items: AsyncIterable<AnswerOf<'list'>>,
   way: LocalWay,
   failures: FileFailures
-): AsyncGenerator<{ item: AnswerOf<'list'>; local: string }> {
+): AsyncGenerator<LocalItem> {
   for await (const item of items) {
     try {
       const local = await way.localOf(item)

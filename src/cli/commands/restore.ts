@@ -3,6 +3,7 @@ import { printJson, printLine } from '../../terminal/print.ts'
 import { ProgressLine } from '../../terminal/progress.ts'
 import { formatCount } from '../../terminal/units.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
+import { orInterrupted } from '../or-interrupted.ts'
 import type { Session } from '../session.ts'
 
 export const restore: DfsCommand = {
@@ -19,12 +20,20 @@ export const restore: DfsCommand = {
       .argument('<path>', 'file or directory', nonEmpty)
       .argument('[version]', 'version of a file; by default the last one that is not current', nonEmpty)
   },
-  async run({ client, isJson }: Session, path: string, version: string | undefined) {
+  async run(session: Session, path: string, version: string | undefined) {
+    const { client, isJson } = session
     const line = new ProgressLine(isJson)
     let result: Result | undefined
+    const fields = { path, ...(version === undefined ? {} : { version }) }
     try {
-      for await (result of client.stream('restoring', { path, ...(version === undefined ? {} : { version }) }))
-        if (result.kind === 'directory') line.show(`restored so far: ${countsText(result)}`)
+      await orInterrupted(
+        session,
+        () => 'what was restored stays; the same restore again brings back the rest',
+        async () => {
+          for await (result of client.stream('restoring', fields))
+            if (result.kind === 'directory') line.show(`restored so far: ${countsText(result)}`)
+        }
+      )
     } finally {
       line.hide()
     }

@@ -4,6 +4,7 @@ import { printJson, printLine } from '../../terminal/print.ts'
 import { ProgressLine } from '../../terminal/progress.ts'
 import { type DfsCommand, eachNonEmpty } from '../command.ts'
 import { forEachPath } from '../each-path.ts'
+import { orInterrupted } from '../or-interrupted.ts'
 import { removedText, waitingText } from '../removed-text.ts'
 import type { Session } from '../session.ts'
 
@@ -37,13 +38,21 @@ export const rm: DfsCommand = {
     if (cancel && (purge || wait)) throw usage('--cancel goes with neither --purge nor --wait')
     const verb = cancel ? 'cancelled' : 'removed'
     await forEachPath(session, paths, verb, async path => {
-      const result = await resultOf(session, path, flags)
+      const result = await (flags.recursive
+        ? orInterrupted(
+            session,
+            () => REMOVED_IN_PART,
+            () => resultOf(session, path, flags)
+          )
+        : resultOf(session, path, flags))
       if (session.isJson) printJson(result)
       else
         printLine(`${paths.length > 1 ? `${result.path}: ` : ''}${removedText(result, { purge, cancel }, Date.now())}`)
     })
   }
 }
+
+const REMOVED_IN_PART = 'what was removed stays removed; the same rm again removes the rest'
 
 type Result = AnswerOf<'remove'>
 

@@ -69,6 +69,7 @@ test('every verb calls its method of the node with the fields that the client ga
     [VERBS.mkdir, { path: ODD }, `mkdir ${ODD}`, {}],
     [VERBS.move, { from: ODD, to: '/to', noClobber: true }, `move ${ODD} /to`, { noClobber: true }],
     [VERBS.copy, { from: ODD, to: '/to' }, `copy ${ODD} /to`, { noClobber: undefined }],
+    [VERBS.copying, { from: ODD, to: '/to', noClobber: true }, `copying ${ODD} /to`, { noClobber: true }],
     [VERBS.remove, { path: ODD, recursive: true }, `remove ${ODD}`, { recursive: true }],
     [
       VERBS.remove,
