@@ -7,13 +7,13 @@ import {
   keyWordsMissing,
   type NodeOptions
 } from '../index.ts'
-import { CliError } from '../terminal/errors.ts'
+import { CliError, usage } from '../terminal/errors.ts'
 import { readPassphrase } from '../terminal/passphrase-file.ts'
 import { note } from '../terminal/print.ts'
 import { askLines } from '../terminal/prompt.ts'
 import { noSecret } from '../terminal/secret-file.ts'
 import { readStdin } from '../terminal/stdin.ts'
-import { parseCopies, parseSize, parseTime } from '../terminal/units.ts'
+import { formatBytes, parseCopies, parseSize, parseTime } from '../terminal/units.ts'
 import type { DaemonFlags } from './flags.ts'
 import { assertNoInvite, checkInviteOut, readJoin } from './invite-files.ts'
 import { assertNoKey, makeNetworkKey, networkKeyIn, readNetworkKey } from './key-file.ts'
@@ -39,7 +39,7 @@ export async function nodeOptionsOf(flags: DaemonFlags, isFirst: boolean, signal
     found: flags.new,
     role: flags.role,
     name: flags.name,
-    capacityBytes: capacity === undefined ? undefined : parseSize('--capacity', capacity),
+    capacityBytes: capacity === undefined ? undefined : capacityOf(capacity),
     replicas: replicas === undefined ? undefined : parseCopies('--replicas', replicas),
     ack: ack === undefined ? undefined : parseCopies('--ack', ack),
     chunker,
@@ -52,6 +52,15 @@ export async function nodeOptionsOf(flags: DaemonFlags, isFirst: boolean, signal
     ...options,
     networkKey: flags.recover ? await typedKey(isFirst, signal) : await networkKeyOf(flags, isFirst, signal)
   }
+}
+
+/** Whoever gives less has left out the unit: a block of a large file would not fit. */
+const CAPACITY_BYTES_MIN = 2 << 20
+
+function capacityOf(text: string): number {
+  const bytes = parseSize('--capacity', text)
+  if (bytes >= CAPACITY_BYTES_MIN) return bytes
+  throw usage(`--capacity: ${formatBytes(bytes)} is too little for a block: write it like 500GB or 64MiB`)
 }
 
 /**

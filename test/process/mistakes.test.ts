@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
@@ -57,6 +58,8 @@ function runOn(node: string, program: string): Result {
     return { code: status, stdout: Buffer.alloc(0), stderr: stderr.toString() }
   }
 }
+
+const FULL = '/dev/full'
 
 const MISTAKES: Mistake[] = [
   {
@@ -186,6 +189,23 @@ const MISTAKES: Mistake[] = [
     },
     code: 3,
     says: ({ at }) => new RegExp(`^${at('nodir/y')}: no such folder: make it first, or name another target$`)
+  },
+  {
+    name: 'a get onto a disk that is full',
+    make: async ({ dataDir, at }) => {
+      await writeFile(at('y'), 'y')
+      await dfs(dataDir, 'put', at('y'))
+      return dfs(dataDir, 'get', '--force', '/y', FULL)
+    },
+    code: 7,
+    says: () => /^\/dev\/full: no space is left on the disk$/,
+    skip: !existsSync(FULL) && 'there is no device that is always full'
+  },
+  {
+    name: 'a capacity without its unit',
+    make: async ({ at }) => dfsNode(at('tiny'), '--new', '--capacity', '500'),
+    code: 2,
+    says: () => /^--capacity: 500 B is too little for a block: write it like 500GB or 64MiB$/
   },
   {
     name: 'a clock that is off',

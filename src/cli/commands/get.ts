@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path'
 import type { Transfer } from '../../contract/transfer.ts'
 import type { AnswerOf } from '../../contract/verbs.ts'
 import { forEachAtOnce } from '../../flow/at-once.ts'
-import { CliError, isOfOneFile, usage } from '../../terminal/errors.ts'
+import { CliError, codeOfAny, isOfOneFile, reasonOf, usage } from '../../terminal/errors.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
 import { hideProgress, Progress } from '../../terminal/progress.ts'
 import { writeOut } from '../../terminal/stdout.ts'
@@ -123,7 +123,8 @@ async function getFolder(session: Session, path: string, folder: string, targets
       fetched++
       progress.addFile()
     } catch (error) {
-      if (error instanceof NoAnswerError || !(error instanceof CliError || isOfOneFile(error))) throw error
+      const isOfThisFile = error instanceof CliError || isOfOneFile(error)
+      if (error instanceof NoAnswerError || isNoSpace(error) || !isOfThisFile) throw error
       failures.add(item.path, error)
     }
   }
@@ -172,10 +173,21 @@ async function getOne(
 ): Promise<void> {
   const { isJson } = run.session
   const place = await run.targets.look(local, { isNamed })
-  const { target, size, from } = (await fillOne(run, wanted, place)) ?? (await receiveOne(run, wanted, place))
+  const { target, size, from } = await fetchOne(run, wanted, place).catch(error => {
+    throw isNoSpace(error) ? new CliError('no-space', reasonOf(error), { about: local, cause: error }) : error
+  })
   hideProgress()
   if (isJson) printJson({ path: wanted.path, target, size, from: await from() })
   else printLine(`${target}  ${formatBytes(size)}`)
+}
+
+/** A file that is written piece by piece, or by the daemon, has an error that does not say where it was to go. */
+function isNoSpace(error: unknown): boolean {
+  return codeOfAny(error) === 'no-space'
+}
+
+async function fetchOne(run: Run, wanted: Wanted, place: LocalTarget): Promise<Gotten> {
+  return (await fillOne(run, wanted, place)) ?? receiveOne(run, wanted, place)
 }
 
 interface Gotten {
