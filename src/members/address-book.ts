@@ -3,12 +3,11 @@ import { networkInterfaces } from 'node:os'
 import { z } from 'zod'
 import { type IndexDb, indexKey } from '../disk/index-db.ts'
 import { TABLES } from '../disk/tables.ts'
+import { ADDRESS_BYTES_MAX, ADDRESSES_MAX } from '../format/constants.ts'
 import type { PeerId } from '../format/peer-id.ts'
 import { utf8 } from '../util/bytes.ts'
 import { type ComponentLogger, type Logger, reasonOf } from '../util/logger.ts'
-import { ADDRESSES_MAX } from '../wire/constants.ts'
 import { ipIn } from '../wire/origin.ts'
-import { ADDRESS_LENGTH_MAX } from './constants.ts'
 
 const rowSchema = z.array(z.string()).max(ADDRESSES_MAX)
 
@@ -62,7 +61,9 @@ export class AddressBook {
  */
 export function shareableAddresses(addresses: readonly string[]): string[] {
   // Nobody can dial an IPv6 address of one link.
-  const usable = addresses.filter(address => address.length <= ADDRESS_LENGTH_MAX && !address.startsWith('/ip6/fe80:'))
+  const usable = addresses.filter(
+    address => Buffer.byteLength(address) <= ADDRESS_BYTES_MAX && !address.startsWith('/ip6/fe80:')
+  )
   return beyondLoopback(usable).slice(0, ADDRESSES_MAX)
 }
 

@@ -38,8 +38,6 @@ export const COMPARE_PAUSE_MS = 5_000
 export const NONCE_BYTES = 32
 export const INSTANCE_BYTES = 16
 
-/** The longest address that a status may state. */
-export const ADDRESS_LENGTH_MAX = 256
 /**
  * A member is out once its status is this much older than the others' statuses, unless the network's settings or its own
  * status say otherwise.

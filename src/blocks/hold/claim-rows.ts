@@ -1,3 +1,4 @@
+import { MULTIHASH_BYTES } from '../../disk/constants.ts'
 import { indexKey } from '../../disk/index-db.ts'
 import type { StoredRow } from '../../disk/row-projection.ts'
 import { TABLES } from '../../disk/tables.ts'
@@ -22,7 +23,6 @@ export interface RecordClaimant {
 /** Identifies a put: the public key of its writer (32 bytes), then the number that the writer gave it (16 bytes). */
 export type PutId = Uint8Array
 
-export const MULTIHASH_BYTES = 34
 const PUT_ID_BYTES = 48
 export const LETTERS = { record: utf8('r'), node: utf8('m'), put: utf8('p') } as const
 

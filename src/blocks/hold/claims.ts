@@ -1,4 +1,4 @@
-import { ROW_CLAIM } from '../../disk/constants.ts'
+import { MULTIHASH_BYTES, ROW_CLAIM } from '../../disk/constants.ts'
 import { type IndexDb, type IndexOp, indexKey } from '../../disk/index-db.ts'
 import { decodePlace, encodePlace, isSamePlace } from '../../disk/place.ts'
 import type { RowProjection } from '../../disk/row-projection.ts'
@@ -18,7 +18,6 @@ import {
   expiryKey,
   expiryOf,
   LETTERS,
-  MULTIHASH_BYTES,
   type PutId,
   parseRow,
   timeOfExpiry
