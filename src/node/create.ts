@@ -21,6 +21,7 @@ import { FirstStart } from './first-start.ts'
 import { candidateFileOf, isOfAnotherNetwork, keystoreOf, makeAdmin, memberSecrets, wayInOf } from './identity.ts'
 import { type Entry, type EntryInit, prepareEntry } from './newcomer.ts'
 import { Node } from './node.ts'
+import { assertKnownOptions } from './option-names.ts'
 import type { NodeEntry } from './pending-status.ts'
 import { systemPlatform } from './platform.ts'
 import { rememberPorts, startOnDefaultPorts } from './ports.ts'
@@ -222,6 +223,7 @@ function entryOf(start: Identified, entry: Entry, firstStart: FirstStart): NodeE
 export function checkNodeOptions(options: NodeOptions): void {
   const { name, networkKey, join, found, role, capacityBytes, chunker, outAfterMs, ownersFiles = [] } = options
   const { listen = [], announce = [], bootstrap = [] } = options
+  assertKnownOptions(options)
   if (typeof options.dataDir !== 'string')
     throw new InvalidInputError('dataDir is missing: name the directory in which the node keeps its data')
   if (options.dataDir === '') throw new InvalidInputError('the path of the data directory is empty: name a directory')

@@ -137,6 +137,8 @@ test('options that can never work are refused before anything is written', async
     { bootstrap: ['/ip4/10.0.0.1/udp/1'] },
     { announce: ['bogus'] },
     { listen: ['/ip4/127.0.0.1'] },
+    // It is `capacityBytes`.
+    { capacity: 1e9 } as Partial<NodeOptions>,
     // The node would overwrite these files of the owner, or remove them.
     ...['reserve', 'keystore', 'probe', 'lock', 'index', 'ports.json'].map(name => ({ ownersFiles: [name] }))
   ]
