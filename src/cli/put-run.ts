@@ -64,7 +64,7 @@ export class PutRun {
   readonly #bundle: Bundle
   readonly #large = new Limiter(LARGE_AT_ONCE)
   readonly #medium = new Limiter(MEDIUM_AT_ONCE)
-  /** The warnings that were printed. */
+  /** The warnings that were printed, and the peer ids of the members that they were about. */
   readonly #warned = new Set<string>()
 
   constructor(options: PutRunOptions) {
@@ -92,7 +92,7 @@ export class PutRun {
     assertDifferentNames(sources, isInto)
     const counting = new AbortController()
     if (this.#progress.isShown) void this.#count(sources, counting.signal)
-    const whatIsDone = (): string => `${this.#tally.text}; the same put again goes on from there`
+    const whatIsDone = (): string => `${this.#tally.text}, and perhaps more; the same put again goes on from there`
     try {
       await orInterrupted(session, whatIsDone, async () => {
         if (root !== '' && !isDryRun) await client.call('mkdir', { path: root })
@@ -243,12 +243,19 @@ export function showPut(
   }
 }
 
-/** Prints why members do not accept what is stored here, and what helps if one that is waited for will not come back. */
+/**
+ * Prints why members do not accept what is stored here, and what helps if one that is waited for will not come back. It
+ * says what is new: of each member once.
+ */
 function noteWarnings({ warnings, owed }: Pick<Json<PutResult>, 'warnings' | 'owed'>, warned: Set<string>): void {
-  const hint = outHint(owed.waitingFor, Date.now())
+  const hint = outHint(
+    owed.waitingFor.filter(({ peerId }) => !warned.has(peerId)),
+    Date.now()
+  )
   const lines = [...warnings.map(warning => `warning: ${warning}`), ...(hint === undefined ? [] : [hint])]
   for (const line of lines) if (!warned.has(line)) note(line)
   for (const line of lines) warned.add(line)
+  if (hint !== undefined) for (const { peerId } of owed.waitingFor) warned.add(peerId)
 }
 
 /** Throws a usage error if two sources would get the same path. */

@@ -1,3 +1,4 @@
+import { VersionExpiredError } from '../catalog/errors.ts'
 import type { PastDirectory, PastPlace, RemovedEntry } from '../catalog/past/past.ts'
 import { formatPath } from '../format/path.ts'
 import { equalBytes } from '../util/bytes.ts'
@@ -6,6 +7,7 @@ import { forEachUntilFailure } from '../util/for-each.ts'
 import { DIRECTORIES_AT_ONCE, TREE_AT_ONCE } from './constants.ts'
 import type { FsContext } from './context.ts'
 import { OF_ONE_ITEM } from './copy.ts'
+import { FilesOnTheWay } from './files-on-the-way.ts'
 import { partlyDone } from './partly-done.ts'
 import { MemberPushes } from './push-to-members.ts'
 import { writeVersion } from './restore-file.ts'
@@ -21,7 +23,7 @@ type RemovedFile = Extract<RemovedEntry, { kind: 'file' }>
 
 /**
  * Brings back what one recursive removal took, and nothing that was deleted before. A file is left alone if something
- * has its name again. If a file cannot be restored, for example because its record is damaged, the others are restored
+ * has its name again, and left out if its content is no longer kept. If a file cannot be restored, for example because its record is damaged, the others are restored
  * nevertheless. If this fails half-way, the files that it has restored stay, and another call restores the rest.
  */
 export async function restoreTree(
@@ -62,12 +64,16 @@ class TreeRestore {
   readonly #signal: AbortSignal | undefined
   readonly #onProgress: (soFar: RestoreResult) => void
   readonly #pushes: MemberPushes
+  readonly #filesOnTheWay: FilesOnTheWay
   /** The directories at the path itself. They come last, so that a repetition still finds what is left to restore. */
   readonly #top: Uint8Array[] = []
   #path = ''
   #files = 0
   #directories = 0
   #left = 0
+  #gone = 0
+  /** Why the first file was left out whose content is no longer kept. */
+  #expired: VersionExpiredError | undefined
   #failed = 0
   #failure: DfsError | undefined
 
@@ -76,6 +82,7 @@ class TreeRestore {
     this.#signal = signal
     this.#onProgress = onProgress
     this.#pushes = new MemberPushes(fs, signal)
+    this.#filesOnTheWay = new FilesOnTheWay(fs.tree)
   }
 
   async run(directory: PastDirectory, removed: AsyncIterable<RemovedEntry>): Promise<RestoreResult> {
@@ -84,21 +91,25 @@ class TreeRestore {
     try {
       const files = this.#filesOf(directory, removed)
       await forEachUntilFailure(files, { atOnce: TREE_AT_ONCE, signal }, (file, signal) => this.#restore(file, signal))
-      if (this.#failure === undefined) await this.#restoreDirectories(this.#top)
+      // If not one file is left of it, it stays removed.
+      const isGone = this.#files === 0 && this.#expired !== undefined
+      if (this.#failure === undefined && !isGone) await this.#restoreDirectories(this.#top)
       await this.#pushes.settle()
     } catch (error) {
       throw partlyDone(error, this.#count, this.#countText)
     }
     if (this.#failure !== undefined)
       throw partlyDone(this.#failure, this.#count, `could not be restored: ${this.#failed}; ${this.#countText}`)
+    if (this.#files === 0 && this.#expired !== undefined) throw this.#expired
     if (this.#count + this.#left === 0)
       throw new InvalidInputError('nothing that was removed with this directory is left to restore')
     return this.#soFar
   }
 
   get #soFar(): RestoreResult {
-    const [path, files, directories, left] = [this.#path, this.#files, this.#directories, this.#left]
-    return { path, kind: 'directory', restored: null, version: null, files, directories, left }
+    const [path, files, directories] = [this.#path, this.#files, this.#directories]
+    const [left, gone] = [this.#left, this.#gone]
+    return { path, kind: 'directory', restored: null, version: null, files, directories, left, gone }
   }
 
   get #count(): number {
@@ -116,7 +127,7 @@ class TreeRestore {
       this.#signal?.throwIfAborted()
       if (entry.kind === 'file') yield entry
       else if (top.some(id => equalBytes(id, entry.id))) this.#top.push(entry.id)
-      else ids.push(entry.id)
+      else if (!(await this.#filesOnTheWay.isOnWayTo(entry.path))) ids.push(entry.id)
       if (ids.length < DIRECTORIES_AT_ONCE) continue
       await this.#restoreDirectories(ids)
       ids = []
@@ -134,6 +145,10 @@ class TreeRestore {
   async #restore(file: RemovedFile, signal: AbortSignal): Promise<void> {
     const { id, parent, name } = file
     try {
+      if (await this.#filesOnTheWay.isOnWayTo(parent.path)) {
+        this.#left++
+        return
+      }
       const row = await this.#fs.past.versions.latestOf(id)
       if (row === undefined) return
       await writeVersion(this.#fs, [...parent.path, name], row, { deleted: file, signal })
@@ -141,6 +156,11 @@ class TreeRestore {
       this.#onProgress(this.#soFar)
     } catch (error) {
       if (!(error instanceof DfsError) || !OF_ONE_ITEM.has(error.code)) throw error
+      if (error instanceof VersionExpiredError) {
+        this.#gone++
+        this.#expired ??= error
+        return
+      }
       if (error.code === 'exists') {
         this.#left++
         return

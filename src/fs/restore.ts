@@ -7,6 +7,7 @@ import { InvalidInputError } from '../util/errors.ts'
 import { reporting } from '../util/reporting.ts'
 import { REPORT_MS } from './constants.ts'
 import type { FsContext } from './context.ts'
+import { FilesOnTheWay } from './files-on-the-way.ts'
 import { writeVersion } from './restore-file.ts'
 import { type RestoreTreeOptions, restoreBelow, restoreTree } from './restore-tree.ts'
 import type { RestoreOptions, RestoreResult } from './version-types.ts'
@@ -24,6 +25,7 @@ export async function restorePath(
   const { past } = fs
   const place = await resolvePast(fs, path, options.signal)
   const { shown } = place
+  if (shown === undefined) await new FilesOnTheWay(fs.tree).assertNone(path.slice(0, -1))
   if (options.version !== undefined || shown?.kind === 'file') {
     const name = await ownName(fs, place)
     const row = await versionToRestore(fs, { place, name }, options)
@@ -86,7 +88,7 @@ async function restoreFile(
   const deleted = shown === undefined ? { id: row.file, parent, name } : undefined
   const { version } = await writeVersion(fs, path, row, { signal: options.signal, deleted })
   const kind = 'file' as const
-  return { path: formatPath(path), kind, restored: toHex(row.id), version, files: 1, directories: 0, left: 0 }
+  return { path: formatPath(path), kind, restored: toHex(row.id), version, files: 1, directories: 0, left: 0, gone: 0 }
 }
 
 /** Returns the name of the file that a path shows: a conflict shows under another name than its own. */

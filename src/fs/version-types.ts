@@ -50,4 +50,6 @@ export interface RestoreResult {
   directories: number
   /** How many files were left alone, because something has their names again. */
   left: number
+  /** How many files were left out, because their content is no longer kept. */
+  gone: number
 }

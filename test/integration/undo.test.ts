@@ -253,6 +253,36 @@ test('what was removed is listed while something of another kind has its name, a
   assert.deepEqual(await listed(), [])
 })
 
+test('nothing is restored below a file that has taken the name of a directory', async t => {
+  const { node } = await startNode(t)
+  for (const path of ['/d/taken/deep/f', '/d/taken/g', '/d/h']) await node.put(path, path)
+  await node.remove('/d', { recursive: true })
+  await node.put('/d/taken', 'a file')
+  for (const path of ['/d/taken/g', '/d/taken/deep', '/d/taken/deep/f'])
+    assert.equal(await codeOfRejection(node.restore(path)), 'exists', path)
+  const { files, directories, left } = await node.restore('/d')
+  assert.deepEqual([files, directories, left], [1, 1, 2])
+  assert.deepEqual(await listing(node), ['/d/', '/d/h 4', '/d/taken 6'])
+  await node.move('/d/taken', '/d/away')
+  assert.equal((await node.restore('/d/taken')).files, 2)
+  assert.deepEqual(await listing(node), [
+    ...['/d/', '/d/away 6', '/d/h 4', '/d/taken/', '/d/taken/deep/', '/d/taken/deep/f 15', '/d/taken/g 10']
+  ])
+})
+
+test('a directory is restored without the files of which nothing is kept, but not if nothing is kept of any', async t => {
+  const { node } = await startNode(t)
+  for (const path of ['/d/a', '/d/sub/b', '/d/sub/c']) await node.put(path, 'text')
+  await node.remove('/d', { recursive: true })
+  await node.remove('/d/sub/b', { purge: true })
+  const { files, directories, left, gone } = await node.restore('/d')
+  assert.deepEqual([files, directories, left, gone], [2, 2, 0, 1])
+  assert.deepEqual(await listing(node), ['/d/', '/d/a 4', '/d/sub/', '/d/sub/c 4'])
+  await node.remove('/d', { recursive: true, purge: true })
+  await assert.rejects(node.restore('/d'), /^VersionExpiredError: this version is gone: it was purged on /)
+  assert.equal(await node.exists('/d/a'), false)
+})
+
 test('a directory that shows gets back what the last recursive removal in it took, and no single removals', async t => {
   const { node } = await startNode(t)
   for (const path of ['/d/sub/a', '/d/sub/b', '/d/single', '/d/other']) await node.put(path, 'x')

@@ -101,6 +101,14 @@ test('put, ls, stat, get, cat, mv, cp, rm, evict, status and peers print what th
   assert.equal((await dfs('cp', '/in', '/copy')).code, 0)
   assert.equal((await dfs('cat', '/copy/moved.txt')).stdout.toString(), 'from stdin')
   assert.equal((await dfs('cp', '--no-clobber', '/a b.bin', '/in/moved.txt')).code, 1)
+  // A path that ends in a slash means into a directory, which is made if nothing is there.
+  assert.equal((await dfs('cp', '/in/moved.txt', '/made/')).code, 0)
+  assert.equal((await dfs('mv', '/made', '/copy/')).code, 0)
+  assert.equal((await dfs('cat', '/copy/made/moved.txt')).stdout.toString(), 'from stdin')
+  const onFile = await dfs('cp', '/in/moved.txt', '/a b.bin/')
+  assert.equal(onFile.code, 2)
+  assert.match(onFile.stderr, /^\/a b\.bin\/: this is a file: leave out the slash at its end to replace it\n$/)
+  assert.equal((await dfs('rm', '-r', '/copy/made')).code, 0)
   // A file that is put onto an existing directory goes into it.
   assert.equal((await dfs('put', join(folder, 'a b.bin'), '/in')).code, 0)
   assert.equal((await dfs('stat', '/in/a b.bin')).code, 0)

@@ -29,11 +29,12 @@ async function makeTree(folder: string): Promise<void> {
 
 /** What an interrupted command says, since it can be gone on with. */
 const INTERRUPTED: Record<string, RegExp> = {
-  put: /^interrupted: \d+ stored, .+; the same put again goes on from there\n$/,
+  put: /^interrupted: \d+ stored, .+, and perhaps more; the same put again goes on from there\n$/,
   cp: /^interrupted: (what was copied already stays|[\d,]+ files and directories or more were copied, and stay in \/copy)\n$/,
   get: /^interrupted: [\d,]+ files? fetched, each complete; to get them again takes --force\n$/,
-  rm: /^interrupted: what was removed stays removed; the same rm again removes the rest\n$/,
-  restore: /^interrupted: what was restored stays; the same restore again brings back the rest\n$/
+  rm: /^interrupted: what was removed stays removed; the same rm again removes the rest, if any\n$/,
+  restore:
+    /^interrupted: (what was restored stays; the same restore again brings back the rest|it may have been restored: see dfs versions \/tree)\n$/
 }
 
 test('Ctrl-C in the middle of any command ends it with 130, and the daemon goes on', { timeout: 300_000 }, async t => {

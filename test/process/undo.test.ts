@@ -112,7 +112,15 @@ test('a file overwritten or removed on one machine is brought back on another', 
   const removed = await laptop.json('ls', '--deleted', '-R')
   assert.equal(removed.length, names.length + 4)
   const [{ restored: _, ...result }] = (await laptop.json('restore', '/tree')) as [Json]
-  assert.deepEqual(result, { path: '/tree', kind: 'directory', version: null, files: 4, directories: 4, left: 0 })
+  assert.deepEqual(result, {
+    path: '/tree',
+    kind: 'directory',
+    version: null,
+    files: 4,
+    directories: 4,
+    left: 0,
+    gone: 0
+  })
   await until('pi has it back', async () => (await pi.dfs('ls', '-R', '/')) === listed)
   assert.equal(await pi.dfs('cat', '/tree/ü#?%&.txt'), 'ü#?%&.txt')
   assert.equal(await pi.dfs('ls', '--deleted', '/tree'), 'a b.txt\n')

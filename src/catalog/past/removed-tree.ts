@@ -1,5 +1,6 @@
 import { TABLES } from '../../disk/tables.ts'
 import { type EntryRecord, seenKey } from '../../format/entry.ts'
+import type { Path } from '../../format/path.ts'
 import { compareStamps, type Stamp } from '../../format/stamp.ts'
 import { deletedAt } from '../heads.ts'
 import { isRemoval } from '../incarnations.ts'
@@ -18,7 +19,7 @@ export interface RemovedTreeOptions {
 
 /** An entry that a removal has deleted. */
 export type RemovedEntry =
-  | { kind: 'directory'; id: Uint8Array }
+  | { kind: 'directory'; id: Uint8Array; path: Path }
   | { kind: 'file'; id: Uint8Array; parent: DirectoryNode; name: string }
 
 /** Returns true if a search is about a deleted entry. */
@@ -137,7 +138,7 @@ export class RemovedTree {
 
   /** Yields the directory itself and the deleted files in it, but only those that the search is about. */
   async *#in(directory: PastDirectory, isTaken: IsTaken): AsyncGenerator<RemovedEntry> {
-    for (const id of directory.ids) if (await isTaken(id)) yield { kind: 'directory', id }
+    for (const id of directory.ids) if (await isTaken(id)) yield { kind: 'directory', id, path: directory.path }
     for await (const { id, name } of this.#options.rows.deleted(directory.ids, [TABLES.deletedFiles]))
       if (await isTaken(id)) yield { kind: 'file', id, parent: directory, name }
   }

@@ -3,6 +3,7 @@ import { printJson } from '../../terminal/print.ts'
 import { ProgressLine } from '../../terminal/progress.ts'
 import { formatCount } from '../../terminal/units.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
+import { intoDirectory } from '../into-directory.ts'
 import { orInterrupted } from '../or-interrupted.ts'
 import type { Session } from '../session.ts'
 
@@ -18,6 +19,7 @@ export const cp: DfsCommand = {
   },
   async run(session: Session, from: string, to: string, { clobber }: { clobber: boolean }) {
     const { client, isJson } = session
+    const target = await intoDirectory(client, from, to)
     const line = new ProgressLine(isJson)
     let last: AnswerOf<'copying'> | undefined
     const whatIsDone = (): string =>
@@ -26,7 +28,7 @@ export const cp: DfsCommand = {
         : `${countText(last)} or more were copied, and stay in ${last.path}`
     try {
       await orInterrupted(session, whatIsDone, async () => {
-        for await (last of client.stream('copying', { from, to, noClobber: !clobber }))
+        for await (last of client.stream('copying', { from, to: target, noClobber: !clobber }))
           line.show(`copied so far: ${countText(last)}`)
       })
     } finally {

@@ -93,7 +93,11 @@ async function getFile(
     throw new CliError('not-found', 'no such folder: make it first, or name another target', { about: local })
   await targets.sweep(dirname(local))
   const progress = new Progress('get', isJson, size)
-  await getOne({ session, targets, progress, version }, { path, size }, { local, isNamed: true })
+  await orInterrupted(
+    session,
+    () => 'the file was not fetched whole',
+    () => getOne({ session, targets, progress, version }, { path, size }, { local, isNamed: true })
+  )
 }
 
 /** The objects that all files of one run share. */
@@ -124,7 +128,7 @@ async function getFolder(session: Session, path: string, folder: string, targets
       progress.addFile()
     } catch (error) {
       const isOfThisFile = error instanceof CliError || isOfOneFile(error)
-      if (error instanceof NoAnswerError || isNoSpace(error) || !isOfThisFile) throw error
+      if (error instanceof NoAnswerError || isOfDisk(error) || !isOfThisFile) throw error
       failures.add(item.path, error)
     }
   }
@@ -174,16 +178,24 @@ async function getOne(
   const { isJson } = run.session
   const place = await run.targets.look(local, { isNamed })
   const { target, size, from } = await fetchOne(run, wanted, place).catch(error => {
-    throw isNoSpace(error) ? new CliError('no-space', reasonOf(error), { about: local, cause: error }) : error
+    throw isAboutLocal(error) ? new CliError(codeOfAny(error), reasonOf(error), { about: local, cause: error }) : error
   })
   hideProgress()
   if (isJson) printJson({ path: wanted.path, target, size, from: await from() })
   else printLine(`${target}  ${formatBytes(size)}`)
 }
 
-/** A file that is written piece by piece, or by the daemon, has an error that does not say where it was to go. */
-function isNoSpace(error: unknown): boolean {
-  return codeOfAny(error) === 'no-space'
+/** The next file would fail too. */
+function isOfDisk(error: unknown): boolean {
+  return ['no-space', 'read-only'].includes(codeOfAny(error))
+}
+
+/**
+ * A file that is written piece by piece, or by the daemon, has an error that does not say where it was to go, or says the
+ * name that it had until it was complete.
+ */
+function isAboutLocal(error: unknown): boolean {
+  return isOfDisk(error) || isOfOneFile(error)
 }
 
 async function fetchOne(run: Run, wanted: Wanted, place: LocalTarget): Promise<Gotten> {

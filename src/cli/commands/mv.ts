@@ -1,5 +1,6 @@
 import { printJson } from '../../terminal/print.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
+import { intoDirectory } from '../into-directory.ts'
 import type { Session } from '../session.ts'
 
 export const mv: DfsCommand = {
@@ -13,7 +14,8 @@ export const mv: DfsCommand = {
       .option('--no-clobber', 'fail rather than replace a file')
   },
   async run({ client, isJson }: Session, from: string, to: string, { clobber }: { clobber: boolean }) {
-    const result = await client.call('move', { from, to, noClobber: !clobber })
+    const target = await intoDirectory(client, from, to)
+    const result = await client.call('move', { from, to: target, noClobber: !clobber })
     if (isJson) printJson(result)
   }
 }

@@ -1,6 +1,7 @@
 import type { AnswerOf } from '../../contract/verbs.ts'
 import { printJson, printLine } from '../../terminal/print.ts'
 import { ProgressLine } from '../../terminal/progress.ts'
+import { shellQuoted } from '../../terminal/shell.ts'
 import { formatCount } from '../../terminal/units.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
 import { orInterrupted } from '../or-interrupted.ts'
@@ -28,7 +29,7 @@ export const restore: DfsCommand = {
     try {
       await orInterrupted(
         session,
-        () => 'what was restored stays; the same restore again brings back the rest',
+        () => whatIsRestored(path, result),
         async () => {
           for await (result of client.stream('restoring', fields))
             if (result.kind === 'directory') line.show(`restored so far: ${countsText(result)}`)
@@ -44,11 +45,19 @@ export const restore: DfsCommand = {
 
 type Result = AnswerOf<'restoring'>
 
+/** A restore of a file may have taken effect, and the same restore once more would then undo it. */
+function whatIsRestored(path: string, soFar: Result | undefined): string {
+  return soFar?.kind === 'directory'
+    ? 'what was restored stays; the same restore again brings back the rest'
+    : `it may have been restored: see dfs versions ${shellQuoted(path)}`
+}
+
 /** Says what was restored. */
-function restoredText({ path, kind, restored, left, ...counts }: Result): string {
+function restoredText({ path, kind, restored, left, gone, ...counts }: Result): string {
   if (kind === 'file') return `${path}: restored version ${(restored as string).slice(0, 8)}`
-  const rest = left === 0 ? '' : `; left alone: ${formatCount(left, 'file')} whose names are in use again`
-  return `${path}: restored ${countsText(counts)}${rest}`
+  const alone = left === 0 ? '' : `; left alone: ${formatCount(left, 'file')} whose names are in use again`
+  const lost = gone === 0 ? '' : `; left out: ${formatCount(gone, 'file')} whose content is no longer kept`
+  return `${path}: restored ${countsText(counts)}${alone}${lost}`
 }
 
 function countsText({ files, directories }: Pick<Result, 'files' | 'directories'>): string {

@@ -52,7 +52,7 @@ export const rm: DfsCommand = {
   }
 }
 
-const REMOVED_IN_PART = 'what was removed stays removed; the same rm again removes the rest'
+const REMOVED_IN_PART = 'what was removed stays removed; the same rm again removes the rest, if any'
 
 type Result = AnswerOf<'remove'>
 

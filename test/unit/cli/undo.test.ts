@@ -68,7 +68,7 @@ test('restore says what it has brought back, and what it has left alone', async 
   const { node, dfs } = await setUpDfs(t)
   const file = { path: '/f', kind: 'file' as const, restored: 'ab'.repeat(32), version: 'cd'.repeat(32) }
   node.hooks.restoring = async function* () {
-    yield { ...file, files: 1, directories: 0, left: 0 }
+    yield { ...file, files: 1, directories: 0, left: 0, gone: 0 }
   }
   assert.equal((await dfs(['restore', '/f', 'abab'])).stdout.toString(), '/f: restored version abababab\n')
   assert.deepEqual(
@@ -82,12 +82,21 @@ test('restore says what it has brought back, and what it has left alone', async 
   ]
   for (const [files, directories, left, text] of cases) {
     node.hooks.restoring = async function* () {
-      yield { ...tree, files: 1, directories: 0, left: 0 }
-      yield { ...tree, files, directories, left }
+      yield { ...tree, files: 1, directories: 0, left: 0, gone: 0 }
+      yield { ...tree, files, directories, left, gone: 0 }
     }
     assert.equal((await dfs(['restore', '/d'])).stdout.toString(), text)
   }
-  assert.deepEqual(jsonLines(await dfs(['--json', 'restore', '/d'])), [{ ...tree, files: 1, directories: 1, left: 2 }])
+  assert.deepEqual(jsonLines(await dfs(['--json', 'restore', '/d'])), [
+    { ...tree, files: 1, directories: 1, left: 2, gone: 0 }
+  ])
+  node.hooks.restoring = async function* () {
+    yield { ...tree, files: 3, directories: 1, left: 0, gone: 2 }
+  }
+  assert.equal(
+    (await dfs(['restore', '/d'])).stdout.toString(),
+    '/d: restored 3 files and 1 directory; left out: 2 files whose content is no longer kept\n'
+  )
   node.hooks.restoring = async function* () {
     yield* []
     throw new Fault('expired', 'this version is gone')
