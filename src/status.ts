@@ -19,6 +19,11 @@ export interface Status {
   waiting: number
   /** The number of files in the tree. */
   files: number
+  /**
+   * The names of members whose changes are still arriving, because this node has just joined or was away. The tree may be
+   * incomplete meanwhile.
+   */
+  catchingUpWith: string[]
   /** The number of members that are connected and have shown their grants. */
   peersConnected: number
   /**

@@ -4,12 +4,15 @@ import type { Path } from '../format/path.ts'
 import { InvalidInputError } from '../util/errors.ts'
 import type { FsContext } from './context.ts'
 
+const NOTHING = 'nothing is at this path'
+const NOTHING_YET = `${NOTHING} yet: changes are still arriving (see dfs status)`
+
 /**
  * Returns the node at a path. Throws a `NotFoundError` if there is none, a `NotAllowedError` if this member can read no
  * names, and the signal's reason if it has fired.
  */
 export async function resolvePath(
-  { tree, members }: Pick<FsContext, 'tree' | 'members'>,
+  { tree, members, sync }: Pick<FsContext, 'tree' | 'members' | 'sync'>,
   path: Path,
   signal?: AbortSignal
 ): Promise<TreeNode> {
@@ -17,7 +20,7 @@ export async function resolvePath(
   members.standing.assertReads()
   const node = await tree.resolve(path)
   signal?.throwIfAborted()
-  if (node === undefined) throw new NotFoundError('nothing is at this path')
+  if (node === undefined) throw new NotFoundError(sync.catchingUpWith.length > 0 ? NOTHING_YET : NOTHING)
   return node
 }
 
@@ -39,7 +42,7 @@ export async function isThere(
  * inside it.
  */
 export async function resolveTarget(
-  fs: Pick<FsContext, 'tree' | 'members'>,
+  fs: Pick<FsContext, 'tree' | 'members' | 'sync'>,
   from: Path,
   to: Path,
   signal?: AbortSignal

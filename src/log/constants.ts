@@ -101,3 +101,5 @@ export const QUOTA_OF_OTHERS = 5 / 4
  * up by files can still let machines in and hand keys over.
  */
 export const QUOTA_OF_MEMBERSHIP = { statements: 4_096, bytes: 4_096 * 1_024 }
+/** From then on a first comparison with a member counts as catching up with it. Most take a few milliseconds. */
+export const CATCHING_UP_MS = 1_000

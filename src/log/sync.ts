@@ -10,9 +10,17 @@ import { serveCalls } from '../wire/calls.ts'
 import { DisconnectedError } from '../wire/errors.ts'
 import type { Host } from '../wire/host.ts'
 import { Comparison } from './comparison.ts'
-import { HOLDERS_TIMEOUT_MS, NEWS_MAX, PUSH_STATEMENTS_MAX, PUSHES_IN_FLIGHT, SYNC_BYTES_MAX } from './constants.ts'
+import {
+  CATCHING_UP_MS,
+  HOLDERS_TIMEOUT_MS,
+  NEWS_MAX,
+  PUSH_STATEMENTS_MAX,
+  PUSHES_IN_FLIGHT,
+  SYNC_BYTES_MAX
+} from './constants.ts'
 import { Cursors } from './cursors.ts'
 import { FetchTurns } from './fetch-turns.ts'
+import { REST } from './keys.ts'
 import { Outbox } from './outbox.ts'
 import { isForClock, isRetryable, type LoggedStatement, type Verdict } from './projection.ts'
 import { Standings } from './standing.ts'
@@ -55,6 +63,8 @@ export class Sync {
   readonly #standings = new Map<PeerId, Standings>()
   readonly #cursors: Cursors
   readonly #turns: FetchTurns
+  /** The members with which the first comparison of a connection is under way, and since when by the monotonic clock. */
+  readonly #firstComparisons = new Map<PeerId, number>()
   #isStopped = false
 
   constructor(options: SyncOptions) {
@@ -149,8 +159,24 @@ export class Sync {
    * does not have, answers with other statements, contradicts itself, or lists without end. Throws an `OverLimitError`
    * if it has too many statements that cannot be accepted yet.
    */
-  compare(peer: PeerId, signal?: AbortSignal): Promise<boolean> {
-    return this.#comparison(peer, signal).run()
+  async compare(peer: PeerId, signal?: AbortSignal): Promise<boolean> {
+    const comparison = this.#comparison(peer, signal)
+    if (this.#standings.get(peer)?.of(REST).position === undefined)
+      this.#firstComparisons.set(peer, this.#options.clock.monotonic())
+    try {
+      return await comparison.run()
+    } finally {
+      this.#firstComparisons.delete(peer)
+    }
+  }
+
+  /**
+   * The members from which this one has been fetching what it missed for `CATCHING_UP_MS`, since they connected: it has
+   * just joined, or was away. What the catalog shows meanwhile may be incomplete.
+   */
+  get catchingUpWith(): PeerId[] {
+    const beforeMs = this.#options.clock.monotonic() - CATCHING_UP_MS
+    return [...this.#firstComparisons].flatMap(([peer, sinceMs]) => (sinceMs <= beforeMs ? [peer] : []))
   }
 
   /**

@@ -54,6 +54,7 @@ export function pendingStatus(waiting: Waiting, disk: Status['disk']): Status {
     code,
     waiting: 0,
     files: 0,
+    catchingUpWith: [],
     peersConnected: 0,
     owed: { blocks: 0, bytes: 0, files: 0, waitingFor: [] },
     repairing: { blocks: 0, bytes: 0 },

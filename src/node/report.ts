@@ -46,6 +46,7 @@ export function statusOf(stack: Stack, { files, rebuildError, rebuilding }: Stat
     code: null,
     waiting: members.admitting.waitingHere.length,
     files,
+    catchingUpWith: fs.sync.catchingUpWith.map(peer => nameOfMember(peer, members)),
     peersConnected: members.admitted.length,
     owed: owedOf(fs),
     repairing: blocks.repairing,
@@ -119,6 +120,8 @@ function* warningsOf(
     yield `changes that are dated more than 5 minutes ahead of this machine's clock wait until their time comes (${log.earlyCount}): some machine's clock is or was wrong`
   if (log.asides.count > 0)
     yield `statements that this release cannot process were set aside (${log.asides.count}): ${nameAsides(log.asides, members)}; upgrading dfs-node may help`
+  if (fs.sync.catchingUpWith.length > 0)
+    yield `changes are still arriving (${fs.sync.catchingUpWith.map(peer => nameOfMember(peer, members)).join(', ')}): until then, what this node lists may be incomplete`
   if (fs.sync.inDoubt.length > 0)
     yield `the statements of some members differ from those of this one after everything was exchanged (${fs.sync.inDoubt.length}): a member may refuse or withhold some; check that all run the same release of dfs-node`
   if (log.lostCount > 0)

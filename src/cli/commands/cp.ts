@@ -4,6 +4,7 @@ import { ProgressLine } from '../../terminal/progress.ts'
 import { formatCount } from '../../terminal/units.ts'
 import { type DfsCommand, nonEmpty } from '../command.ts'
 import { intoDirectory } from '../into-directory.ts'
+import { noteIncomplete } from '../note-incomplete.ts'
 import { orInterrupted } from '../or-interrupted.ts'
 import type { Session } from '../session.ts'
 
@@ -20,6 +21,7 @@ export const cp: DfsCommand = {
   async run(session: Session, from: string, to: string, { clobber }: { clobber: boolean }) {
     const { client, isJson } = session
     const target = await intoDirectory(client, from, to)
+    await noteIncomplete(session)
     const line = new ProgressLine(isJson)
     let last: AnswerOf<'copying'> | undefined
     const whatIsDone = (): string =>

@@ -14,6 +14,7 @@ import { kindOf, safeName } from '../local-file.ts'
 import { type Fill, type LocalTarget, LocalTargets } from '../local-target.ts'
 import { LocalWay } from '../local-way.ts'
 import { isUnusable, nameTarget } from '../named-file.ts'
+import { noteIncomplete } from '../note-incomplete.ts'
 import { orInterrupted } from '../or-interrupted.ts'
 import type { Session } from '../session.ts'
 import { NoAnswerError } from '../transport.ts'
@@ -119,6 +120,7 @@ async function getFolder(session: Session, path: string, folder: string, targets
   else if (kind === undefined) await mkdir(folder)
   else throw new CliError('exists', 'what has the name of this folder is not a folder', { about: folder })
   const way = new LocalWay(path, folder, targets)
+  await noteIncomplete(session)
   const files = localFiles(client.stream('list', { path, recursive: true }), way, failures)
   let fetched = 0
   const getItem = async ({ item, local }: LocalItem): Promise<void> => {

@@ -4,6 +4,7 @@ import { printJson, printLine } from '../../terminal/print.ts'
 import { ProgressLine } from '../../terminal/progress.ts'
 import { type DfsCommand, eachNonEmpty } from '../command.ts'
 import { forEachPath } from '../each-path.ts'
+import { noteIncomplete } from '../note-incomplete.ts'
 import { orInterrupted } from '../or-interrupted.ts'
 import { removedText, waitingText } from '../removed-text.ts'
 import type { Session } from '../session.ts'
@@ -36,6 +37,7 @@ export const rm: DfsCommand = {
   async run(session: Session, paths: readonly string[], flags: Flags) {
     const { purge, wait, cancel } = flags
     if (cancel && (purge || wait)) throw usage('--cancel goes with neither --purge nor --wait')
+    if (flags.recursive) await noteIncomplete(session)
     const verb = cancel ? 'cancelled' : 'removed'
     await forEachPath(session, paths, verb, async path => {
       const result = await (flags.recursive

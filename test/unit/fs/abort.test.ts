@@ -76,6 +76,7 @@ function fakeFs(some: { resolve?: () => Promise<unknown> } = {}) {
     members: { admitted: ['other'], all: [], self: { peerId: 'self' }, standing: { assertReads: () => {} } },
     blocks: { untilSilent: (_peer: unknown, work: () => Promise<unknown>) => work() },
     sync: {
+      catchingUpWith: [],
       push: (peer: string) => {
         done.push(`push to ${peer}`)
         return new Promise(() => {})

@@ -20,7 +20,7 @@ import { silentLogger } from '../../fixtures/logger.ts'
 import { entryBy, type TestMember } from '../../fixtures/member.ts'
 import type { MemoryHost } from '../../fixtures/memory-host.ts'
 import { settle, timePassesUntil, whileTimePasses } from '../../fixtures/pass-time.ts'
-import { MINUTE, Setup, take } from './setup.ts'
+import { MINUTE, Setup, SOON, take } from './setup.ts'
 
 /** Counts the requests to a member from now on: how many ids it has listed, and how many statements it has sent. */
 function watch(member: TestMember) {
@@ -219,6 +219,25 @@ test('a member that withholds a statement is detected by its totals, and everyth
   assert.deepEqual(c.doubts, [b.peer])
   assert.deepEqual(await c.ids(1), [toHex(hidden!.id)])
   assert.deepEqual(c.sync.inDoubt, [])
+})
+
+test('a member that takes long to fetch what it missed says from whom, until it has it', async t => {
+  const setup = new Setup(t)
+  const b = await setup.member('b')
+  await b.write(setup.chance)
+  const { positions } = b.log
+  const news = positions.news.bind(positions)
+  const held = Promise.withResolvers<void>()
+  positions.news = async (...args) => {
+    await held.promise
+    return news(...args)
+  }
+  const c = await setup.member('c', { bootstrap: ['b'] })
+  assert.deepEqual(c.sync.catchingUpWith, [])
+  await timePassesUntil(setup.clock, 'it lacks some', () => c.sync.catchingUpWith.includes(b.peer), SOON)
+  held.resolve()
+  await timePassesUntil(setup.clock, 'it has everything', () => c.sync.catchingUpWith.length === 0, SOON)
+  assert.equal((await c.ids(1)).length, 1)
 })
 
 test('a difference that stays is listed at most once an hour, and reported', async t => {

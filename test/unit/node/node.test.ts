@@ -20,6 +20,7 @@ class FakeStack {
   readonly waitingHere: Array<{ code: string }> = []
   readonly networkKey = { isExposed: false }
   readonly inDoubt: string[] = []
+  readonly catchingUpWith: string[] = []
   readonly stack: Stack
 
   constructor() {
@@ -27,6 +28,7 @@ class FakeStack {
       self: { peerId: 'me', name: 'me', role: 'admin', network: new Uint8Array(32) },
       view: { members: [] },
       admitted: [],
+      all: [],
       writeError: undefined,
       missingNewsOf: [],
       undecided: [],
@@ -48,7 +50,7 @@ class FakeStack {
           freeing: { unreadableNodes: 0 },
           inDanger: { blocksAtRisk: 0, incomplete: [] }
         },
-        sync: { inDoubt: this.inDoubt },
+        sync: { inDoubt: this.inDoubt, catchingUpWith: this.catchingUpWith },
         author: { waitsForKey: false },
         tree: { countFiles: async () => 7, resolve: async () => undefined }
       },
@@ -172,6 +174,16 @@ test('a node whose index cannot be opened again still answers a status, which sa
   const { files, disk, warnings } = await node.status()
   assert.deepEqual([files, disk.state], [0, 'full'])
   assert.match(warnings.join(), /the index could not be written \(no-space\): nothing is stored until it can be/)
+})
+
+test('status names the members whose changes are still arriving', async t => {
+  const { node, stacks } = await setup(t, () => {})
+  stacks[0]!.catchingUpWith.push('somebody')
+  const { catchingUpWith, warnings } = await node.status()
+  assert.deepEqual(catchingUpWith, ['somebody'])
+  assert.deepEqual(warnings, [
+    'changes are still arriving (somebody): until then, what this node lists may be incomplete'
+  ])
 })
 
 test('status warns of members whose statements stay different', async t => {
