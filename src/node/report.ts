@@ -85,7 +85,7 @@ export function peersOf({ members, lastSeen, clock }: Pick<FsContext, 'members' 
 
 /** Yields warnings about facts that the owner of the node should know and can usually act on. */
 function* warningsOf(
-  { capacity, diskMonitor: disk, report, comparison, fs, log, membership }: Stack,
+  { capacity, diskMonitor: disk, report, comparison, fs, log, membership, workers }: Stack,
   rebuildError: unknown
 ): Generator<string> {
   const { members, blocks } = fs
@@ -130,6 +130,8 @@ function* warningsOf(
     yield `damaged stretches were found in the store (${report.damagedStretches}): the disk may be wearing out`
   if (!comparison.isWhole)
     yield `the index may be incomplete after a rebuild or damage: this node frees nothing until it has compared its log with every other member that is not out (still missing: ${comparison.missing})`
+  if (workers.some(({ status: { name, lastError } }) => name === 'compaction' && lastError === 'no-space'))
+    yield 'the space of removed files cannot return, because the disk has no room to rewrite what is stored beside them: free some space on it'
   if (capacity.isFull) yield 'this node is full and takes no more blocks: raise --capacity or free space on its disk'
 }
 

@@ -186,6 +186,13 @@ test('status names the members whose changes are still arriving', async t => {
   ])
 })
 
+test('status says why the space of removed files does not return to a full disk', async t => {
+  const { node, stacks } = await setup(t, () => {})
+  const status = { name: 'compaction', state: 'waiting', lastError: 'no-space', nextInMs: 10_000 }
+  Object.assign(stacks[0]!.stack, { workers: [{ status }] })
+  assert.match((await node.status()).warnings.join(), /^the space of removed files cannot return, .*: free some space/)
+})
+
 test('status warns of members whose statements stay different', async t => {
   const { node, stacks } = await setup(t, () => {})
   assert.deepEqual((await node.status()).warnings, [])
