@@ -79,6 +79,9 @@ class TreeCopy {
   #failed = 0
   /** Why the first of them was left out. */
   #failure: DfsError | undefined
+  /** The path of that one, and of the one at which the copy ended. */
+  #failedAt: string | undefined
+  #endedAt: string | undefined
 
   constructor(fs: FsContext, options: CopyOptions, onCopied: (copied: number) => void) {
     this.#fs = fs
@@ -91,13 +94,16 @@ class TreeCopy {
     const { signal } = this.#options
     try {
       await forEachUntilFailure(this.#files(from, target), { atOnce: TREE_AT_ONCE, signal }, (file, signal) =>
-        this.#unlessOfOneItem(() => copyFile(this.#fs, file, { ...this.#options, signal }))
+        this.#unlessOfOneItem({ from: file.file.path, to: file.target }, () =>
+          copyFile(this.#fs, file, { ...this.#options, signal })
+        )
       )
     } catch (error) {
-      throw partlyDone(error, this.#copied, this.#copiedText)
+      throw partlyDone(error, this.#copied, this.#copiedText, this.#endedAt)
     }
     if (this.#failure === undefined) return this.#copied
-    throw partlyDone(this.#failure, this.#copied, `could not be copied: ${this.#failed}; ${this.#copiedText}`)
+    const text = `could not be copied: ${this.#failed}; ${this.#copiedText}`
+    throw partlyDone(this.#failure, this.#copied, text, this.#failedAt)
   }
 
   get #copiedText(): string {
@@ -107,7 +113,8 @@ class TreeCopy {
   /** Makes the directories of the copy, and yields the files to put into each. */
   async *#files(directory: DirectoryNode, target: Path): AsyncGenerator<FileToCopy> {
     const { signal } = this.#options
-    if (!(await this.#unlessOfOneItem(() => makeDirectory(this.#fs, target, { signal })))) return
+    const item = { from: directory.path, to: target }
+    if (!(await this.#unlessOfOneItem(item, () => makeDirectory(this.#fs, target, { signal })))) return
     for await (const child of this.#fs.tree.list(directory)) {
       signal?.throwIfAborted()
       const below = [...target, child.path.at(-1) as string]
@@ -116,15 +123,24 @@ class TreeCopy {
     }
   }
 
-  /** Runs `work` and counts it. Returns false if it failed for a reason that need not affect other items. */
-  async #unlessOfOneItem(work: () => Promise<unknown>): Promise<boolean> {
+  /**
+   * Runs `work`, which copies one item, and counts it. Returns false if it failed for a reason that need not affect other
+   * items.
+   */
+  async #unlessOfOneItem({ from, to }: { from: Path; to: Path }, work: () => Promise<unknown>): Promise<boolean> {
     try {
       await work()
       this.#copied++
       this.#onCopied(this.#copied)
       return true
     } catch (error) {
-      if (!(error instanceof DfsError) || !OF_ONE_ITEM.has(error.code)) throw error
+      const code = error instanceof DfsError ? error.code : undefined
+      const path = formatPath(code !== undefined && OF_TARGET.has(code) ? to : from)
+      if (!(error instanceof DfsError) || !OF_ONE_ITEM.has(error.code)) {
+        this.#endedAt ??= path
+        throw error
+      }
+      this.#failedAt ??= path
       this.#failed++
       this.#failure ??= error
       return false
@@ -145,6 +161,9 @@ export const OF_ONE_ITEM: ReadonlySet<ErrorCode> = new Set([
   'not-a-directory',
   'not-found'
 ])
+
+/** Those of them that are about what is at the target. */
+const OF_TARGET: ReadonlySet<ErrorCode> = new Set(['exists', 'is-a-directory', 'not-a-directory'])
 
 /** Copies one file. */
 async function copyFile(fs: FsContext, { file, target }: FileToCopy, options: CopyOptions): Promise<void> {

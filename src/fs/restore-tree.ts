@@ -75,7 +75,11 @@ class TreeRestore {
   /** Why the first file was left out whose content is no longer kept. */
   #expired: VersionExpiredError | undefined
   #failed = 0
+  /** Why the first file could not be restored, and its path. */
   #failure: DfsError | undefined
+  #failedAt: string | undefined
+  /** The path of the file at which the restore ended. */
+  #endedAt: string | undefined
 
   constructor(fs: FsContext, { signal, onProgress = () => {} }: RestoreTreeOptions) {
     this.#fs = fs
@@ -96,10 +100,12 @@ class TreeRestore {
       if (this.#failure === undefined && !isGone) await this.#restoreDirectories(this.#top)
       await this.#pushes.settle()
     } catch (error) {
-      throw partlyDone(error, this.#count, this.#countText)
+      throw partlyDone(error, this.#count, this.#countText, this.#endedAt)
     }
-    if (this.#failure !== undefined)
-      throw partlyDone(this.#failure, this.#count, `could not be restored: ${this.#failed}; ${this.#countText}`)
+    if (this.#failure !== undefined) {
+      const text = `could not be restored: ${this.#failed}; ${this.#countText}`
+      throw partlyDone(this.#failure, this.#count, text, this.#failedAt)
+    }
     if (this.#files === 0 && this.#expired !== undefined) throw this.#expired
     if (this.#count + this.#left === 0)
       throw new InvalidInputError('nothing that was removed with this directory is left to restore')
@@ -155,7 +161,11 @@ class TreeRestore {
       this.#files++
       this.#onProgress(this.#soFar)
     } catch (error) {
-      if (!(error instanceof DfsError) || !OF_ONE_ITEM.has(error.code)) throw error
+      const path = formatPath([...parent.path, name])
+      if (!(error instanceof DfsError) || !OF_ONE_ITEM.has(error.code)) {
+        this.#endedAt ??= path
+        throw error
+      }
       if (error instanceof VersionExpiredError) {
         this.#gone++
         this.#expired ??= error
@@ -167,6 +177,7 @@ class TreeRestore {
       }
       this.#failed++
       this.#failure ??= error
+      this.#failedAt ??= path
     }
   }
 }

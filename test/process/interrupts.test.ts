@@ -128,7 +128,10 @@ test('a copy that cannot copy one file copies the others and says so, and the da
   assert.equal((await dfs('put', join(tree, 'file7'), '/to/from/file0')).code, 0)
   const { code, stderr } = await dfs('cp', '--no-clobber', '/from', '/to')
   assert.equal(code, 1)
-  assert.match(stderr, /^[^\n]+; could not be copied: 1; 40 of its files and directories have been copied, and stay\n$/)
+  assert.match(
+    stderr,
+    /^\/to\/from\/file0: [^\n]+; could not be copied: 1; 40 of its files and directories have been copied, and stay\n$/
+  )
   assert.equal((await dfs('cat', '/to/from/file0')).stdout.toString(), 'file 7')
   assert.equal((await dfs('cat', '/to/from/file39')).stdout.toString(), 'file 39')
   assert.equal(await daemon.stop(), 0)
