@@ -163,7 +163,7 @@ export const OF_ONE_ITEM: ReadonlySet<ErrorCode> = new Set([
 ])
 
 /** Those of them that are about what is at the target. */
-const OF_TARGET: ReadonlySet<ErrorCode> = new Set(['exists', 'is-a-directory', 'not-a-directory'])
+const OF_TARGET: ReadonlySet<ErrorCode> = new Set(['exists', 'changed', 'is-a-directory', 'not-a-directory'])
 
 /** Copies one file. */
 async function copyFile(fs: FsContext, { file, target }: FileToCopy, options: CopyOptions): Promise<void> {

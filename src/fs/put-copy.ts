@@ -1,7 +1,8 @@
+import { PULLED_BYTES_MIN } from '../blocks/constants.ts'
 import type { Content } from '../catalog/author.ts'
 import { type BlockCid, isNode } from '../format/cid.ts'
 import type { Path } from '../format/path.ts'
-import { SMALL_FILE_BYTES_MAX } from './constants.ts'
+import { sealedChunkLength } from '../format/seal-file.ts'
 import type { FsContext, ResolvedPutOptions } from './context.ts'
 import type { LinkTo, SealedFile } from './small-file.ts'
 import type { PutResult } from './types.ts'
@@ -28,7 +29,8 @@ export async function putCopy(
   const putSmall = (blockBytes: number, sealed: SealedFile): Promise<PutResult> =>
     fs.putSmall({ path, blockBytes, seal: () => sealed, linkTo }, resolved)
   if (root === undefined) return putSmall(0, { content })
-  if (!isNode(root) && content.size <= SMALL_FILE_BYTES_MAX) {
+  // A larger block does not travel with the request to keep it, since most members have it.
+  if (!isNode(root) && sealedChunkLength(content.size) < PULLED_BYTES_MIN) {
     const read = await fs.blocks.read(root, { signal: resolved.signal })
     // Others may be reading the same buffer.
     const bytes = new Uint8Array(read.bytes)

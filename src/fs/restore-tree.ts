@@ -23,8 +23,9 @@ type RemovedFile = Extract<RemovedEntry, { kind: 'file' }>
 
 /**
  * Brings back what one recursive removal took, and nothing that was deleted before. A file is left alone if something
- * has its name again, and left out if its content is no longer kept. If a file cannot be restored, for example because its record is damaged, the others are restored
- * nevertheless. If this fails half-way, the files that it has restored stay, and another call restores the rest.
+ * has its name again, or a file has that of its directory, and left out if its content is no longer kept. If a file
+ * cannot be restored, for example because its record is damaged, the others are restored nevertheless. If this fails
+ * half-way, the files that it has restored stay, and another call restores the rest.
  */
 export async function restoreTree(
   fs: FsContext,
