@@ -144,6 +144,21 @@ test('a put of a folder says how many files still wait for more copies', async t
   assert.match(stdout.toString(), /^2 stored, 12 B in \d+ s; 1 file still waits for more copies: see dfs status\n$/)
 })
 
+test('a put of a folder says of each member that is away how to give it up, once', async t => {
+  const { node, folder, dfs } = await setUpDfs(t)
+  await write(folder, 'tree/a', 'tree/b', 'tree/c')
+  const away = (name: string) => ({ peerId: `12D3KooW${name}end`, name, since: new Date(0) })
+  const waited: Record<string, string[]> = { '/tree/a': ['e', 'f'], '/tree/b': ['f', 'e'], '/tree/c': ['f', 'g'] }
+  node.hooks.put = async path => {
+    const owed = { blocks: 1, bytes: 6, waitingFor: (waited[path] as string[]).map(away) }
+    const facts = { path, size: 6, root: null, version: '00', tag: 't', unchanged: false, owed, warnings: [] }
+    return { ...facts, reached: ['fake-peer'], confirmed: 1, wanted: 3 }
+  }
+  const { stderr } = await dfs(['put', 'tree'])
+  const lines = stderr.trimEnd().split('\n')
+  for (const name of ['e', 'f', 'g']) assert.equal(lines.filter(line => line.includes(`${name} (`)).length, 1, stderr)
+})
+
 test('a dry run stores nothing and lists what would be stored', async t => {
   const { node, folder, dfs } = await setUpDfs(t)
   await write(folder, 'tree/a', 'tree/b', 'file')
