@@ -9,8 +9,8 @@ import { reporting } from '../util/reporting.ts'
 import { REPORT_MS, TREE_AT_ONCE } from './constants.ts'
 import { type FsContext, resolvePutOptions } from './context.ts'
 import { readableBody } from './get.ts'
+import { ItemFailures } from './item-failures.ts'
 import { makeDirectory } from './mkdir.ts'
-import { partlyDone } from './partly-done.ts'
 import { putCopy } from './put-copy.ts'
 import { resolveTarget } from './resolve.ts'
 import type { CopyResult, PutOptions } from './types.ts'
@@ -75,13 +75,8 @@ class TreeCopy {
   readonly #onCopied: (copied: number) => void
   /** The number of files and directories that the copy now has. */
   #copied = 0
-  /** The number of single files, or directories with all that is in them, that were left out. */
-  #failed = 0
-  /** Why the first of them was left out. */
-  #failure: DfsError | undefined
-  /** The path of that one, and of the one at which the copy ended. */
-  #failedAt: string | undefined
-  #endedAt: string | undefined
+  /** Of single files, and of directories with all that is in them. */
+  readonly #failures = new ItemFailures()
 
   constructor(fs: FsContext, options: CopyOptions, onCopied: (copied: number) => void) {
     this.#fs = fs
@@ -99,11 +94,10 @@ class TreeCopy {
         )
       )
     } catch (error) {
-      throw partlyDone(error, this.#copied, this.#copiedText, this.#endedAt)
+      throw this.#failures.ended(error, this.#copied, this.#copiedText)
     }
-    if (this.#failure === undefined) return this.#copied
-    const text = `could not be copied: ${this.#failed}; ${this.#copiedText}`
-    throw partlyDone(this.#failure, this.#copied, text, this.#failedAt)
+    if (this.#failures.count > 0) throw this.#failures.leftOut('copied', this.#copied, this.#copiedText)
+    return this.#copied
   }
 
   get #copiedText(): string {
@@ -134,35 +128,13 @@ class TreeCopy {
       this.#onCopied(this.#copied)
       return true
     } catch (error) {
-      const code = error instanceof DfsError ? error.code : undefined
-      const path = formatPath(code !== undefined && OF_TARGET.has(code) ? to : from)
-      if (!(error instanceof DfsError) || !OF_ONE_ITEM.has(error.code)) {
-        this.#endedAt ??= path
-        throw error
-      }
-      this.#failedAt ??= path
-      this.#failed++
-      this.#failure ??= error
+      this.#failures.note(error, error instanceof DfsError && OF_TARGET.has(error.code) ? to : from)
       return false
     }
   }
 }
 
-/**
- * The errors that concern one file or directory. After any other error, such as a full disk, the next item would fail
- * too.
- */
-export const OF_ONE_ITEM: ReadonlySet<ErrorCode> = new Set([
-  'changed',
-  'damaged',
-  'exists',
-  'invalid',
-  'is-a-directory',
-  'not-a-directory',
-  'not-found'
-])
-
-/** Those of them that are about what is at the target. */
+/** The errors that are about what is at the target. All others are about the source. */
 const OF_TARGET: ReadonlySet<ErrorCode> = new Set(['exists', 'changed', 'is-a-directory', 'not-a-directory'])
 
 /** Copies one file. */

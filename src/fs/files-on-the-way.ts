@@ -7,8 +7,8 @@ import { growingCache } from '../util/lru.ts'
 const REMEMBERED_MAX = 4_096
 
 /**
- * Looks for files that have taken the name of a removed directory. What is restored below such a name would show the
- * directory again, and the file would lose its name.
+ * Looks for files that have taken the name of a removed directory. A restore below such a name would show the directory
+ * again, and the file would lose its name.
  */
 export class FilesOnTheWay {
   readonly #tree: Pick<Tree, 'resolve'>

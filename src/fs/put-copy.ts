@@ -38,7 +38,7 @@ export async function putCopy(
   }
   const upload = new Upload(fs, resolved, { linkTo })
   try {
-    return await upload.commitCopy(path, content, root)
+    return await upload.commitRoot(path, content, root)
   } finally {
     upload.close()
   }

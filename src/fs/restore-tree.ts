@@ -6,9 +6,8 @@ import { DfsError, InvalidInputError } from '../util/errors.ts'
 import { forEachUntilFailure } from '../util/for-each.ts'
 import { DIRECTORIES_AT_ONCE, TREE_AT_ONCE } from './constants.ts'
 import type { FsContext } from './context.ts'
-import { OF_ONE_ITEM } from './copy.ts'
 import { FilesOnTheWay } from './files-on-the-way.ts'
-import { partlyDone } from './partly-done.ts'
+import { ItemFailures } from './item-failures.ts'
 import { MemberPushes } from './push-to-members.ts'
 import { writeVersion } from './restore-file.ts'
 import type { AbortOptions } from './types.ts'
@@ -75,12 +74,7 @@ class TreeRestore {
   #gone = 0
   /** Why the first file was left out whose content is no longer kept. */
   #expired: VersionExpiredError | undefined
-  #failed = 0
-  /** Why the first file could not be restored, and its path. */
-  #failure: DfsError | undefined
-  #failedAt: string | undefined
-  /** The path of the file at which the restore ended. */
-  #endedAt: string | undefined
+  readonly #failures = new ItemFailures()
 
   constructor(fs: FsContext, { signal, onProgress = () => {} }: RestoreTreeOptions) {
     this.#fs = fs
@@ -96,21 +90,21 @@ class TreeRestore {
     try {
       const files = this.#filesOf(directory, removed)
       await forEachUntilFailure(files, { atOnce: TREE_AT_ONCE, signal }, (file, signal) => this.#restore(file, signal))
-      // If not one file is left of it, it stays removed.
-      const isGone = this.#files === 0 && this.#expired !== undefined
-      if (this.#failure === undefined && !isGone) await this.#restoreDirectories(this.#top)
+      if (this.#failures.count === 0 && !this.#isGone) await this.#restoreDirectories(this.#top)
       await this.#pushes.settle()
     } catch (error) {
-      throw partlyDone(error, this.#count, this.#countText, this.#endedAt)
+      throw this.#failures.ended(error, this.#count, this.#countText)
     }
-    if (this.#failure !== undefined) {
-      const text = `could not be restored: ${this.#failed}; ${this.#countText}`
-      throw partlyDone(this.#failure, this.#count, text, this.#failedAt)
-    }
-    if (this.#files === 0 && this.#expired !== undefined) throw this.#expired
+    if (this.#failures.count > 0) throw this.#failures.leftOut('restored', this.#count, this.#countText)
+    if (this.#isGone) throw this.#expired
     if (this.#count + this.#left === 0)
       throw new InvalidInputError('nothing that was removed with this directory is left to restore')
     return this.#soFar
+  }
+
+  /** True if nothing is kept of any file. The directory then stays removed. */
+  get #isGone(): boolean {
+    return this.#files === 0 && this.#expired !== undefined
   }
 
   get #soFar(): RestoreResult {
@@ -162,23 +156,11 @@ class TreeRestore {
       this.#files++
       this.#onProgress(this.#soFar)
     } catch (error) {
-      const path = formatPath([...parent.path, name])
-      if (!(error instanceof DfsError) || !OF_ONE_ITEM.has(error.code)) {
-        this.#endedAt ??= path
-        throw error
-      }
       if (error instanceof VersionExpiredError) {
         this.#gone++
         this.#expired ??= error
-        return
-      }
-      if (error.code === 'exists') {
-        this.#left++
-        return
-      }
-      this.#failed++
-      this.#failure ??= error
-      this.#failedAt ??= path
+      } else if (error instanceof DfsError && error.code === 'exists') this.#left++
+      else this.#failures.note(error, [...parent.path, name])
     }
   }
 }

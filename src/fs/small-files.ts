@@ -34,9 +34,9 @@ type Outcome = LinkedFile | LinkFailure
 
 /**
  * Puts small files and copies of them. Those that are put at about the same time go through each step together, as an
- * array: they are sealed one after another, their blocks are one write, and the records of those in one directory are one change of the
- * catalog and one write. A put of one file is a group of one. From then on each file is replicated on its own, so that a
- * member that is slow to take one does not hold up the others.
+ * array: they are sealed one after another, their blocks are one write, and the records of those in one directory are one
+ * change of the catalog and one write. A put of one file is a group of one. From then on each file is replicated on its
+ * own, so that a member that is slow to take one does not hold up the others.
  *
  * Unlike other files, a small file is visible here before other members have its block, which goes to them together with
  * its record.

@@ -110,9 +110,21 @@ export class Upload {
     }
   }
 
-  /** Makes the content of another file, which has blocks, visible at a path. */
-  commitCopy(path: Path, content: Content, root: BlockCid): Promise<PutResult> {
-    return this.#commitRoot(path, content, root)
+  /**
+   * Makes the content of a root visible at a path: of an appended part, or of another file. Keeps the blocks below the
+   * root, unless an append has just done so, has the members confirm them, and links the root.
+   */
+  async commitRoot(path: Path, content: Content, root: BlockCid, chunkBytesMax?: number): Promise<PutResult> {
+    const appended = this.#appended.get(root.toString())
+    // A put serves one commit. Another commit of the same part keeps it again.
+    this.#appended.delete(root.toString())
+    const put = appended ?? this.#open()
+    try {
+      if (appended === undefined) await put.keepStored(root, cid => this.#read(cid))
+      return await this.#link(path, content, await put.keepRoot(root), chunkBytesMax)
+    } finally {
+      this.#close(put)
+    }
   }
 
   /**
@@ -151,23 +163,7 @@ export class Upload {
   #commitPart(path: Path, facts: FileFacts, part: UploadPart): Promise<PutResult> {
     const { root, key, rootEpoch, size, chunkBytesMax } = part
     const cid = this.#cidOf(root)
-    return this.#commitRoot(path, { ...facts, root: cid.bytes, key, rootEpoch, size }, cid, chunkBytesMax)
-  }
-
-  /**
-   * Keeps the blocks below a root, unless an append has just done so, has the members confirm them, and links the root.
-   */
-  async #commitRoot(path: Path, content: Content, root: BlockCid, chunkBytesMax?: number): Promise<PutResult> {
-    const appended = this.#appended.get(root.toString())
-    // A put serves one commit. Another commit of the same part keeps it again.
-    this.#appended.delete(root.toString())
-    const put = appended ?? this.#open()
-    try {
-      if (appended === undefined) await put.keepStored(root, cid => this.#read(cid))
-      return await this.#link(path, content, await put.keepRoot(root), chunkBytesMax)
-    } finally {
-      this.#close(put)
-    }
+    return this.commitRoot(path, { ...facts, root: cid.bytes, key, rootEpoch, size }, cid, chunkBytesMax)
   }
 
   /** Builds the manifest of a file that consists of several parts, and keeps its nodes with `put`. */

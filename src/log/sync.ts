@@ -171,8 +171,8 @@ export class Sync {
   }
 
   /**
-   * The members from which this one has been fetching what it missed for `CATCHING_UP_MS`, since they connected: it has
-   * just joined, or was away. What the catalog shows meanwhile may be incomplete.
+   * The members from which this one has been fetching what it missed for `CATCHING_UP_MS`, since they connected. It has
+   * just joined, or was away, so its catalog may be incomplete.
    */
   get catchingUpWith(): PeerId[] {
     const beforeMs = this.#options.clock.monotonic() - CATCHING_UP_MS

@@ -46,7 +46,7 @@ export function statusOf(stack: Stack, { files, rebuildError, rebuilding }: Stat
     code: null,
     waiting: members.admitting.waitingHere.length,
     files,
-    catchingUpWith: fs.sync.catchingUpWith.map(peer => nameOfMember(peer, members)),
+    catchingUpWith: catchingUpWith(fs),
     peersConnected: members.admitted.length,
     owed: owedOf(fs),
     repairing: blocks.repairing,
@@ -120,8 +120,9 @@ function* warningsOf(
     yield `changes that are dated more than 5 minutes ahead of this machine's clock wait until their time comes (${log.earlyCount}): some machine's clock is or was wrong`
   if (log.asides.count > 0)
     yield `statements that this release cannot process were set aside (${log.asides.count}): ${nameAsides(log.asides, members)}; upgrading dfs-node may help`
-  if (fs.sync.catchingUpWith.length > 0)
-    yield `changes are still arriving (${fs.sync.catchingUpWith.map(peer => nameOfMember(peer, members)).join(', ')}): until then, what this node lists may be incomplete`
+  const arriving = catchingUpWith(fs)
+  if (arriving.length > 0)
+    yield `changes are still arriving (${arriving.join(', ')}): until then, what this node lists may be incomplete`
   if (fs.sync.inDoubt.length > 0)
     yield `the statements of some members differ from those of this one after everything was exchanged (${fs.sync.inDoubt.length}): a member may refuse or withhold some; check that all run the same release of dfs-node`
   if (log.lostCount > 0)
@@ -146,6 +147,11 @@ function* membershipWarnings({ admitting }: Members, { networkKey }: Stack['memb
 function areAllHere({ view, admitted, self }: Members): boolean {
   const here = new Set<string>([self.peerId, ...admitted])
   return view.members.every(({ peer, weight, isOut }) => weight === 0 || isOut || here.has(peer))
+}
+
+/** Returns the names of the members whose changes are still arriving. */
+function catchingUpWith({ sync, members }: Stack['fs']): string[] {
+  return sync.catchingUpWith.map(peer => nameOfMember(peer, members))
 }
 
 function nameOfMember(peer: string, members: Members): string {

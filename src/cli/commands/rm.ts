@@ -40,13 +40,8 @@ export const rm: DfsCommand = {
     if (flags.recursive) await noteIncomplete(session)
     const verb = cancel ? 'cancelled' : 'removed'
     await forEachPath(session, paths, verb, async path => {
-      const result = await (flags.recursive
-        ? orInterrupted(
-            session,
-            () => REMOVED_IN_PART,
-            () => resultOf(session, path, flags)
-          )
-        : resultOf(session, path, flags))
+      const work = (): Promise<Result> => resultOf(session, path, flags)
+      const result = await (flags.recursive ? orInterrupted(session, () => REMOVED_IN_PART, work) : work())
       if (session.isJson) printJson(result)
       else
         printLine(`${paths.length > 1 ? `${result.path}: ` : ''}${removedText(result, { purge, cancel }, Date.now())}`)
